@@ -1,0 +1,19 @@
+"""Native parts of ptychoproduct: chunk memory, HDF5 filter pipelines, strided copies.
+
+Knows buffers, chunks and filters, and nothing of ptychography.
+"""
+
+from ptychoproduct_native.buffers import ChunkBuffer
+from ptychoproduct_native.gather import byteswap, gather
+from ptychoproduct_native.pipeline import DEFLATE_ID, SHUFFLE_ID, Filter, FilterError, FilterPipeline
+
+__all__ = [
+    "DEFLATE_ID",
+    "SHUFFLE_ID",
+    "ChunkBuffer",
+    "Filter",
+    "FilterError",
+    "FilterPipeline",
+    "byteswap",
+    "gather",
+]

@@ -1,0 +1,46 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The memory that one chunk lives in on its way from a source to a file."""
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from libc.stdlib cimport free, malloc
+
+
+cdef class ChunkBuffer:
+    """A writable block of bytes from malloc, which HDF5 filter functions may replace.
+
+    Filter functions free the block they are given and hand back another one, so the memory of a chunk cannot
+    belong to a NumPy array. While a memoryview of the buffer is alive its memory stays where it is, and
+    encoding it raises BufferError.
+
+    Parameters
+    ----------
+    nbytes : int
+        Size of the block. Its contents are not initialised.
+    """
+
+    def __cinit__(self, size_t nbytes):
+        # malloc(0) may be NULL: one spare byte keeps "NULL" meaning "no memory".
+        self.data = <unsigned char *> malloc(nbytes + 1)
+        if self.data == NULL:
+            raise MemoryError(f"no memory for a chunk of {nbytes} bytes")
+        self.nbytes = nbytes
+        self.capacity = nbytes + 1
+        self.views = 0
+
+    def __dealloc__(self):
+        free(self.data)
+
+    def __len__(self):
+        return self.nbytes
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.data, <Py_ssize_t> self.nbytes, 0, flags)
+        self.views += 1
+
+    def __releasebuffer__(self, Py_buffer *view):
+        self.views -= 1
+
+    cdef int require_no_views(self) except -1:
+        if self.views:
+            raise BufferError(f"chunk buffer still has {self.views} memoryviews")
+        return 0

@@ -1,0 +1,87 @@
+#include "kernels.h"
+
+#include <string.h>
+
+/* 32 x 32 elements of 8 bytes, source and destination, fit a 32 KiB first-level cache. */
+enum { TILE = 32 };
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+void pp_shuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t itemsize)
+{
+    /* Blocks of elements stay in cache while each of their byte planes is written. */
+    const size_t block = 4096;
+    for (size_t start = 0; start < n; start += block) {
+        const size_t count = smaller(block, n - start);
+        for (size_t j = 0; j < itemsize; j++) {
+            const unsigned char *from = src + start * itemsize + j;
+            unsigned char *to = dst + j * n + start;
+            for (size_t i = 0; i < count; i++) {
+                to[i] = from[i * itemsize];
+            }
+        }
+    }
+}
+
+void pp_byteswap(unsigned char *data, size_t n, size_t itemsize)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned char *element = data + i * itemsize;
+        for (size_t low = 0, high = itemsize; low + 1 < high; low++) {
+            high--;
+            const unsigned char byte = element[low];
+            element[low] = element[high];
+            element[high] = byte;
+        }
+    }
+}
+
+/* memcpy of a constant size compiles to one move, and is defined for unaligned elements. */
+#define COPY_TILE(SIZE)                                                                                     \
+    for (size_t r = 0; r < rows; r++) {                                                                     \
+        unsigned char *to = dst + (ptrdiff_t)r * dst_row_stride;                                            \
+        const unsigned char *from = src + (ptrdiff_t)r * src_row_stride;                                    \
+        for (size_t c = 0; c < cols; c++) {                                                                 \
+            memcpy(to + c * (SIZE), from + (ptrdiff_t)c * src_col_stride, (SIZE));                          \
+        }                                                                                                   \
+    }
+
+static void copy_tile(unsigned char *dst, ptrdiff_t dst_row_stride, const unsigned char *src, ptrdiff_t src_row_stride,
+                      ptrdiff_t src_col_stride, size_t rows, size_t cols, size_t itemsize)
+{
+    switch (itemsize) {
+    case 1:
+        COPY_TILE(1)
+        break;
+    case 2:
+        COPY_TILE(2)
+        break;
+    case 4:
+        COPY_TILE(4)
+        break;
+    case 8:
+        COPY_TILE(8)
+        break;
+    default:
+        COPY_TILE(itemsize)
+        break;
+    }
+}
+
+void pp_copy_plane(unsigned char *dst, ptrdiff_t dst_row_stride, const unsigned char *src, ptrdiff_t src_row_stride,
+                   ptrdiff_t src_col_stride, size_t rows, size_t cols, size_t itemsize)
+{
+    if (src_col_stride == (ptrdiff_t)itemsize) {
+        for (size_t r = 0; r < rows; r++) {
+            memcpy(dst + (ptrdiff_t)r * dst_row_stride, src + (ptrdiff_t)r * src_row_stride, cols * itemsize);
+        }
+        return;
+    }
+    for (size_t r = 0; r < rows; r += TILE) {
+        for (size_t c = 0; c < cols; c += TILE) {
+            copy_tile(dst + (ptrdiff_t)r * dst_row_stride + c * itemsize, dst_row_stride,
+                      src + (ptrdiff_t)r * src_row_stride + (ptrdiff_t)c * src_col_stride, src_row_stride,
+                      src_col_stride, smaller(TILE, rows - r), smaller(TILE, cols - c), itemsize);
+        }
+    }
+}

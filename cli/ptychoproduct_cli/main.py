@@ -1,0 +1,3 @@
+import argparse
+def build_parser():
+    return argparse.ArgumentParser(prog="ptychoproduct")

@@ -1,0 +1,76 @@
+"""Outputs that are either complete or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ptychoproduct.errors import OutputError
+
+
+@contextmanager
+def atomic_output(path: Path, *, overwrite: bool = True, sources: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Give a path to write to, which becomes `path` when the block ends without an error.
+
+    Parameters
+    ----------
+    path : Path
+        Where the complete file shall appear; missing folders are made. A symbolic link stays, its target is replaced.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    sources : tuple of Path
+        Files that `path` must not be.
+
+    Yields
+    ------
+    Path
+        A new name in the same folder. It is removed if there is an error.
+
+    Raises
+    ------
+    OutputError
+        The destination is one of the sources, a folder, cannot be written, or exists and may not be replaced.
+    """
+    target = path.resolve()
+    _check_destination(path, target, overwrite=overwrite, sources=sources)
+    part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.touch(exist_ok=False)
+    except OSError as error:
+        raise OutputError(path, f"cannot be written: {error.strerror}") from error
+    try:
+        yield part
+        _sync(part)
+        _check_destination(path, target, overwrite=overwrite, sources=sources)
+        part.replace(target)
+    except OSError as error:
+        raise OutputError(path, f"cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the folder's own entry; not every file system can
+        _sync(target.parent)
+
+
+def _check_destination(path: Path, target: Path, *, overwrite: bool, sources: tuple[Path, ...]) -> None:
+    if target.is_dir():
+        raise OutputError(path, found="a directory", expected="a file name")
+    if not target.exists():
+        return
+    if any(source.exists() and target.samefile(source) for source in sources):
+        raise OutputError(path, found="the input itself", expected="another file")
+    if not overwrite:
+        raise OutputError(path, "exists already, and is not to be replaced")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,192 @@
+"""The product format as data: the one place where its names, types and units are written.
+
+The writer, the importer, the validator and the tests read the format from here; ``specs/data_contracts.md`` says the
+same in prose, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+FORMAT_ID = "ptychodus.product.hdf5"
+FORMAT_VERSION = "1.1"
+
+Presence = Literal["required", "optional"]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """An HDF5 attribute.
+
+    Parameters
+    ----------
+    name : str
+        The name that every writer emits.
+    dtype : {"str", "float64", "int64", "bool"}
+        Type on disk; strings are variable-length UTF-8.
+    unit : str
+        Unit, "" for none.
+    presence : {"required", "optional"}
+        Whether a valid product must have it.
+    default : str, float, bool or None
+        What an absent value means; None where nothing may be assumed.
+    aliases : tuple of str
+        Other names with the same value, written beside `name` and accepted instead of it.
+    field : str
+        The field of `ExportMeta` that holds it, "" where none does.
+    """
+
+    name: str
+    dtype: Literal["str", "float64", "int64", "bool"]
+    unit: str = ""
+    presence: Presence = "optional"
+    default: str | float | bool | None = None
+    aliases: tuple[str, ...] = ()
+    field: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An HDF5 dataset.
+
+    Parameters
+    ----------
+    name : str
+        Its path from the root, without the leading slash.
+    dtypes : tuple of str
+        Types on disk that readers accept, the preferred one first.
+    shapes : tuple of str
+        Shapes that are valid, with the letters of `AXES`.
+    unit : str
+        Unit, "" for none.
+    presence : {"required", "optional"}
+        Whether a valid product must have it; within `/raw_data`, whether that group must.
+    attributes : tuple of Attribute
+        Its attributes.
+    aliases : tuple of str
+        Other paths with the same data, written as hard links and accepted instead of `name`.
+    """
+
+    name: str
+    dtypes: tuple[str, ...]
+    shapes: tuple[str, ...]
+    unit: str = ""
+    presence: Presence = "required"
+    attributes: tuple[Attribute, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
+AXES = {
+    "N": "scan positions, one diffraction frame each",
+    "H": "rows, along y",
+    "W": "columns, along x",
+    "C": "coherent probe modes, combined by the OPR weights",
+    "I": "incoherent probe modes",
+    "K": "probes that the OPR weights describe, one a position",
+    "L": "object layers along the beam",
+    "E": "epochs of the loss history",
+}
+
+COMPLEX = ("complex64", "complex128")
+REAL = ("float64", "float32")
+INTEGER = ("int64", "int32", "uint32", "uint64", "int16", "uint16", "int8", "uint8")
+FRAME = (
+    *("float32", "float64", "float16", "uint8", "uint16", "uint32", "uint64"),
+    *("int8", "int16", "int32", "int64", "bool"),
+)
+
+NAME = Attribute("name", "str", presence="required", default="", field="name")
+COMMENTS = Attribute("comments", "str", presence="required", default="", field="comments")
+PHOTON_ENERGY = Attribute(
+    "photon_energy_eV", "float64", "eV", "required", aliases=("probe_energy_eV",), field="probe_energy_eV"
+)
+
+ROOT_ATTRIBUTES = (
+    Attribute("format_id", "str", default=FORMAT_ID),
+    Attribute("format_version", "str", default=FORMAT_VERSION),
+    NAME,
+    COMMENTS,
+    Attribute("detector_object_distance_m", "float64", "m", "required", field="detector_distance_m"),
+    PHOTON_ENERGY,
+    Attribute("exposure_time_s", "float64", "s", "required", default=0.0, field="exposure_time_s"),
+    Attribute("probe_photon_count", "float64", "1", default=0.0, field="probe_photon_count"),
+    Attribute(
+        "mass_attenuation_m2_per_kg",
+        "float64",
+        "m²/kg",
+        default=0.0,
+        aliases=("mass_attenuation_m2_kg",),
+        field="mass_attenuation_m2_kg",
+    ),
+    Attribute("tomography_angle_deg", "float64", "°", default=0.0, field="tomography_angle_deg"),
+    Attribute("tilt_angle_deg", "float64", "°", default=0.0, field="tilt_angle_deg"),
+    Attribute("focus_object_distance_m", "float64", "m", default=0.0, field="focus_object_distance_m"),
+    Attribute("far_field", "bool", default=True, field="far_field"),
+    Attribute("polarization", "str", field="polarization"),
+)
+POLARIZATIONS = ("left_circular", "right_circular")
+
+OPR_WEIGHTS = "opr_weights"
+PROBE_PIXEL_WIDTH = Attribute("pixel_width_m", "float64", "m", "required", field="probe_pixel_width_m")
+PROBE_PIXEL_HEIGHT = Attribute("pixel_height_m", "float64", "m", "required", field="probe_pixel_height_m")
+OBJECT_PIXEL_WIDTH = Attribute("pixel_width_m", "float64", "m", "required", field="object_pixel_width_m")
+OBJECT_PIXEL_HEIGHT = Attribute("pixel_height_m", "float64", "m", "required", field="object_pixel_height_m")
+OBJECT_CENTER_X = Attribute("center_x_m", "float64", "m", "required", field="object_center_x_m")
+OBJECT_CENTER_Y = Attribute("center_y_m", "float64", "m", "required", field="object_center_y_m")
+SYNTHETIC = Attribute("synthetic", "bool", default=False)
+
+PROBE = Dataset("probe", COMPLEX, ("HW", "IHW", "CIHW"), attributes=(PROBE_PIXEL_WIDTH, PROBE_PIXEL_HEIGHT))
+OBJECT = Dataset(
+    "object",
+    COMPLEX,
+    ("HW", "LHW"),
+    attributes=(OBJECT_CENTER_X, OBJECT_CENTER_Y, OBJECT_PIXEL_WIDTH, OBJECT_PIXEL_HEIGHT, SYNTHETIC),
+)
+OBJECT_LAYER_SPACING = Dataset("object_layer_spacing_m", REAL, ("L-1",), "m")
+POSITION_X = Dataset("probe_position_x_m", REAL, ("N",), "m")
+POSITION_Y = Dataset("probe_position_y_m", REAL, ("N",), "m")
+POSITION_INDEXES = Dataset("probe_position_indexes", INTEGER, ("N",))
+LOSS_VALUES = Dataset("loss_values", REAL, ("E",), aliases=("costs",))
+LOSS_EPOCHS = Dataset("loss_epochs", INTEGER, ("E",), presence="optional")
+OPR = Dataset(OPR_WEIGHTS, REAL, ("KC",), presence="optional")
+PHOTON_COUNTS = Dataset("probe_photon_counts", REAL, ("N",), "1", presence="optional")
+
+ROOT_DATASETS = (
+    PROBE,
+    OBJECT,
+    OBJECT_LAYER_SPACING,
+    POSITION_X,
+    POSITION_Y,
+    POSITION_INDEXES,
+    LOSS_VALUES,
+    LOSS_EPOCHS,
+    OPR,
+    PHOTON_COUNTS,
+)
+
+RAW_DATA = "raw_data"
+AXIS_CANONICAL = Attribute("axis_canonical", "str", presence="required", default="NHW")
+ORIGINAL_AXIS_ORDER = Attribute("original_axis_order", "str", default="NHW")
+# On any dataset of /raw_data, where its name or type alone would not give back the NPZ member it was.
+SOURCE_MEMBER = Attribute("source_member", "str")
+SOURCE_DTYPE = Attribute("source_dtype", "str")
+AXIS_ORDERS = ("NHW", "HNW", "HWN")
+
+DIFFRACTION = Dataset(
+    f"{RAW_DATA}/diffraction", FRAME, ("NHW",), presence="optional", attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER)
+)
+RAW_DATASETS = (
+    DIFFRACTION,
+    Dataset(f"{RAW_DATA}/xcoords", (*REAL, *INTEGER), ("N",), "px"),
+    Dataset(f"{RAW_DATA}/ycoords", (*REAL, *INTEGER), ("N",), "px"),
+    Dataset(f"{RAW_DATA}/xcoords_start", (*REAL, *INTEGER), ("N",), "px", presence="optional"),
+    Dataset(f"{RAW_DATA}/ycoords_start", (*REAL, *INTEGER), ("N",), "px", presence="optional"),
+    Dataset(f"{RAW_DATA}/scan_index", INTEGER, ("N",), presence="optional"),
+    Dataset(f"{RAW_DATA}/probeGuess", COMPLEX, ("HW", "IHW", "CIHW"), presence="optional"),
+    Dataset(f"{RAW_DATA}/objectGuess", COMPLEX, ("HW", "LHW"), presence="optional"),
+)
+
+# PtychoPINN's NPZ keys.
+FRAME_KEYS = ("diff3d", "diffraction")
+METADATA_KEY = "_metadata"

@@ -1,0 +1,65 @@
+"""How an export is to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ptychoproduct.axes import AXIS_ORDERS
+from ptychoproduct.codecs import DEFAULT, Codec, parse_codec
+from ptychoproduct.errors import OptionError
+from ptychoproduct.positions import POSITION_INDEX_CHOICES
+from ptychoproduct.sources import DEFAULT_MEMORY_BYTES
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Choices that change how a product is written, not what it says.
+
+    Parameters
+    ----------
+    compression : str or Codec
+        Of the frames and of other large arrays, as in `parse_codec`.
+    threads : int or None
+        Chunks encoded at once; None for as many as there are cores.
+    axis_order : {"auto", "NHW", "HNW", "HWN"}
+        Of the source's frames; "auto" takes the axis that has the length of the positions as N.
+    position_index : {"auto", "scan-index", "sequence"}
+        Where ``probe_position_indexes`` come from, see `position_indexes`.
+    chunk_frames : int or None
+        Frames of a chunk; None for about 1 MiB.
+    memory_bytes : int
+        What may be held at once to reorder the axes of frames.
+    overwrite : bool
+        Whether an existing product may be replaced.
+
+    Raises
+    ------
+    OptionError
+        A value is not understood.
+    """
+
+    compression: str | Codec = DEFAULT
+    threads: int | None = None
+    axis_order: str = "auto"
+    position_index: str = "auto"
+    chunk_frames: int | None = None
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    overwrite: bool = True
+
+    def __post_init__(self) -> None:
+        _ = self.codec
+        for field, least in (("threads", 1), ("chunk_frames", 1), ("memory_bytes", 1)):
+            value = getattr(self, field)
+            if value is not None and value < least:
+                raise OptionError(field, found=str(value), expected=f"at least {least}")
+        for field, choices in (
+            ("axis_order", ("auto", *AXIS_ORDERS)),
+            ("position_index", POSITION_INDEX_CHOICES),
+        ):
+            if getattr(self, field) not in choices:
+                raise OptionError(field, found=repr(getattr(self, field)), expected=f"one of {', '.join(choices)}")
+
+    @property
+    def codec(self) -> Codec:
+        """The compression, parsed."""
+        return parse_codec(self.compression) if isinstance(self.compression, str) else self.compression

@@ -1,0 +1,60 @@
+"""Reading a file at given offsets, from any number of threads at once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class PositionalFile:
+    """A file opened for reading that has no current position.
+
+    Parameters
+    ----------
+    path : Path
+        The file to read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._lock = threading.Lock()
+        self.size = os.fstat(self._file.fileno()).st_size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def read_into(self, offset: int, view: memoryview) -> None:
+        """Fill a writable view of bytes from `offset` on.
+
+        Raises
+        ------
+        EOFError
+            The file ends before the view is full.
+        """
+        while len(view):
+            count = self._read_some(offset, view)
+            if count == 0:
+                raise EOFError(f"file ends {len(view)} bytes early")
+            view = view[count:]
+            offset += count
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """Return exactly `nbytes` bytes from `offset` on; EOFError where the file ends before."""
+        data = bytearray(nbytes)
+        self.read_into(offset, memoryview(data))
+        return bytes(data)
+
+    def _read_some(self, offset: int, view: memoryview) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file.fileno(), [view], offset)
+        with self._lock:  # Windows: the position is shared
+            self._file.seek(offset)
+            return self._file.readinto(view) or 0

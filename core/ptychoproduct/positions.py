@@ -1,0 +1,146 @@
+"""Scan positions: from pixels to metres, and the numbers that pair them with diffraction patterns."""
+
+from __future__ import annotations
+
+import warnings
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from ptychoproduct.errors import OptionError, ProductWarning, SourceError
+from ptychoproduct.metadata import ExportMeta
+
+Array = np.ndarray[Any, Any]
+
+POSITION_INDEX_CHOICES = ("auto", "scan-index", "sequence")
+
+
+def pixels_to_metres(coordinates_px: Array, pixel_size_m: float) -> Array:
+    """Scale positions from object pixels to metres, as float64."""
+    return np.asarray(coordinates_px, np.float64) * pixel_size_m
+
+
+def metres_to_pixels(coordinates_m: Array, pixel_size_m: float) -> Array:
+    """Scale positions from metres to object pixels, as float64."""
+    return np.asarray(coordinates_m, np.float64) / pixel_size_m
+
+
+def check_coordinates(coordinates: Array, key: str, file: str | PathLike[str]) -> None:
+    """Refuse coordinates that are not a list of finite real numbers.
+
+    Raises
+    ------
+    SourceError
+        They are not.
+    """
+    if coordinates.ndim != 1:
+        raise SourceError(file, key=key, found=f"shape {coordinates.shape}", expected="1 dimension")
+    if coordinates.dtype.kind not in "iuf":
+        raise SourceError(file, key=key, found=f"dtype {coordinates.dtype}", expected="real numbers")
+    if not len(coordinates):
+        raise SourceError(file, key=key, found="no positions", expected="at least one")
+    finite = np.isfinite(coordinates)
+    if not finite.all():
+        index = int(np.argmin(finite))
+        raise SourceError(file, key=key, found=f"{coordinates[index]} at position {index}", expected="finite numbers")
+
+
+def position_indexes(scan_index: Array | None, positions: int, choice: str, file: str | PathLike[str]) -> Array:
+    """Choose the numbers that ptychodus pairs patterns and positions by.
+
+    ptychodus averages positions of one index into one position. PtychoPINN's ``scan_index`` is no such number: it is
+    usually the same for the whole scan.
+
+    Parameters
+    ----------
+    scan_index : array or None, [N], int
+        The source's.
+    positions : int
+        N.
+    choice : {"auto", "scan-index", "sequence"}
+        "auto" takes `scan_index` where its values are distinct.
+    file : path
+        Name for the messages.
+
+    Returns
+    -------
+    array, [N], int64
+
+    Raises
+    ------
+    OptionError
+        There is no `scan_index` to take, or it holds no integers.
+    """
+    sequence = np.arange(positions, dtype=np.int64)
+    if choice == "sequence":
+        return sequence
+    if scan_index is None:
+        if choice == "scan-index":
+            raise OptionError(file, key="scan_index", found="no such key", expected="it, by --position-index scan-index")
+        _warn(file, "has no scan_index")
+        return sequence
+    indexes = _as_indexes(scan_index)
+    distinct = indexes is not None and len(np.unique(indexes)) == len(indexes)
+    if choice == "scan-index":
+        if indexes is None:
+            raise OptionError(file, key="scan_index", found=f"dtype {scan_index.dtype}", expected="integers")
+        if not distinct:
+            warnings.warn(
+                f"{file}: scan_index: values repeat; ptychodus averages positions of one index into one",
+                ProductWarning,
+                stacklevel=3,
+            )
+        return indexes
+    if indexes is None or not distinct:
+        _warn(file, "scan_index does not number the positions (its values are not distinct)")
+        return sequence
+    return indexes
+
+
+def outside_object(
+    x_m: Array, y_m: Array, object_shape: tuple[int, ...], meta: ExportMeta
+) -> tuple[int, tuple[float, float] | None]:
+    """Count the positions whose centre is not over the object array.
+
+    Parameters
+    ----------
+    x_m, y_m : array, [N]
+        Positions.
+    object_shape : tuple of int
+        Of the object, rows and columns last.
+    meta : ExportMeta
+        Object pixel size and centre.
+
+    Returns
+    -------
+    count : int
+    better_center_m : (float, float) or None
+        Where positions count pixels from the array's corner, the centre (x, y) that would put them all inside.
+    """
+    height, width = object_shape[-2:]
+    half_width_m = width * meta.object_pixel_width_m / 2
+    half_height_m = height * meta.object_pixel_height_m / 2
+    inside = (np.abs(x_m - meta.object_center_x_m) <= half_width_m) & (
+        np.abs(y_m - meta.object_center_y_m) <= half_height_m
+    )
+    count = int(len(inside) - inside.sum())
+    from_corner = (np.abs(x_m - half_width_m) <= half_width_m) & (np.abs(y_m - half_height_m) <= half_height_m)
+    if count == 0 or not from_corner.all():
+        return count, None
+    # ptychodus counts from the middle of the array, (size - 1) / 2 pixels from the first one's middle.
+    return count, ((width - 1) / 2 * meta.object_pixel_width_m, (height - 1) / 2 * meta.object_pixel_height_m)
+
+
+def _as_indexes(scan_index: Array) -> Array | None:
+    if scan_index.dtype.kind not in "iuf" or scan_index.dtype == np.uint64 and (scan_index > np.iinfo(np.int64).max).any():
+        return None
+    if scan_index.dtype.kind == "f" and not (np.isfinite(scan_index) & (scan_index == np.floor(scan_index))).all():
+        return None
+    return scan_index.astype(np.int64)
+
+
+def _warn(file: str | PathLike[str], reason: str) -> None:
+    warnings.warn(
+        f"{file}: {reason}; probe_position_indexes are 0 to N-1 (--position-index decides)", ProductWarning, stacklevel=4
+    )

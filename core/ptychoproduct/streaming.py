@@ -1,0 +1,194 @@
+"""Rows in, compressed chunks out: every core encodes, one thread writes, in order.
+
+    source ─→ ChunkBuffer ─→ filter pipeline, on every core, no Python lock ─→ write_direct_chunk, in order
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from ptychoproduct_native import ChunkBuffer
+
+from ptychoproduct.codecs import Codec
+from ptychoproduct.pipeline import filter_pipeline
+from ptychoproduct.sources import RowSource
+
+# Measured: from 0.5 to 4 MiB the throughput is the same; a small chunk is quicker to read one frame from.
+CHUNK_BYTES = 1024**2
+# Chunks waiting for a core or for the file; enough that neither ever waits for the other.
+_WINDOW_PER_THREAD = 3
+_WINDOW_BYTES = 64 * 1024**2
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes of input that have been written since the last call."""
+
+
+def available_threads() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_chunk_rows(row_shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Return how many rows make a chunk of about `CHUNK_BYTES`."""
+    return max(1, CHUNK_BYTES // max(1, math.prod(row_shape) * dtype.itemsize))
+
+
+def create_chunked(
+    group: h5py.Group,
+    name: str,
+    row_shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    codec: Codec,
+    rows: int | None,
+    chunk_rows: int | None = None,
+) -> h5py.Dataset:
+    """Create a dataset that a `ChunkStream` can fill.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    name : str
+    row_shape : tuple of int
+        Shape of one row, no axis empty.
+    dtype : numpy.dtype
+    codec : Codec
+    rows : int or None
+        Number of rows; None where it is not known beforehand.
+    chunk_rows : int, optional
+        Rows of a chunk; chosen by the size of a row by default.
+    """
+    chunk_rows = chunk_rows or default_chunk_rows(row_shape, dtype)
+    if rows is not None:
+        chunk_rows = min(chunk_rows, rows)
+    return group.create_dataset(
+        name,
+        shape=(rows or 0, *row_shape),
+        maxshape=(rows, *row_shape),
+        dtype=dtype,
+        chunks=(chunk_rows, *row_shape),
+        **codec.dataset_options(dtype),
+    )
+
+
+class ChunkStream:
+    """Writes the chunks of one dataset.
+
+    A context manager: leaving it waits for all chunks, or drops them if there was an error.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Made by `create_chunked`.
+    threads : int
+        How many chunks are encoded at once.
+    progress : callable, optional
+        See `Progress`.
+    """
+
+    def __init__(self, dataset: h5py.Dataset, threads: int, progress: Progress | None = None) -> None:
+        self.chunk_rows: int = dataset.chunks[0]
+        self.row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+        self.chunk_bytes = self.chunk_rows * self.row_bytes
+        self._write = dataset.id.write_direct_chunk
+        self._origin = (0,) * (len(dataset.shape) - 1)
+        self._pipeline = filter_pipeline(dataset)
+        self._progress = progress
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
+        self._window = max(threads + 1, min(threads * _WINDOW_PER_THREAD, _WINDOW_BYTES // self.chunk_bytes))
+        self._pending: deque[tuple[int, Future[tuple[Any, int]]]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            while error is None and self._pending:
+                self._write_oldest()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def submit(self, first: int, rows: int, fill: Callable[[memoryview], None]) -> None:
+        """Encode a chunk whose rows are read on the encoding thread.
+
+        Parameters
+        ----------
+        first : int
+            Its first row, a multiple of `chunk_rows`.
+        rows : int
+            How many of its rows there are; the rest of the last chunk becomes zeros.
+        fill : callable
+            Fills a view of these rows' bytes.
+        """
+        self._make_room()
+        self._pending.append((first, self._pool.submit(self._fill_and_encode, rows, fill)))
+
+    def submit_filled(self, first: int, chunk: ChunkBuffer) -> None:
+        """Encode a chunk that has been filled already."""
+        self._make_room()
+        self._pending.append((first, self._pool.submit(self._pipeline.encode, chunk)))
+
+    def new_chunk(self) -> ChunkBuffer:
+        """Return memory for a chunk, not initialised."""
+        return ChunkBuffer(self.chunk_bytes)
+
+    def _fill_and_encode(self, rows: int, fill: Callable[[memoryview], None]) -> tuple[Any, int]:
+        chunk = self.new_chunk()
+        fill_rows(chunk, rows * self.row_bytes, fill)
+        return self._pipeline.encode(chunk)
+
+    def _make_room(self) -> None:
+        while len(self._pending) >= self._window:
+            self._write_oldest()
+
+    def _write_oldest(self) -> None:
+        first, future = self._pending.popleft()
+        data, filter_mask = future.result()
+        self._write((first, *self._origin), data, filter_mask)
+        if self._progress is not None:
+            self._progress(self.chunk_bytes)
+
+
+def fill_rows(chunk: ChunkBuffer, nbytes: int, fill: Callable[[memoryview], None]) -> None:
+    """Fill the first `nbytes` of a chunk, and the rest with zeros."""
+    with memoryview(chunk) as view:
+        with view[:nbytes] as rows:
+            fill(rows)
+        if nbytes < len(view):
+            view[nbytes:] = bytes(len(view) - nbytes)
+
+
+def write_rows(dataset: h5py.Dataset, source: RowSource, threads: int, progress: Progress | None = None) -> None:
+    """Write all rows of a source, and verify the source's checksums.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Made by `create_chunked` for the source's shape and dtype.
+    source : RowSource
+    threads : int
+    progress : callable, optional
+        See `Progress`.
+    """
+    total = source.shape[0]
+    with ChunkStream(dataset, threads, progress) as stream:
+        for first in range(0, total, stream.chunk_rows):
+            rows = min(stream.chunk_rows, total - first)
+            if source.random_access:
+                stream.submit(first, rows, lambda view, first=first: source.read_into(first, view))
+            else:
+                chunk = stream.new_chunk()
+                fill_rows(chunk, rows * stream.row_bytes, lambda view, first=first: source.read_into(first, view))
+                stream.submit_filled(first, chunk)
+    source.finish()

@@ -1,0 +1,77 @@
+"""Reading the one pickle that PtychoPINN's files hold: a string in a 0-d object array.
+
+NumPy pickles object arrays, and unpickling runs whatever the file asks for. Here nothing of NumPy or of Python can be
+reached: the three names that such a pickle needs are answered by inert stand-ins, every other name is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+
+class _StandIn:
+    """Takes any arguments and any state, and does nothing with them but keep the state."""
+
+    state: Any = None
+
+    def __init__(self, *arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _ArrayStandIn(_StandIn):
+    pass
+
+
+class _TypeStandIn(_StandIn):
+    pass
+
+
+# Where NumPy 1 and 2 keep the function that array pickles name.
+_ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"): _ArrayStandIn,
+    ("numpy._core.multiarray", "_reconstruct"): _ArrayStandIn,
+    ("numpy", "ndarray"): _StandIn,
+    ("numpy", "dtype"): _TypeStandIn,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it names {module}.{name}") from None
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("it names persistent objects")
+
+
+def unpickle_text(data: bytes) -> str:
+    """Return the string that a pickled 0-d NumPy object array holds.
+
+    Parameters
+    ----------
+    data : bytes
+        The data of an NPY file, behind its header.
+
+    Raises
+    ------
+    ValueError
+        The pickle holds anything else, or names anything but NumPy's arrays.
+    """
+    try:
+        array = _Unpickler(io.BytesIO(data)).load()
+    except Exception as error:  # a pickle from elsewhere can fail in any way
+        raise ValueError(f"a pickle that is refused: {error}") from error
+    if not isinstance(array, _ArrayStandIn):
+        raise ValueError("a pickle of something else than an array")
+    # ndarray.__reduce__: (version, shape, dtype, is_fortran, list of items)
+    match array.state:
+        case (int(), (), _TypeStandIn(), _, [str(text)]):
+            return text
+    raise ValueError("a pickled array that does not hold one string")

@@ -1,0 +1,614 @@
+"""Writing a product: everything that the contract asks for, in one file that appears when it is complete."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from ptychoproduct_native import ChunkBuffer, gather
+
+from ptychoproduct import arrays, contract
+from ptychoproduct.atomic import atomic_output
+from ptychoproduct.errors import OutputError, ProductWarning, SourceError
+from ptychoproduct.metadata import ExportMeta
+from ptychoproduct.options import ExportOptions
+from ptychoproduct.positions import check_coordinates, outside_object, pixels_to_metres, position_indexes
+from ptychoproduct.sources import ArrayRows, RowSource
+from ptychoproduct.streaming import ChunkStream, Progress, available_threads, create_chunked, write_rows
+
+Array = np.ndarray[Any, Any]
+
+# 1.8 stores attributes over 64 KiB, such as OPR weights; 1.10 is the newest that every reader knows.
+_LIBVER = ("v108", "v110")
+_SUFFIXES = (".h5", ".hdf5")
+# 1 GiB of complex64: a scan that spans more has positions in another unit.
+_MOST_SYNTHETIC_PIXELS = 2**27
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What was written.
+
+    Parameters
+    ----------
+    product : Path
+    positions : int
+        N.
+    frames : int
+        Number of diffraction frames; 0 where none were included.
+    frame_shape : tuple of int
+        Rows and columns of a frame.
+    frame_dtype : str
+    compression : str
+        The frames' codec.
+    chunk_shape : tuple of int
+    frame_bytes, stored_bytes : int
+        Size of the frames before and after compression.
+    file_bytes : int
+        Size of the product.
+    seconds : float
+        From opening the product to its appearance.
+    """
+
+    product: Path
+    positions: int
+    frames: int
+    frame_shape: tuple[int, ...]
+    frame_dtype: str
+    compression: str
+    chunk_shape: tuple[int, ...]
+    frame_bytes: int
+    stored_bytes: int
+    file_bytes: int
+    seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """Compression ratio of the frames; 0 without frames."""
+        return self.frame_bytes / self.stored_bytes if self.stored_bytes else 0.0
+
+    @property
+    def throughput_mb_s(self) -> float:
+        """Frames' bytes per second, in 10⁶ bytes."""
+        return self.frame_bytes / 1e6 / self.seconds if self.seconds else 0.0
+
+
+class ProductWriter:
+    """A product that is being written; use it as a context manager.
+
+    The file appears under its name when the block ends without an error, and not at all otherwise.
+
+    Parameters
+    ----------
+    out_path : path
+        ``*.h5`` or ``*.hdf5``.
+    meta : ExportMeta, optional
+    include_raw : bool
+        Whether ``/raw_data`` is written: frames, positions in pixels and whatever is kept besides.
+    options : ExportOptions, optional
+    progress : callable, optional
+        Called with a number of bytes whenever frames of that size have been written.
+    source : path, optional
+        The file that the data comes from: named in messages, never overwritten.
+
+    Raises
+    ------
+    OutputError
+        The product cannot be written there.
+
+    Examples
+    --------
+    >>> with ProductWriter("product.h5", ExportMeta(name="live")) as writer:  # doctest: +SKIP
+    ...     writer.set_probe(probe)
+    ...     for frames, x_px, y_px in detector:
+    ...         writer.append(frames, x_px, y_px)
+    """
+
+    def __init__(
+        self,
+        out_path: str | PathLike[str],
+        meta: ExportMeta | None = None,
+        *,
+        include_raw: bool = True,
+        options: ExportOptions | None = None,
+        progress: Progress | None = None,
+        source: str | PathLike[str] | None = None,
+    ) -> None:
+        self.path = Path(out_path)
+        self.meta = meta or ExportMeta()
+        self.options = options or ExportOptions()
+        self.summary: ExportSummary | None = None
+        self._include_raw = include_raw
+        self._progress = progress
+        self._threads = self.options.threads or available_threads()
+        self._source = source
+        self._stack = ExitStack()
+        self._frames: h5py.Dataset | None = None
+        self._stream: ChunkStream | None = None
+        self._chunk: ChunkBuffer | None = None
+        self._appended = 0
+        self._x_px: list[Array] = []
+        self._y_px: list[Array] = []
+        self._scan_index: list[Array] = []
+        if self.path.suffix.lower() not in _SUFFIXES:
+            raise OutputError(self.path, found=f"suffix {self.path.suffix!r}", expected=" or ".join(_SUFFIXES))
+
+    def __enter__(self) -> Self:
+        self._started = time.perf_counter()
+        sources = () if self._source is None else (Path(self._source),)
+        with ExitStack() as stack:
+            part = stack.enter_context(atomic_output(self.path, overwrite=self.options.overwrite, sources=sources))
+            self._file = stack.enter_context(_hdf5_file(part, self.path))
+            with _writing(self.path):
+                if self._include_raw:
+                    self._raw = self._file.create_group(contract.RAW_DATA)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._abandon_frames(kind, error, trace)
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
+            self._complete()
+            summary = self._summarise()
+        self.summary = replace(
+            summary, file_bytes=self.path.stat().st_size, seconds=time.perf_counter() - self._started
+        )
+
+    def set_positions(self, x_px: Array, y_px: Array, scan_index: Array | None = None) -> None:
+        """Set all scan positions at once.
+
+        Parameters
+        ----------
+        x_px, y_px : array, [N], pixels
+            Kept as they are in ``/raw_data``; times the object pixel size they are the product's positions.
+        scan_index : array, [N], int, optional
+            See `position_indexes`.
+
+        Raises
+        ------
+        SourceError
+            They are not finite, or not of one length.
+        """
+        x_px, y_px = np.asarray(x_px), np.asarray(y_px)
+        for key, coordinates in (("xcoords", x_px), ("ycoords", y_px)):
+            check_coordinates(coordinates, key, self._origin)
+        self._require_length("ycoords", len(y_px), len(x_px))
+        if scan_index is not None:
+            scan_index = np.asarray(scan_index)
+            if scan_index.ndim != 1:
+                raise SourceError(
+                    self._origin, key="scan_index", found=f"shape {scan_index.shape}", expected="1 dimension"
+                )
+            self._require_length("scan_index", len(scan_index), len(x_px))
+        self._x_px, self._y_px = [x_px], [y_px]
+        self._scan_index = [] if scan_index is None else [scan_index]
+
+    def set_probe(self, probe: Array, opr_weights: Array | None = None) -> None:
+        """Write the probe.
+
+        Parameters
+        ----------
+        probe : array, [H, W], [I, H, W] or [C, I, H, W], complex
+        opr_weights : array, [K, C], real, optional
+            Written both as a dataset and as an attribute of the probe, for old readers.
+
+        Raises
+        ------
+        SourceError
+            The shape or type is another.
+        """
+        probe = self._complex_array("probeGuess", probe, (2, 3, 4))
+        with _writing(self.path):
+            dataset = self._file.create_dataset(contract.PROBE.name, data=probe)
+            _write_attributes(dataset, contract.PROBE.attributes, self.meta)
+            if opr_weights is not None:
+                weights = self._real_array("opr_weights", opr_weights, 2)
+                modes = probe.shape[0] if probe.ndim == 4 else 1
+                self._require_length("opr_weights", weights.shape[1], modes, "coherent modes of the probe")
+                dataset.attrs[contract.OPR.name] = weights
+                self._file.create_dataset(contract.OPR.name, data=weights)
+
+    def set_object(self, array: Array, layer_spacing_m: Sequence[float] = ()) -> None:
+        """Write the object.
+
+        Parameters
+        ----------
+        array : array, [H, W] or [L, H, W], complex
+        layer_spacing_m : sequence of float, [L-1]
+            Distances between layers, along the beam.
+
+        Raises
+        ------
+        SourceError
+            The shape or type is another, or the number of spacings does not fit.
+        """
+        array = self._complex_array("objectGuess", array, (2, 3))
+        layers = array.shape[0] if array.ndim == 3 else 1
+        self._require_length("object_layer_spacing_m", len(layer_spacing_m), layers - 1, "gaps between layers")
+        with _writing(self.path):
+            dataset = self._file.create_dataset(contract.OBJECT.name, data=array)
+            _write_attributes(dataset, contract.OBJECT.attributes, self.meta)
+            self._file.create_dataset(
+                contract.OBJECT_LAYER_SPACING.name, data=np.asarray(layer_spacing_m, dtype=np.float64)
+            )
+
+    def set_losses(self, values: Sequence[float] | Array, epochs: Sequence[int] | Array | None = None) -> None:
+        """Write the loss history.
+
+        Parameters
+        ----------
+        values : sequence of float, [E]
+        epochs : sequence of int, [E], optional
+            0 to E-1 by default.
+        """
+        values = self._real_array("loss_values", np.asarray(values, dtype=np.float64), 1)
+        numbers = np.arange(len(values)) if epochs is None else np.asarray(epochs)
+        self._require_length("loss_epochs", len(numbers), len(values), "loss values")
+        with _writing(self.path):
+            self._file.create_dataset(contract.LOSS_VALUES.name, data=values)
+            for alias in contract.LOSS_VALUES.aliases:
+                self._file[alias] = self._file[contract.LOSS_VALUES.name]
+            self._file.create_dataset(contract.LOSS_EPOCHS.name, data=numbers.astype(np.int64))
+
+    def set_probe_photon_counts(self, counts: Sequence[float] | Array) -> None:
+        """Write the photons of each position, [N]."""
+        counts = self._real_array("probe_photon_counts", np.asarray(counts, dtype=np.float64), 1)
+        with _writing(self.path):
+            self._file.create_dataset(contract.PHOTON_COUNTS.name, data=counts)
+
+    def append(self, frames: Array, x_px: Array, y_px: Array, scan_index: Array | None = None) -> None:
+        """Append frames with their positions; any number at a time, the total need not be known.
+
+        Parameters
+        ----------
+        frames : array, [n, H, W], real
+        x_px, y_px : array, [n], pixels
+        scan_index : array, [n], int, optional
+            Given always or never.
+
+        Raises
+        ------
+        SourceError
+            Shapes or types differ from each other, or from those of earlier frames.
+        """
+        frames = np.asarray(frames)
+        x_px, y_px = np.atleast_1d(x_px), np.atleast_1d(y_px)
+        self._check_frames(frames.shape, frames.dtype, "frames")
+        for key, coordinates in (("x_px", x_px), ("y_px", y_px)):
+            self._require_length(key, len(coordinates), len(frames), "frames")
+            check_coordinates(coordinates, key, self._origin)
+        if (scan_index is not None) != bool(self._scan_index) and self._x_px:
+            raise SourceError(self._origin, "given for some frames only", key="scan_index")
+        if self._include_raw and len(frames):
+            self._append_frames(ArrayRows(frames, (0, 1, 2)))
+        self._x_px.append(x_px)
+        self._y_px.append(y_px)
+        if scan_index is not None:
+            self._scan_index.append(np.atleast_1d(scan_index))
+
+    def write_frames(self, source: RowSource, original_axis_order: str = "NHW", member: str = "diff3d.npy") -> None:
+        """Write all frames from a source, in place of `append`.
+
+        Parameters
+        ----------
+        source : RowSource
+            Frames in canonical order.
+        original_axis_order : str
+            What the order was.
+        member : str
+            The archive member that they were, given back by the importer.
+        """
+        self._check_frames(source.shape, source.dtype, member)
+        with _writing(self.path):
+            dataset = self._create_frames(source.shape[1:], source.dtype, source.shape[0])
+            dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
+            dataset.attrs[contract.SOURCE_MEMBER.name] = member
+            write_rows(dataset, source, self._threads, self._progress)
+
+    def keep(self, member: str, array: Array, source_dtype: str | None = None) -> None:
+        """Keep an array of the source in ``/raw_data``, under the name of its archive member.
+
+        Parameters
+        ----------
+        member : str
+            Its file name in the NPZ archive, such as ``Y.npy``.
+        array : array
+            Any type but object.
+        source_dtype : str, optional
+            What it was, where the array's type does not say it.
+        """
+        with _writing(self.path):
+            name = self._free_name(member)
+            dataset = arrays.write_array(self._raw, name, array)
+            if source_dtype is not None:
+                dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
+            self._name_member(name, member)
+
+    def keep_text(self, member: str, text: str) -> None:
+        """Keep a string that was a 0-d object array."""
+        with _writing(self.path):
+            name = self._free_name(member)
+            arrays.write_text(self._raw, name, text).attrs[contract.SOURCE_DTYPE.name] = arrays.OBJECT_TEXT
+            self._name_member(name, member)
+
+    def keep_rows(self, member: str, source: RowSource, source_dtype: str | None = None) -> None:
+        """Keep a large array of the source, streamed and compressed like the frames."""
+        with _writing(self.path):
+            name = self._free_name(member)
+            dataset = create_chunked(
+                self._raw, name, source.shape[1:], source.dtype, self.options.codec, source.shape[0]
+            )
+            write_rows(dataset, source, self._threads)
+            if source_dtype is not None:
+                dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
+            self._name_member(name, member)
+
+    def link(self, member: str, target: contract.Dataset) -> None:
+        """Keep an array of the source that is a root dataset already, as a hard link to it."""
+        with _writing(self.path):
+            self._raw[member.removesuffix(".npy")] = self._file[target.name]
+
+    @property
+    def _origin(self) -> str | PathLike[str]:
+        """What messages about the data name."""
+        return self.path if self._source is None else self._source
+
+    def _append_frames(self, source: ArrayRows) -> None:
+        with _writing(self.path):
+            if self._stream is None:
+                dataset = self._create_frames(source.shape[1:], source.dtype, None)
+                self._stream = ChunkStream(dataset, self._threads, self._progress)
+            stream = self._stream
+            taken = 0
+            while taken < source.shape[0]:
+                if self._chunk is None:
+                    self._chunk = stream.new_chunk()
+                in_chunk = self._appended % stream.chunk_rows
+                count = min(stream.chunk_rows - in_chunk, source.shape[0] - taken)
+                with memoryview(self._chunk) as view:
+                    start = in_chunk * stream.row_bytes
+                    with view[start : start + count * stream.row_bytes] as rows:
+                        source.read_into(taken, rows)
+                taken += count
+                self._appended += count
+                if self._appended % stream.chunk_rows == 0:
+                    stream.submit_filled(self._appended - stream.chunk_rows, self._chunk)
+                    self._chunk = None
+
+    def _finish_frames(self) -> None:
+        if self._stream is None:
+            return
+        stream = self._stream
+        with stream:
+            if self._chunk is not None:
+                rows = self._appended % stream.chunk_rows
+                with memoryview(self._chunk) as view:
+                    view[rows * stream.row_bytes :] = bytes(len(view) - rows * stream.row_bytes)
+                stream.submit_filled(self._appended - rows, self._chunk)
+                self._chunk = None
+        self._frames.resize(self._appended, axis=0)
+
+    def _abandon_frames(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            self._stream.__exit__(kind, error, trace)
+
+    def _create_frames(self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None) -> h5py.Dataset:
+        self._frames = create_chunked(
+            self._file,
+            contract.DIFFRACTION.name,
+            frame_shape,
+            dtype,
+            self.options.codec,
+            frames,
+            self.options.chunk_frames,
+        )
+        self._frames.attrs[contract.AXIS_CANONICAL.name] = "NHW"
+        self._frames.attrs[contract.ORIGINAL_AXIS_ORDER.name] = "NHW"
+        return self._frames
+
+    def _complete(self) -> None:
+        """Write what only the end knows, and what was not given."""
+        if contract.PROBE.name not in self._file:
+            raise SourceError(self._origin, "no probe was given", key="probeGuess")
+        if not self._x_px:
+            raise SourceError(self._origin, "no positions were given", key="xcoords")
+        x_px, y_px = np.concatenate(self._x_px), np.concatenate(self._y_px)
+        scan_index = np.concatenate(self._scan_index) if self._scan_index else None
+        x_m = pixels_to_metres(x_px, self.meta.object_pixel_width_m)
+        y_m = pixels_to_metres(y_px, self.meta.object_pixel_height_m)
+        with _writing(self.path):
+            self._finish_frames()
+            if self._frames is not None:
+                self._require_length("frames", len(self._frames), len(x_px))
+            if contract.OBJECT.name in self._file:
+                self._warn_outside(x_m, y_m)
+            else:
+                self._write_synthetic_object(x_px, y_px)
+            if contract.LOSS_VALUES.name not in self._file:
+                self.set_losses([])
+            if contract.PHOTON_COUNTS.name in self._file:
+                counts = self._file[contract.PHOTON_COUNTS.name]
+                self._require_length(contract.PHOTON_COUNTS.name, len(counts), len(x_px))
+            _write_attributes(self._file, contract.ROOT_ATTRIBUTES, self.meta)
+            self._file.create_dataset(contract.POSITION_X.name, data=x_m)
+            self._file.create_dataset(contract.POSITION_Y.name, data=y_m)
+            self._file.create_dataset(
+                contract.POSITION_INDEXES.name,
+                data=position_indexes(scan_index, len(x_px), self.options.position_index, self._origin),
+            )
+            if self._include_raw:
+                self._write_raw_positions(x_px, y_px, scan_index)
+
+    def _write_raw_positions(self, x_px: Array, y_px: Array, scan_index: Array | None) -> None:
+        for name, array in (("xcoords", x_px), ("ycoords", y_px), ("scan_index", scan_index)):
+            if array is not None:
+                arrays.write_array(self._raw, name, array)
+
+    def _write_synthetic_object(self, x_px: Array, y_px: Array) -> None:
+        """Write an object of ones over the scan and the probe's reach."""
+        meta = self.meta
+        x_px, y_px = x_px.astype(np.float64), y_px.astype(np.float64)
+        # A centre of zero is one that nobody gave: the array is ours to place.
+        center_x_px = meta.object_center_x_m / meta.object_pixel_width_m or (x_px.min() + x_px.max()) / 2
+        center_y_px = meta.object_center_y_m / meta.object_pixel_height_m or (y_px.min() + y_px.max()) / 2
+        rows, columns = self._file[contract.PROBE.name].shape[-2:]
+        height = rows + 2 * math.ceil(np.abs(y_px - center_y_px).max())
+        width = columns + 2 * math.ceil(np.abs(x_px - center_x_px).max())
+        if height * width > _MOST_SYNTHETIC_PIXELS:
+            raise SourceError(
+                self._origin,
+                key="objectGuess",
+                found=f"none, for positions that need {height} x {width} pixels",
+                expected="an object, or positions in object pixels",
+            )
+        self.meta = replace(
+            meta,
+            object_center_x_m=float(center_x_px * meta.object_pixel_width_m),
+            object_center_y_m=float(center_y_px * meta.object_pixel_height_m),
+        )
+        self.set_object(np.ones((height, width), self._file[contract.PROBE.name].dtype))
+        self._file[contract.OBJECT.name].attrs[contract.SYNTHETIC.name] = True
+        warnings.warn(
+            f"{self._origin}: has no objectGuess; the product's object is {height} x {width} ones, marked synthetic",
+            ProductWarning,
+            stacklevel=4,
+        )
+
+    def _warn_outside(self, x_m: Array, y_m: Array) -> None:
+        count, center_m = outside_object(x_m, y_m, self._file[contract.OBJECT.name].shape, self.meta)
+        if not count:
+            return
+        advice = "check pixel size and object center"
+        if center_m is not None:
+            advice = (
+                "positions count from the object's corner: "
+                f"--object-center-x-m {center_m[0]:.6g} --object-center-y-m {center_m[1]:.6g} would put them on it"
+            )
+        warnings.warn(
+            f"{self._origin}: {count} of {len(x_m)} positions are not on the object; {advice}",
+            ProductWarning,
+            stacklevel=4,
+        )
+
+    def _summarise(self) -> ExportSummary:
+        frames = self._frames
+        return ExportSummary(
+            product=self.path,
+            positions=len(self._file[contract.POSITION_X.name]),
+            frames=0 if frames is None else frames.shape[0],
+            frame_shape=() if frames is None else frames.shape[1:],
+            frame_dtype="" if frames is None else str(frames.dtype),
+            compression=str(self.options.codec),
+            chunk_shape=() if frames is None else frames.chunks,
+            frame_bytes=0 if frames is None else frames.size * frames.dtype.itemsize,
+            stored_bytes=0 if frames is None else frames.id.get_storage_size(),
+            file_bytes=0,
+            seconds=0.0,
+        )
+
+    def _check_frames(self, shape: tuple[int, ...], dtype: np.dtype[Any], key: str) -> None:
+        if dtype.newbyteorder("=").name not in contract.FRAME:
+            raise SourceError(self._origin, key=key, found=f"dtype {dtype}", expected="real numbers")
+        if len(shape) != 3 or not math.prod(shape[1:]):
+            raise SourceError(self._origin, key=key, found=f"shape {shape}", expected="[N, H, W], none of them empty")
+        if self._frames is not None and (shape[1:], dtype) != (self._frames.shape[1:], self._frames.dtype):
+            raise SourceError(
+                self._origin,
+                key=key,
+                found=f"frames of {dtype} {shape[1:]}",
+                expected=f"{self._frames.dtype} {self._frames.shape[1:]}, like those before",
+            )
+
+    def _complex_array(self, key: str, array: Array, dimensions: tuple[int, ...]) -> Array:
+        array = np.asarray(array)
+        if array.dtype.newbyteorder("=").name not in contract.COMPLEX:
+            raise SourceError(self._origin, key=key, found=f"dtype {array.dtype}", expected=" or ".join(contract.COMPLEX))
+        if array.ndim not in dimensions or not array.size:
+            expected = f"{' or '.join(map(str, dimensions))} dimensions, none of them empty"
+            raise SourceError(self._origin, key=key, found=f"shape {array.shape}", expected=expected)
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+    def _real_array(self, key: str, array: Array, dimensions: int) -> Array:
+        array = np.asarray(array)
+        if array.dtype.kind not in "iuf" or array.ndim != dimensions:
+            raise SourceError(
+                self._origin,
+                key=key,
+                found=f"{array.dtype} {array.shape}",
+                expected=f"real numbers in {dimensions} dimensions",
+            )
+        return array.astype(np.float32 if array.dtype == np.float32 else np.float64)
+
+    def _require_length(self, key: str, found: int, expected: int, of: str = "positions") -> None:
+        if found != expected:
+            raise SourceError(self._origin, key=key, found=f"length {found}", expected=f"{expected}, the {of}")
+
+    def _free_name(self, member: str) -> str:
+        """Return a link name for a member: its key, or one like it where HDF5 or the contract needs that name."""
+        key = member.removesuffix(".npy")
+        name = key.replace("/", "_")
+        if name in ("", "."):
+            name = "_"
+        reserved = {dataset.name for dataset in contract.RAW_DATASETS if dataset.name != f"{contract.RAW_DATA}/{key}"}
+        reserved.add(contract.DIFFRACTION.name)
+        while name in self._raw or f"{contract.RAW_DATA}/{name}" in reserved:
+            name += "_"
+        return name
+
+    def _name_member(self, name: str, member: str) -> None:
+        if member != f"{name}.npy":
+            self._raw[name].attrs[contract.SOURCE_MEMBER.name] = member
+
+
+@contextmanager
+def _hdf5_file(part: Path, path: Path) -> Iterator[h5py.File]:
+    """Open a new HDF5 file; a failure to close it does not hide the error that led there."""
+    with _writing(path):
+        file = h5py.File(part, "w", libver=_LIBVER)
+    try:
+        yield file
+    except BaseException:
+        with suppress(OSError, RuntimeError):
+            file.close()
+        raise
+    with _writing(path):
+        file.close()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what h5py makes of HDF5's errors into the one line that matters."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        match = re.search(r"error message = '([^']*)'", str(error))
+        raise OutputError(path, f"cannot be written: {match[1] if match else error}") from error
+
+
+def _write_attributes(
+    target: h5py.File | h5py.Dataset, attributes: Sequence[contract.Attribute], meta: ExportMeta
+) -> None:
+    for attribute in attributes:
+        value = getattr(meta, attribute.field) if attribute.field else attribute.default
+        if value is None or attribute is contract.SYNTHETIC:
+            continue
+        for name in (attribute.name, *attribute.aliases):
+            target.attrs[name] = np.float64(value) if attribute.dtype == "float64" else value
