@@ -14,3 +14,5 @@ from ptychoproduct.options import ExportOptions
 from ptychoproduct.rawdata import RawData
 from ptychoproduct.writer import ExportSummary, ProductWriter
 
+from ptychoproduct.importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
+from ptychoproduct.reader import Frames, Product, open_product

@@ -17,6 +17,7 @@ from numpy.lib import format as npy
 
 from ptychoproduct.contract import SOURCE_DTYPE
 from ptychoproduct.errors import ContractError
+from ptychoproduct.links import reading
 
 Array = np.ndarray[Any, Any]
 
@@ -48,9 +49,7 @@ def write_array(group: h5py.Group, name: str, array: Array) -> h5py.Dataset:
     if has_hdf5_type(native.dtype):
         return group.create_dataset(name, data=native)
     encoded = _encode_text(native)
-    dataset = group.create_dataset(
-        name, data=_as_bytes(native) if encoded is None else encoded, dtype=None if encoded is None else _utf8(encoded)
-    )
+    dataset = group.create_dataset(name, data=_as_bytes(native) if encoded is None else encoded)
     dataset.attrs[SOURCE_DTYPE.name] = dtype_text(native.dtype)
     return dataset
 
@@ -60,37 +59,44 @@ def write_text(group: h5py.Group, name: str, text: str) -> h5py.Dataset:
     return group.create_dataset(name, data=text, dtype=h5py.string_dtype())
 
 
-def read_array(dataset: h5py.Dataset, file: str) -> Array:
-    """Read what `write_array` stored.
+def read_array(dataset: h5py.Dataset) -> Array:
+    """Read what `write_array` stored, or any other dataset.
 
     Parameters
     ----------
     dataset : h5py.Dataset
-        Of any origin.
-    file : str
-        Name for the message.
 
     Raises
     ------
     ContractError
-        The dataset does not fit its `source_dtype`.
+        The dataset cannot be decoded, holds HDF5 references, or does not fit its `source_dtype`.
     """
-    text = dataset.attrs.get(SOURCE_DTYPE.name)
-    if text == OBJECT_TEXT or (text is None and h5py.check_string_dtype(dataset.dtype) and dataset.shape == ()):
-        return np.array(dataset.asstr()[()], dtype=object if text == OBJECT_TEXT else None)
-    stored = np.empty(dataset.shape, dataset.dtype)
-    if dataset.size:
-        dataset.read_direct(stored)
-    if text is None or text == MEMBER_BYTES:
+    source_dtype = dataset.attrs.get(SOURCE_DTYPE.name)
+    with reading(dataset):
+        if source_dtype == OBJECT_TEXT:
+            return np.array(dataset.asstr()[()], dtype=object)
+        if (string := h5py.check_string_dtype(dataset.dtype)) and string.length is None:
+            return np.array(dataset.asstr()[()], dtype=np.str_)
+        if dataset.dtype.hasobject:
+            raise ContractError(
+                dataset.file.filename, key=dataset.name, found="HDF5 references or lists", expected="plain data"
+            )
+        stored = np.empty(dataset.shape, dataset.dtype)
+        if dataset.size:
+            dataset.read_direct(stored)
+    if source_dtype is None or source_dtype == MEMBER_BYTES:
         return stored
     try:
-        dtype = parse_dtype(str(text))
+        dtype = parse_dtype(str(source_dtype))
         if stored.dtype.kind == "S":
-            return np.char.decode(stored, "utf-8").astype(dtype)
+            return np.asarray(np.char.decode(stored, "utf-8"), dtype)
         return from_bytes(stored, dtype)
     except (ValueError, TypeError) as error:
         raise ContractError(
-            file, key=dataset.name, found=f"{dataset.dtype} {dataset.shape}", expected=f"data of {text}"
+            dataset.file.filename,
+            key=dataset.name,
+            found=f"{dataset.dtype} {dataset.shape}",
+            expected=f"data of {source_dtype}",
         ) from error
 
 
@@ -138,11 +144,7 @@ def _encode_text(array: Array) -> Array | None:
         same = bool(encoded.dtype.itemsize and np.array_equal(np.char.decode(encoded, "utf-8"), array))
     except (UnicodeError, ValueError, SystemError):  # code points that are none
         return None
-    return encoded if same else None
-
-
-def _utf8(encoded: Array) -> np.dtype[Any]:
-    return h5py.string_dtype("utf-8", encoded.dtype.itemsize)
+    return encoded.astype(h5py.string_dtype("utf-8", encoded.dtype.itemsize)) if same else None
 
 
 def _as_bytes(array: Array) -> Array:

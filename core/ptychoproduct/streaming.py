@@ -83,7 +83,8 @@ def create_chunked(
 class ChunkStream:
     """Writes the chunks of one dataset.
 
-    A context manager: leaving it waits for all chunks, or drops them if there was an error.
+    A context manager: leaving it waits for all chunks, or drops them if there was an error. A dataset that can grow
+    does so by whole chunks.
 
     Parameters
     ----------
@@ -99,7 +100,8 @@ class ChunkStream:
         self.chunk_rows: int = dataset.chunks[0]
         self.row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
         self.chunk_bytes = self.chunk_rows * self.row_bytes
-        self._write = dataset.id.write_direct_chunk
+        self._dataset = dataset
+        self._grows = dataset.maxshape[0] is None
         self._origin = (0,) * (len(dataset.shape) - 1)
         self._pipeline = filter_pipeline(dataset)
         self._progress = progress
@@ -155,7 +157,9 @@ class ChunkStream:
     def _write_oldest(self) -> None:
         first, future = self._pending.popleft()
         data, filter_mask = future.result()
-        self._write((first, *self._origin), data, filter_mask)
+        if self._grows:
+            self._dataset.resize(first + self.chunk_rows, axis=0)
+        self._dataset.id.write_direct_chunk((first, *self._origin), data, filter_mask)
         if self._progress is not None:
             self._progress(self.chunk_bytes)
 

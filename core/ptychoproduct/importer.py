@@ -1,0 +1,238 @@
+"""From a product back to a scan, in memory or in an NPZ file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ptychoproduct import arrays, contract
+from ptychoproduct.atomic import atomic_output
+from ptychoproduct.axes import canonical_axes
+from ptychoproduct.errors import OutputError, ProductWarning
+from ptychoproduct.links import local_dataset
+from ptychoproduct.npzwriter import NpzWriter
+from ptychoproduct.positions import metres_to_pixels
+from ptychoproduct.rawdata import RawData
+from ptychoproduct.reader import Frames, Product, blocks_of, open_product
+from ptychoproduct.sources import DEFAULT_MEMORY_BYTES
+from ptychoproduct.streaming import Progress
+
+Array = np.ndarray[Any, Any]
+
+_LARGE_BYTES = 8 * 1024**2
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What was imported.
+
+    Parameters
+    ----------
+    archive : Path
+    members : tuple of str
+        Member names of the NPZ file.
+    frames : int
+        Number of diffraction frames; 0 where none were imported.
+    frame_shape : tuple of int
+    frame_dtype : str
+    axis_order : str
+        Of the frames in the archive.
+    file_bytes : int
+    """
+
+    archive: Path
+    members: tuple[str, ...]
+    frames: int
+    frame_shape: tuple[int, ...]
+    frame_dtype: str
+    axis_order: str
+    file_bytes: int
+
+
+def import_product_to_rawdata(path: str | PathLike[str], *, include_diffraction: bool = True) -> RawData:
+    """Load a product as a scan in memory.
+
+    Parameters
+    ----------
+    path : path
+        A product of this package, of any ptychodus, or of PtychoPINN's exporter.
+    include_diffraction : bool
+        Whether frames are loaded, where the product has any.
+
+    Returns
+    -------
+    RawData
+        Positions in object pixels: the source's own, where the product kept them.
+
+    Raises
+    ------
+    SourceError
+        There is no HDF5 file.
+    ContractError
+        The file is no product, or is damaged.
+    """
+    with open_product(path) as product:
+        values = _root_arrays(product)
+        for member, dataset in _kept_datasets(product).items():
+            values[member.removesuffix(".npy")] = arrays.read_array(dataset)
+        values.setdefault("xcoords_start", values["xcoords"])
+        values.setdefault("ycoords_start", values["ycoords"])
+        values.setdefault("scan_index", None)
+        metadata = values.get(contract.METADATA_KEY)
+        names = {field.name for field in fields(RawData)}
+        return RawData(
+            diff3d=product.frames[:] if include_diffraction and product.frames is not None else None,
+            metadata=None if metadata is None else str(metadata),
+            **{key: value for key, value in values.items() if key in names - {"diff3d", "metadata"}},
+        )
+
+
+def import_product_to_npz(
+    path: str | PathLike[str],
+    npz_path: str | PathLike[str],
+    *,
+    include_diffraction: bool = True,
+    compress: bool = False,
+    original_axis_order: bool = False,
+    overwrite: bool = True,
+    memory_bytes: int = DEFAULT_MEMORY_BYTES,
+    progress: Progress | None = None,
+) -> ImportSummary:
+    """Convert a product to a scan in PtychoPINN's NPZ format, streaming its frames.
+
+    Parameters
+    ----------
+    path : path
+        A product of this package, of any ptychodus, or of PtychoPINN's exporter.
+    npz_path : path
+        ``*.npz``; appears when it is complete.
+    include_diffraction : bool
+        Whether frames are imported, where the product has any.
+    compress : bool
+        Whether the members are deflated.
+    original_axis_order : bool
+        Whether frames come back in the order that the product's source had; NHW otherwise.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    memory_bytes : int
+        What may be held at once to reorder the axes of frames.
+    progress : callable, optional
+        Called with a number of bytes whenever frames of that size have been written.
+
+    Returns
+    -------
+    ImportSummary
+
+    Raises
+    ------
+    SourceError
+        There is no HDF5 file.
+    ContractError
+        The file is no product, or is damaged.
+    OutputError
+        The NPZ file cannot be written there.
+    """
+    path, npz_path = Path(path), Path(npz_path)
+    if npz_path.suffix.lower() != ".npz":
+        raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz")
+    with open_product(path) as product:
+        frames = product.frames if include_diffraction else None
+        order = frames.original_axis_order if frames is not None and original_axis_order else "NHW"
+        with (
+            atomic_output(npz_path, overwrite=overwrite, sources=(path,)) as part,
+            NpzWriter(part, compress=compress) as archive,
+        ):
+            kept = _kept_datasets(product)
+            for key, array in _root_arrays(product).items():
+                if f"{key}.npy" not in kept:
+                    archive.write_array(f"{key}.npy", array)
+            for member, dataset in kept.items():
+                _write_kept(archive, member, dataset)
+            if frames is not None:
+                _write_frames(archive, frames, order, memory_bytes, progress)
+        return ImportSummary(
+            archive=npz_path,
+            members=archive.members,
+            frames=0 if frames is None else len(frames),
+            frame_shape=() if frames is None else frames.shape[1:],
+            frame_dtype="" if frames is None else str(frames.dtype),
+            axis_order=order,
+            file_bytes=npz_path.stat().st_size,
+        )
+
+
+def _root_arrays(product: Product) -> dict[str, Array]:
+    """Return what the product itself tells of a scan, in pixels."""
+    values = {
+        "xcoords": metres_to_pixels(product.x_m, product.meta.object_pixel_width_m),
+        "ycoords": metres_to_pixels(product.y_m, product.meta.object_pixel_height_m),
+        "probeGuess": product.probe,
+    }
+    if not product.is_object_synthetic:
+        values["objectGuess"] = product.object
+    if product.raw_data is None:  # a source without scan_index has none to give back
+        values["scan_index"] = product.position_indexes
+    return values
+
+
+def _kept_datasets(product: Product) -> dict[str, h5py.Dataset]:
+    """Return the datasets of ``/raw_data`` but the frames, by the archive member that each was."""
+    group = product.raw_data
+    kept: dict[str, h5py.Dataset] = {}
+    for name in () if group is None else group:
+        if f"{contract.RAW_DATA}/{name}" == contract.DIFFRACTION.name:
+            continue
+        if group.get(name, getclass=True) is h5py.Group:
+            warnings.warn(f"{product.path}: {group.name}/{name}: a group is not imported", ProductWarning, stacklevel=3)
+            continue
+        dataset = local_dataset(group, name)
+        if dataset is not None:
+            kept[str(dataset.attrs.get(contract.SOURCE_MEMBER.name, f"{name}.npy"))] = dataset
+    return kept
+
+
+def _write_kept(archive: NpzWriter, member: str, dataset: h5py.Dataset) -> None:
+    source_dtype = dataset.attrs.get(contract.SOURCE_DTYPE.name)
+    if source_dtype == arrays.MEMBER_BYTES:
+        archive.write_bytes(member, blocks_of(dataset))
+    elif source_dtype is None and dataset.nbytes >= _LARGE_BYTES and not dataset.dtype.hasobject:
+        archive.write_blocks(member, dataset.shape, dataset.dtype, blocks_of(dataset))
+    else:
+        archive.write_array(member, arrays.read_array(dataset))
+
+
+def _write_frames(
+    archive: NpzWriter, frames: Frames, order: str, memory_bytes: int, progress: Progress | None
+) -> None:
+    shape = tuple(frames.shape["NHW".index(axis)] for axis in order)
+    blocks = frames.blocks() if order == "NHW" else _reordered_blocks(frames, order, memory_bytes)
+    archive.write_blocks(frames.source_member, shape, frames.dtype, _counted(blocks, progress))
+
+
+def _reordered_blocks(frames: Frames, order: str, memory_bytes: int) -> Iterator[Array]:
+    """Give the frames in HNW or HWN order, by bands of rows; each band is one pass over the frames."""
+    number, height, width = frames.shape
+    band = min(height, max(1, memory_bytes // (number * width * frames.dtype.itemsize)))
+    for top in range(0, height, band):
+        rows = min(band, height - top)
+        window = np.empty([{"N": number, "H": rows, "W": width}[axis] for axis in order], frames.dtype)
+        canonical = window.transpose(canonical_axes(order))
+        first = 0
+        for block in frames.blocks():
+            canonical[first : first + len(block)] = block[:, top : top + rows]
+            first += len(block)
+        yield window
+
+
+def _counted(blocks: Iterator[Array], progress: Progress | None) -> Iterator[Array]:
+    for block in blocks:
+        yield block
+        if progress is not None:
+            progress(block.nbytes)
