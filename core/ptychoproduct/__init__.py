@@ -16,3 +16,35 @@ from ptychoproduct.writer import ExportSummary, ProductWriter
 
 from ptychoproduct.importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
 from ptychoproduct.reader import Frames, Product, open_product
+from ptychoproduct.simulation import ScanParameters, simulate_scan
+from ptychoproduct.validation import Problem, ValidationReport, validate_product
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ContractError",
+    "ExportMeta",
+    "ExportOptions",
+    "ExportSummary",
+    "Frames",
+    "ImportSummary",
+    "OptionError",
+    "OutputError",
+    "Problem",
+    "Product",
+    "ProductError",
+    "ProductWarning",
+    "ProductWriter",
+    "RawData",
+    "Reconstruction",
+    "ScanParameters",
+    "SourceError",
+    "ValidationReport",
+    "export_product_from_npz",
+    "export_product_from_rawdata",
+    "import_product_to_npz",
+    "import_product_to_rawdata",
+    "open_product",
+    "simulate_scan",
+    "validate_product",
+]

@@ -56,8 +56,8 @@ class Dataset:
         Its path from the root, without the leading slash.
     dtypes : tuple of str
         Types on disk that readers accept, the preferred one first.
-    shapes : tuple of str
-        Shapes that are valid, with the letters of `AXES`.
+    shapes : tuple of tuple of str
+        Shapes that are valid, in the letters of `AXES`.
     unit : str
         Unit, "" for none.
     presence : {"required", "optional"}
@@ -70,7 +70,7 @@ class Dataset:
 
     name: str
     dtypes: tuple[str, ...]
-    shapes: tuple[str, ...]
+    shapes: tuple[tuple[str, ...], ...]
     unit: str = ""
     presence: Presence = "required"
     attributes: tuple[Attribute, ...] = ()
@@ -136,21 +136,21 @@ OBJECT_CENTER_X = Attribute("center_x_m", "float64", "m", "required", field="obj
 OBJECT_CENTER_Y = Attribute("center_y_m", "float64", "m", "required", field="object_center_y_m")
 SYNTHETIC = Attribute("synthetic", "bool", default=False)
 
-PROBE = Dataset("probe", COMPLEX, ("HW", "IHW", "CIHW"), attributes=(PROBE_PIXEL_WIDTH, PROBE_PIXEL_HEIGHT))
+PROBE = Dataset("probe", COMPLEX, (("H", "W"), ("I", "H", "W"), ("C", "I", "H", "W")), attributes=(PROBE_PIXEL_WIDTH, PROBE_PIXEL_HEIGHT))
 OBJECT = Dataset(
     "object",
     COMPLEX,
-    ("HW", "LHW"),
+    (("H", "W"), ("L", "H", "W")),
     attributes=(OBJECT_CENTER_X, OBJECT_CENTER_Y, OBJECT_PIXEL_WIDTH, OBJECT_PIXEL_HEIGHT, SYNTHETIC),
 )
-OBJECT_LAYER_SPACING = Dataset("object_layer_spacing_m", REAL, ("L-1",), "m")
-POSITION_X = Dataset("probe_position_x_m", REAL, ("N",), "m")
-POSITION_Y = Dataset("probe_position_y_m", REAL, ("N",), "m")
-POSITION_INDEXES = Dataset("probe_position_indexes", INTEGER, ("N",))
-LOSS_VALUES = Dataset("loss_values", REAL, ("E",), aliases=("costs",))
-LOSS_EPOCHS = Dataset("loss_epochs", INTEGER, ("E",), presence="optional")
-OPR = Dataset(OPR_WEIGHTS, REAL, ("KC",), presence="optional")
-PHOTON_COUNTS = Dataset("probe_photon_counts", REAL, ("N",), "1", presence="optional")
+OBJECT_LAYER_SPACING = Dataset("object_layer_spacing_m", REAL, (("L-1",),), "m")
+POSITION_X = Dataset("probe_position_x_m", REAL, (("N",),), "m")
+POSITION_Y = Dataset("probe_position_y_m", REAL, (("N",),), "m")
+POSITION_INDEXES = Dataset("probe_position_indexes", INTEGER, (("N",),))
+LOSS_VALUES = Dataset("loss_values", REAL, (("E",),), aliases=("costs",))
+LOSS_EPOCHS = Dataset("loss_epochs", INTEGER, (("E",),), presence="optional")
+OPR = Dataset(OPR_WEIGHTS, REAL, (("K", "C"),), presence="optional")
+PHOTON_COUNTS = Dataset("probe_photon_counts", REAL, (("N",),), "1", presence="optional")
 
 ROOT_DATASETS = (
     PROBE,
@@ -174,18 +174,25 @@ SOURCE_DTYPE = Attribute("source_dtype", "str")
 AXIS_ORDERS = ("NHW", "HNW", "HWN")
 
 DIFFRACTION = Dataset(
-    f"{RAW_DATA}/diffraction", FRAME, ("NHW",), presence="optional", attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER)
+    "raw_data/diffraction",
+    FRAME,
+    (("N", "H", "W"),),
+    presence="optional",
+    attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER),
 )
+RAW_X = Dataset("raw_data/xcoords", (*REAL, *INTEGER), (("N",),), "px")
+RAW_Y = Dataset("raw_data/ycoords", (*REAL, *INTEGER), (("N",),), "px")
 RAW_DATASETS = (
     DIFFRACTION,
-    Dataset(f"{RAW_DATA}/xcoords", (*REAL, *INTEGER), ("N",), "px"),
-    Dataset(f"{RAW_DATA}/ycoords", (*REAL, *INTEGER), ("N",), "px"),
-    Dataset(f"{RAW_DATA}/xcoords_start", (*REAL, *INTEGER), ("N",), "px", presence="optional"),
-    Dataset(f"{RAW_DATA}/ycoords_start", (*REAL, *INTEGER), ("N",), "px", presence="optional"),
-    Dataset(f"{RAW_DATA}/scan_index", INTEGER, ("N",), presence="optional"),
-    Dataset(f"{RAW_DATA}/probeGuess", COMPLEX, ("HW", "IHW", "CIHW"), presence="optional"),
-    Dataset(f"{RAW_DATA}/objectGuess", COMPLEX, ("HW", "LHW"), presence="optional"),
+    RAW_X,
+    RAW_Y,
+    Dataset("raw_data/xcoords_start", (*REAL, *INTEGER), (("N",),), "px", presence="optional"),
+    Dataset("raw_data/ycoords_start", (*REAL, *INTEGER), (("N",),), "px", presence="optional"),
+    Dataset("raw_data/scan_index", (*INTEGER, *REAL), (("N",),), presence="optional"),
+    Dataset("raw_data/probeGuess", PROBE.dtypes, PROBE.shapes, presence="optional"),
+    Dataset("raw_data/objectGuess", OBJECT.dtypes, OBJECT.shapes, presence="optional"),
 )
+DATASETS = (*ROOT_DATASETS, *RAW_DATASETS)
 
 # PtychoPINN's NPZ keys.
 FRAME_KEYS = ("diff3d", "diffraction")

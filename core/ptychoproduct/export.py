@@ -104,7 +104,7 @@ def export_product_from_npz(
         metadata = _metadata_text(archive)
         x_px, y_px = (archive.read(archive.require(key)) for key in ("xcoords", "ycoords"))
         probe = archive.read(archive.require("probeGuess"))
-        frames = _frames_member(archive) if include_raw else None
+        frames = frames_member(archive) if include_raw else None
         with ProductWriter(
             out_path, meta, include_raw=include_raw, options=options, progress=progress, source=npz_path
         ) as writer:
@@ -199,7 +199,8 @@ def _metadata_text(archive: NpzArchive) -> str | None:
     return text
 
 
-def _frames_member(archive: NpzArchive) -> Member:
+def frames_member(archive: NpzArchive) -> Member:
+    """Return the member that holds the diffraction frames, or SourceError where there is none."""
     for key in contract.FRAME_KEYS:
         if key in archive.members:
             return archive.members[key]
