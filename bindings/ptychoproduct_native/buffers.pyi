@@ -1,4 +1,4 @@
-from typing_extensions import Buffer
+from collections.abc import Buffer
 
 class ChunkBuffer(Buffer):
     def __init__(self, nbytes: int) -> None: ...

@@ -1,6 +1,4 @@
-from collections.abc import Sequence
-
-from typing_extensions import Buffer
+from collections.abc import Buffer, Sequence
 
 from ptychoproduct_native.buffers import ChunkBuffer
 

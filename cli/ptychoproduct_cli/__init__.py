@@ -1,0 +1,1 @@
+"""Command lines of ptychoproduct: arguments and what is printed; the work is done in `ptychoproduct`."""

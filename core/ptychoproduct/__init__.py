@@ -9,15 +9,14 @@ from ptychoproduct.errors import (
     SourceError,
 )
 from ptychoproduct.export import Reconstruction, export_product_from_npz, export_product_from_rawdata
+from ptychoproduct.importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.rawdata import RawData
-from ptychoproduct.writer import ExportSummary, ProductWriter
-
-from ptychoproduct.importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
 from ptychoproduct.reader import Frames, Product, open_product
 from ptychoproduct.simulation import ScanParameters, simulate_scan
 from ptychoproduct.validation import Problem, ValidationReport, validate_product
+from ptychoproduct.writer import ExportSummary, ProductWriter
 
 __version__ = "0.1.0"
 

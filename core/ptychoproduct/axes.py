@@ -9,9 +9,7 @@ from ptychoproduct.contract import AXIS_ORDERS
 from ptychoproduct.errors import OptionError, ProductWarning, SourceError
 
 
-def axis_order(
-    shape: tuple[int, ...], positions: int, requested: str, file: str | PathLike[str], key: str
-) -> str:
+def axis_order(shape: tuple[int, ...], positions: int, requested: str, file: str | PathLike[str], key: str) -> str:
     """Decide how the axes of a stack of frames are ordered.
 
     Parameters
@@ -43,7 +41,10 @@ def axis_order(
         length = shape[requested.index("N")]
         if length != positions:
             raise OptionError(
-                file, key=key, found=f"{length} frames by axis order {requested}", expected=f"{positions}, the positions"
+                file,
+                key=key,
+                found=f"{length} frames by axis order {requested}",
+                expected=f"{positions}, the positions",
             )
         return requested
     orders = [order for order in AXIS_ORDERS if shape[order.index("N")] == positions]
@@ -54,7 +55,10 @@ def axis_order(
     if len(orders) > 1:
         if "NHW" not in orders:
             raise SourceError(
-                file, key=key, found=f"shape {shape}, two axes of length {positions}", expected="an axis order to be given"
+                file,
+                key=key,
+                found=f"shape {shape}, two axes of length {positions}",
+                expected="an axis order to be given",
             )
         warnings.warn(
             f"{file}: {key}: shape {shape} has more than one axis of length {positions}; taken as NHW",

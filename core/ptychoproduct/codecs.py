@@ -116,13 +116,17 @@ def parse_codec(text: str) -> Codec:
     family = _FAMILIES.get(match["name"]) if match else None
     if match is None or family is None:
         near = difflib.get_close_matches(text, codec_names(), n=1, cutoff=0.0)[0]
-        raise OptionError("compression", found=repr(text), expected=f"one of {', '.join(codec_names())}; nearest: {near}")
+        raise OptionError(
+            "compression", found=repr(text), expected=f"one of {', '.join(codec_names())}; nearest: {near}"
+        )
     name = match["name"]
     level = family.default_level
     if match["level"] is not None:
         level = int(match["level"])
         if level not in family.levels:
-            levels = f"{name}:{family.levels[0]} to {name}:{family.levels[-1]}" if family.levels else f"{name}, no level"
+            levels = (
+                f"{name}:{family.levels[0]} to {name}:{family.levels[-1]}" if family.levels else f"{name}, no level"
+            )
             raise OptionError("compression", found=repr(text), expected=levels)
     if match["shuffle"] and not family.shuffles:
         raise OptionError("compression", found=repr(text), expected=f"{name} without shuffle")
@@ -139,7 +143,9 @@ def _parse_size(size: str, text: str) -> int:
     nbytes = int(match["number"]) * _UNITS[match["unit"]] if match else 0
     # 128 bytes are bitshuffle's least block, 16 elements of 8 bytes.
     if nbytes < 128 or nbytes > MAX_BLOCK_BYTES or nbytes % 128:
-        raise OptionError("compression", found=repr(text), expected="block= a multiple of 128 up to 64MiB, such as 64KiB")
+        raise OptionError(
+            "compression", found=repr(text), expected="block= a multiple of 128 up to 64MiB, such as 64KiB"
+        )
     return nbytes
 
 

@@ -136,7 +136,12 @@ OBJECT_CENTER_X = Attribute("center_x_m", "float64", "m", "required", field="obj
 OBJECT_CENTER_Y = Attribute("center_y_m", "float64", "m", "required", field="object_center_y_m")
 SYNTHETIC = Attribute("synthetic", "bool", default=False)
 
-PROBE = Dataset("probe", COMPLEX, (("H", "W"), ("I", "H", "W"), ("C", "I", "H", "W")), attributes=(PROBE_PIXEL_WIDTH, PROBE_PIXEL_HEIGHT))
+PROBE = Dataset(
+    "probe",
+    COMPLEX,
+    (("H", "W"), ("I", "H", "W"), ("C", "I", "H", "W")),
+    attributes=(PROBE_PIXEL_WIDTH, PROBE_PIXEL_HEIGHT),
+)
 OBJECT = Dataset(
     "object",
     COMPLEX,

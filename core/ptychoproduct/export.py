@@ -159,18 +159,15 @@ def export_product_from_rawdata(
     """
     options = options or ExportOptions()
     name = type(raw).__name__
-    required = {key: _attribute(raw, key) for key in ("xcoords", "ycoords", "probeGuess")}
-    for key, value in required.items():
-        if value is None:
-            raise SourceError(name, key=key, found="None", expected="an array")
+    x_px, y_px, probe = (_required_attribute(raw, key) for key in ("xcoords", "ycoords", "probeGuess"))
     frames = _attribute(raw, "diff3d")
     with ProductWriter(out_path, meta, include_raw=include_raw, options=options, progress=progress) as writer:
-        writer.set_positions(required["xcoords"], required["ycoords"], _attribute(raw, "scan_index"))
+        writer.set_positions(x_px, y_px, _attribute(raw, "scan_index"))
         objectguess = _attribute(raw, "objectGuess")
-        _write_reconstruction(writer, required["probeGuess"], objectguess, reconstruction)
+        _write_reconstruction(writer, probe, objectguess, reconstruction)
         if include_raw:
             if frames is not None:
-                order = axis_order(frames.shape, len(required["xcoords"]), options.axis_order, name, "diff3d")
+                order = axis_order(frames.shape, len(x_px), options.axis_order, name, "diff3d")
                 writer.write_frames(ArrayRows(frames, canonical_axes(order)), order)
             _link_guesses(writer, objectguess is not None)
             for key in (*_START_KEYS, "Y", "norm_Y_I"):
@@ -205,6 +202,18 @@ def frames_member(archive: NpzArchive) -> Member:
         if key in archive.members:
             return archive.members[key]
     return archive.require(" or ".join(contract.FRAME_KEYS))
+
+
+def frame_bytes(npz_path: str | PathLike[str]) -> int:
+    """Return the size of a scan's frames, without reading them; 0 where there are none.
+
+    Raises
+    ------
+    SourceError
+        The NPZ file cannot be read.
+    """
+    with NpzArchive(Path(npz_path)) as archive:
+        return max((archive.members[key].nbytes for key in contract.FRAME_KEYS if key in archive.members), default=0)
 
 
 def _read_if_there(archive: NpzArchive, key: str) -> Array | None:
@@ -258,6 +267,13 @@ def _is_streamed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
         return False
     row_bytes = math.prod(shape[1:]) * dtype.itemsize
     return shape[0] * row_bytes >= _LARGE_BYTES >= row_bytes
+
+
+def _required_attribute(raw: Any, key: str) -> Array:
+    array = _attribute(raw, key)
+    if array is None:
+        raise SourceError(type(raw).__name__, key=key, found="None", expected="an array")
+    return array
 
 
 def _attribute(raw: Any, key: str) -> Array | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -82,15 +82,19 @@ def import_product_to_rawdata(path: str | PathLike[str], *, include_diffraction:
         values = _root_arrays(product)
         for member, dataset in _kept_datasets(product).items():
             values[member.removesuffix(".npy")] = arrays.read_array(dataset)
-        values.setdefault("xcoords_start", values["xcoords"])
-        values.setdefault("ycoords_start", values["ycoords"])
-        values.setdefault("scan_index", None)
         metadata = values.get(contract.METADATA_KEY)
-        names = {field.name for field in fields(RawData)}
         return RawData(
+            xcoords=values["xcoords"],
+            ycoords=values["ycoords"],
+            xcoords_start=values.get("xcoords_start", values["xcoords"]),
+            ycoords_start=values.get("ycoords_start", values["ycoords"]),
             diff3d=product.frames[:] if include_diffraction and product.frames is not None else None,
+            probeGuess=values["probeGuess"],
+            scan_index=values.get("scan_index"),
+            objectGuess=values.get("objectGuess"),
+            Y=values.get("Y"),
+            norm_Y_I=values.get("norm_Y_I"),
             metadata=None if metadata is None else str(metadata),
-            **{key: value for key, value in values.items() if key in names - {"diff3d", "metadata"}},
         )
 
 
@@ -186,7 +190,9 @@ def _kept_datasets(product: Product) -> dict[str, h5py.Dataset]:
     """Return the datasets of ``/raw_data`` but the frames, by the archive member that each was."""
     group = product.raw_data
     kept: dict[str, h5py.Dataset] = {}
-    for name in () if group is None else group:
+    if group is None:
+        return kept
+    for name in group:
         if f"{contract.RAW_DATA}/{name}" == contract.DIFFRACTION.name:
             continue
         if group.get(name, getclass=True) is h5py.Group:
@@ -208,9 +214,7 @@ def _write_kept(archive: NpzWriter, member: str, dataset: h5py.Dataset) -> None:
         archive.write_array(member, arrays.read_array(dataset))
 
 
-def _write_frames(
-    archive: NpzWriter, frames: Frames, order: str, memory_bytes: int, progress: Progress | None
-) -> None:
+def _write_frames(archive: NpzWriter, frames: Frames, order: str, memory_bytes: int, progress: Progress | None) -> None:
     shape = tuple(frames.shape["NHW".index(axis)] for axis in order)
     blocks = frames.blocks() if order == "NHW" else _reordered_blocks(frames, order, memory_bytes)
     archive.write_blocks(frames.source_member, shape, frames.dtype, _counted(blocks, progress))

@@ -58,7 +58,9 @@ def local_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
     if not isinstance(dataset, h5py.Dataset):
         raise ContractError(group.file.filename, key=name, found="a group", expected="a dataset")
     if dataset.external or dataset.is_virtual:
-        raise ContractError(group.file.filename, key=name, found="data in other files", expected="a dataset in this file")
+        raise ContractError(
+            group.file.filename, key=name, found="data in other files", expected="a dataset in this file"
+        )
     return dataset
 
 
@@ -88,9 +90,7 @@ def reading(dataset: h5py.Dataset) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        raise ContractError(
-            dataset.file.filename, f"cannot be read: {_last_words(error)}", key=dataset.name
-        ) from error
+        raise ContractError(dataset.file.filename, f"cannot be read: {_last_words(error)}", key=dataset.name) from error
 
 
 def _local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:

@@ -196,8 +196,9 @@ class NpzArchive:
         if info.flag_bits & 0x1:
             raise SourceError(self.path, key=info.filename, found="an encrypted member", expected="a plain one")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            method = zipfile.compressor_names.get(info.compress_type, str(info.compress_type))
-            raise SourceError(self.path, key=info.filename, found=f"compression {method}", expected="stored or deflated")
+            raise SourceError(
+                self.path, key=info.filename, found=f"ZIP method {info.compress_type}", expected="stored or deflated"
+            )
         limit = info.compress_size * (1 if info.compress_type == zipfile.ZIP_STORED else _MAX_DEFLATE_RATIO)
         if info.file_size > limit + 1024 or info.header_offset + info.compress_size > self._file.size:
             raise SourceError(
@@ -388,7 +389,7 @@ class _InflatedStream:
                 self._pending = self._read_deflated()
             try:
                 piece = self._inflater.decompress(self._pending, most)
-            except isal_zlib.error as error:
+            except isal_zlib.IsalError as error:  # type: ignore[misc]  # a class, whatever its stub says
                 raise SourceError(
                     self._archive.path, f"deflated data is damaged: {error}", key=self._info.filename
                 ) from error

@@ -49,9 +49,7 @@ class NpzWriter:
     def write_blocks(self, member: str, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[Array]) -> None:
         """Write an array that comes in blocks, in C order."""
         header = io.BytesIO()
-        npy.write_array_header_1_0(
-            header, {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        )
+        npy.write_array_header_1_0(header, {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
         with self._open(member) as file:
             file.write(header.getvalue())
             for block in blocks:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ptychoproduct.axes import AXIS_ORDERS
 from ptychoproduct.codecs import DEFAULT, Codec, parse_codec
+from ptychoproduct.contract import AXIS_ORDERS
 from ptychoproduct.errors import OptionError
 from ptychoproduct.positions import POSITION_INDEX_CHOICES
 from ptychoproduct.sources import DEFAULT_MEMORY_BYTES

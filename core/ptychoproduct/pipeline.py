@@ -36,4 +36,5 @@ def filter_pipeline(dataset: h5py.Dataset) -> FilterPipeline:
 
 @cache
 def _library(filter_id: int) -> str | None:
-    return hdf5plugin.get_config().registered_filters.get(_PLUGIN_NAMES.get(filter_id, ""))
+    path: str | None = hdf5plugin.get_config().registered_filters.get(_PLUGIN_NAMES.get(filter_id, ""))
+    return path

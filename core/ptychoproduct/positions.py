@@ -77,7 +77,9 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
         return sequence
     if scan_index is None:
         if choice == "scan-index":
-            raise OptionError(file, key="scan_index", found="no such key", expected="it, by --position-index scan-index")
+            raise OptionError(
+                file, key="scan_index", found="no such key", expected="it, by --position-index scan-index"
+            )
         _warn(file, "has no scan_index")
         return sequence
     indexes = _as_indexes(scan_index)
@@ -133,7 +135,9 @@ def outside_object(
 
 
 def _as_indexes(scan_index: Array) -> Array | None:
-    if scan_index.dtype.kind not in "iuf" or scan_index.dtype == np.uint64 and (scan_index > np.iinfo(np.int64).max).any():
+    if scan_index.dtype.kind not in "iuf" or (
+        scan_index.dtype == np.uint64 and (scan_index > np.iinfo(np.int64).max).any()
+    ):
         return None
     if scan_index.dtype.kind == "f" and not (np.isfinite(scan_index) & (scan_index == np.floor(scan_index))).all():
         return None
@@ -142,5 +146,7 @@ def _as_indexes(scan_index: Array) -> Array | None:
 
 def _warn(file: str | PathLike[str], reason: str) -> None:
     warnings.warn(
-        f"{file}: {reason}; probe_position_indexes are 0 to N-1 (--position-index decides)", ProductWarning, stacklevel=4
+        f"{file}: {reason}; probe_position_indexes are 0 to N-1 (--position-index decides)",
+        ProductWarning,
+        stacklevel=4,
     )

@@ -35,6 +35,7 @@ class Frames:
         self._dataset = dataset
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = dataset.dtype
+        self.nbytes: int = dataset.size * dataset.dtype.itemsize
         self.chunk_shape: tuple[int, ...] | None = dataset.chunks
         self.original_axis_order = str(
             dataset.attrs.get(contract.ORIGINAL_AXIS_ORDER.name, contract.ORIGINAL_AXIS_ORDER.default)

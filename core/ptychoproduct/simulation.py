@@ -137,7 +137,8 @@ def _probe(size_px: int) -> Array:
     radius = np.hypot(*np.meshgrid(frequency, frequency))
     aperture = 1 / (1 + np.exp((radius - 0.06) / 0.004))
     defocus = np.exp(-1j * math.pi * size_px * 2.5 * radius**2)
-    return np.fft.fftshift(np.fft.ifft2(aperture * defocus)).astype(np.complex64)
+    wave: Array = np.fft.fftshift(np.fft.ifft2(aperture * defocus)).astype(np.complex64)
+    return wave
 
 
 def _sample(size_px: int, rng: np.random.Generator) -> Array:
@@ -146,7 +147,8 @@ def _sample(size_px: int, rng: np.random.Generator) -> Array:
     noise = np.fft.rfft2(rng.standard_normal((size_px, size_px), np.float32))
     rough = np.fft.irfft2(noise / (frequency + 0.01) ** 1.5, (size_px, size_px))
     rough /= rough.std()
-    return (np.exp(-0.05 * (rough - rough.min()) / 2 + 0.6j * rough)).astype(np.complex64)
+    sample: Array = np.exp(-0.025 * (rough - rough.min()) + 0.6j * rough).astype(np.complex64)
+    return sample
 
 
 def _spiral(positions: int, size_px: int) -> tuple[Array, int]:

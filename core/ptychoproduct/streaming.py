@@ -1,6 +1,6 @@
 """Rows in, compressed chunks out: every core encodes, one thread writes, in order.
 
-    source ─→ ChunkBuffer ─→ filter pipeline, on every core, no Python lock ─→ write_direct_chunk, in order
+source ─→ ChunkBuffer ─→ filter pipeline, on every core, no Python lock ─→ write_direct_chunk, in order
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -189,10 +190,11 @@ def write_rows(dataset: h5py.Dataset, source: RowSource, threads: int, progress:
     with ChunkStream(dataset, threads, progress) as stream:
         for first in range(0, total, stream.chunk_rows):
             rows = min(stream.chunk_rows, total - first)
+            fill = partial(source.read_into, first)
             if source.random_access:
-                stream.submit(first, rows, lambda view, first=first: source.read_into(first, view))
+                stream.submit(first, rows, fill)
             else:
                 chunk = stream.new_chunk()
-                fill_rows(chunk, rows * stream.row_bytes, lambda view, first=first: source.read_into(first, view))
+                fill_rows(chunk, rows * stream.row_bytes, fill)
                 stream.submit_filled(first, chunk)
     source.finish()

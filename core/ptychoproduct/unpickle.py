@@ -47,9 +47,6 @@ class _Unpickler(pickle.Unpickler):
         except KeyError:
             raise pickle.UnpicklingError(f"it names {module}.{name}") from None
 
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it names persistent objects")
-
 
 def unpickle_text(data: bytes) -> str:
     """Return the string that a pickled 0-d NumPy object array holds.

@@ -1,4 +1,4 @@
-"""Does a file meet the contract? Small checks, each of which tells all that it finds.
+"""Holding a file against the contract: small checks, each of which tells all that it finds.
 
 A check is a function that yields `Problem` objects, registered with `@check`; adding one touches nothing else.
 """
@@ -158,7 +158,9 @@ def validate_product(
             try:
                 found = _find(file, expected)
             except ContractError as error:
-                problems.append(Problem("error", f"/{expected.name}", f"found {error.found}, expected {error.expected}"))
+                problems.append(
+                    Problem("error", f"/{expected.name}", f"found {error.found}, expected {error.expected}")
+                )
             else:
                 if found is not None:
                     datasets[expected.name] = found
@@ -171,7 +173,7 @@ def validate_product(
 @check
 def attributes_present(subject: Subject) -> Iterator[Problem]:
     """Required attributes are there, each readable as its type."""
-    groups = [("/", subject.file, contract.ROOT_ATTRIBUTES)]
+    groups: list[tuple[str, Any, tuple[contract.Attribute, ...]]] = [("/", subject.file, contract.ROOT_ATTRIBUTES)]
     for dataset in contract.DATASETS:
         found = subject.get(dataset)
         if found is not None:
@@ -193,7 +195,11 @@ def attributes_present(subject: Subject) -> Iterator[Problem]:
 def attribute_aliases_agree(subject: Subject) -> Iterator[Problem]:
     """Two spellings of an attribute hold one value."""
     for attribute in contract.ROOT_ATTRIBUTES:
-        values = {name: subject.file.attrs[name] for name in (attribute.name, *attribute.aliases) if name in subject.file.attrs}
+        values = {
+            name: subject.file.attrs[name]
+            for name in (attribute.name, *attribute.aliases)
+            if name in subject.file.attrs
+        }
         if len({str(value) for value in values.values()}) > 1:
             found = ", ".join(f"{name} = {value}" for name, value in values.items())
             yield Problem("error", f"/@{attribute.name}", f"found {found}, expected one value")
@@ -263,7 +269,9 @@ def indexes_pair(subject: Subject) -> Iterator[Problem]:
     where = f"/{contract.POSITION_INDEXES.name}"
     distinct = len(np.unique(indexes))
     if distinct < indexes.size:
-        message = f"found {distinct} distinct values for {indexes.size} positions; ptychodus averages those of one index"
+        message = (
+            f"found {distinct} distinct values for {indexes.size} positions; ptychodus averages those of one index"
+        )
         yield Problem("warning", where, message)
     if indexes.size and indexes.min() < 0:
         yield Problem("error", where, f"found {indexes.min()}, expected no negative index")
@@ -274,7 +282,9 @@ def pixel_sizes_positive(subject: Subject) -> Iterator[Problem]:
     """Pixels have a size."""
     for expected in (contract.PROBE, contract.OBJECT):
         found = subject.get(expected)
-        for attribute in expected.attributes if found is not None else ():
+        if found is None:
+            continue
+        for attribute in expected.attributes:
             if not attribute.name.startswith("pixel_") or attribute.name not in found.attrs:
                 continue
             size = found.attrs[attribute.name]

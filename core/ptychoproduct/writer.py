@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import h5py
 import numpy as np
-from ptychoproduct_native import ChunkBuffer, gather
+from ptychoproduct_native import ChunkBuffer
 
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import atomic_output
@@ -392,7 +392,7 @@ class ProductWriter:
                     self._chunk = None
 
     def _finish_frames(self) -> None:
-        if self._stream is None:
+        if self._stream is None or self._frames is None:
             return
         stream = self._stream
         with stream:
@@ -540,7 +540,8 @@ class ProductWriter:
     def _complex_array(self, key: str, array: Array, dimensions: tuple[int, ...]) -> Array:
         array = np.asarray(array)
         if array.dtype.newbyteorder("=").name not in contract.COMPLEX:
-            raise SourceError(self._origin, key=key, found=f"dtype {array.dtype}", expected=" or ".join(contract.COMPLEX))
+            expected = " or ".join(contract.COMPLEX)
+            raise SourceError(self._origin, key=key, found=f"dtype {array.dtype}", expected=expected)
         if array.ndim not in dimensions or not array.size:
             expected = f"{' or '.join(map(str, dimensions))} dimensions, none of them empty"
             raise SourceError(self._origin, key=key, found=f"shape {array.shape}", expected=expected)

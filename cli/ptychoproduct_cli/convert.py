@@ -1,0 +1,186 @@
+"""``ptychoproduct convert`` and ``convert_to_ptychodus_product``: a scan becomes a product."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from ptychoproduct_cli import running
+
+if TYPE_CHECKING:
+    from ptychoproduct import ExportMeta, ExportOptions, ExportSummary
+
+PROG = "convert_to_ptychodus_product"
+SUMMARY = "convert a PtychoPINN scan (NPZ) to a ptychodus product (HDF5)"
+DESCRIPTION = """\
+Convert a ptychography scan in PtychoPINN's NPZ format to an HDF5 product that every ptychodus release opens. Frames
+are streamed: a scan of any size is converted in bounded memory, compressed on all cores. The product appears under its
+name when it is complete.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add every option of the conversion, but input and output."""
+    metadata = parser.add_argument_group("metadata", "zero, the default, stands for a value that is not known")
+    metadata.add_argument("--name", default="", help="product name (default: empty)")
+    metadata.add_argument("--comments", default="", help="description (default: empty)")
+    for flag, unit, default, meaning in (
+        ("--detector-distance-m", "m", 0.0, "from object to detector"),
+        ("--probe-energy-eV", "eV", 0.0, "photon energy"),
+        ("--exposure-time-s", "s", 0.0, "exposure time of a position"),
+        ("--probe-photon-count", "count", 0.0, "photons of an exposure"),
+        ("--mass-attenuation-m2-kg", "m2/kg", 0.0, "mass attenuation coefficient of the sample"),
+        ("--tomography-angle-deg", "deg", 0.0, "rotation of the sample"),
+        ("--object-pixel-size-m", "m", 5e-8, "object pixel size; positions in pixels are multiples of it"),
+        ("--probe-pixel-size-m", "m", 1.25e-7, "probe pixel size"),
+        ("--object-center-x-m", "m", 0.0, "x of the object array's middle, in the frame of the positions"),
+        ("--object-center-y-m", "m", 0.0, "y of the object array's middle"),
+    ):
+        text = f"{meaning} (default: %(default)s)"
+        metadata.add_argument(flag, type=float, default=default, metavar=unit, help=text)
+    metadata.add_argument(
+        "--object-layer-spacing-m",
+        type=_numbers,
+        default=(),
+        metavar="m,m,...",
+        help="distances between the layers of an object that has several (default: none)",
+    )
+    content = parser.add_argument_group("content")
+    content.add_argument(
+        "--include-diffraction",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep frames, positions in pixels and everything else of the scan in /raw_data (default: yes)",
+    )
+    content.add_argument(
+        "--axis-order",
+        choices=("auto", "NHW", "HNW", "HWN"),
+        default="auto",
+        help="order of the scan's frames; auto: N is the axis as long as the positions (default: %(default)s)",
+    )
+    content.add_argument(
+        "--position-index",
+        choices=("auto", "scan-index", "sequence"),
+        default="auto",
+        help="numbers that pair patterns with positions; auto: the scan's scan_index where its values are distinct, "
+        "else 0 to N-1 (default: %(default)s)",
+    )
+    writing = parser.add_argument_group("writing")
+    writing.add_argument(
+        "--compression",
+        default="bitshuffle-zstd:1,block=64KiB",
+        metavar="CODEC",
+        help="none, gzip:0-9, zstd:1-22, bitshuffle-lz4, bitshuffle-zstd:1-22, shuffle+ before gzip or zstd, "
+        ",block=SIZE behind bitshuffle (default: %(default)s)",
+    )
+    writing.add_argument("--chunk-frames", type=int, metavar="N", help="frames of a chunk (default: about 1 MiB)")
+    writing.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
+    writing.add_argument("--no-clobber", action="store_true", help="fail where the product exists already")
+    running.add_output_options(parser)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the executable ``convert_to_ptychodus_product``."""
+    parser = argparse.ArgumentParser(
+        prog=PROG,
+        description=DESCRIPTION,
+        epilog=running.EXIT_CODES,
+        formatter_class=running.HelpFormatter,
+    )
+    parser.add_argument("--input-npz", required=True, metavar="SCAN.npz", help="scan to convert")
+    parser.add_argument("--output-product", required=True, metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    add_arguments(parser)
+    return parser
+
+
+def main() -> None:
+    """Run the executable ``convert_to_ptychodus_product``."""
+    running.exit_with(running.run(convert, build_parser().parse_args(), PROG))
+
+
+def convert(arguments: argparse.Namespace) -> int:
+    """Convert, and print a summary."""
+    from ptychoproduct.export import Reconstruction, export_product_from_npz, frame_bytes
+
+    options, meta = _options(arguments), _meta(arguments)
+    total = frame_bytes(arguments.input_npz) if arguments.include_diffraction else 0
+    with (
+        running.collected_warnings(arguments) as messages,
+        running.progress_bar("convert", total, arguments) as progress,
+    ):
+        summary = export_product_from_npz(
+            arguments.input_npz,
+            arguments.output_product,
+            meta,
+            arguments.include_diffraction,
+            reconstruction=Reconstruction(object_layer_spacing_m=arguments.object_layer_spacing_m),
+            options=options,
+            progress=progress,
+        )
+    peak = running.peak_memory_bytes()
+    result = asdict(summary) | {
+        "ratio": summary.ratio,
+        "throughput_mb_s": summary.throughput_mb_s,
+        "peak_memory_bytes": peak,
+        "warnings": messages,
+    }
+    running.report(result, _rows(summary, peak), arguments)
+    return running.EXIT_OK
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in text.split(","))
+
+
+def _meta(arguments: argparse.Namespace) -> ExportMeta:
+    from ptychoproduct import ExportMeta
+
+    return ExportMeta(
+        name=arguments.name,
+        comments=arguments.comments,
+        detector_distance_m=arguments.detector_distance_m,
+        probe_energy_eV=arguments.probe_energy_eV,
+        exposure_time_s=arguments.exposure_time_s,
+        probe_photon_count=arguments.probe_photon_count,
+        mass_attenuation_m2_kg=arguments.mass_attenuation_m2_kg,
+        tomography_angle_deg=arguments.tomography_angle_deg,
+        object_pixel_width_m=arguments.object_pixel_size_m,
+        object_pixel_height_m=arguments.object_pixel_size_m,
+        probe_pixel_width_m=arguments.probe_pixel_size_m,
+        probe_pixel_height_m=arguments.probe_pixel_size_m,
+        object_center_x_m=arguments.object_center_x_m,
+        object_center_y_m=arguments.object_center_y_m,
+    )
+
+
+def _options(arguments: argparse.Namespace) -> ExportOptions:
+    from ptychoproduct import ExportOptions
+
+    return ExportOptions(
+        compression=arguments.compression,
+        threads=arguments.threads,
+        axis_order=arguments.axis_order,
+        position_index=arguments.position_index,
+        chunk_frames=arguments.chunk_frames,
+        overwrite=not arguments.no_clobber,
+    )
+
+
+def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
+    rows = {
+        "product": f"{summary.product}  ({running.megabytes(summary.file_bytes)})",
+        "positions": f"{summary.positions:,}",
+    }
+    if summary.frames:
+        shape = " x ".join(map(str, summary.frame_shape))
+        rows |= {
+            "frames": f"{summary.frames:,} of {shape}, {summary.frame_dtype}",
+            "codec": f"{summary.compression}, chunks of {summary.chunk_shape[0]} frames",
+            "ratio": f"{summary.ratio:.2f}  ({running.megabytes(summary.frame_bytes)} to "
+            f"{running.megabytes(summary.stored_bytes)})",
+            "speed": f"{summary.throughput_mb_s:,.0f} MB/s  ({summary.seconds:.2f} s)",
+        }
+    if peak is not None:
+        rows["memory"] = f"{running.megabytes(peak)} at most"
+    return rows

@@ -1,0 +1,80 @@
+"""``ptychoproduct import`` and ``import_ptychodus_product``: a product becomes a scan again."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from ptychoproduct_cli import running
+
+PROG = "import_ptychodus_product"
+SUMMARY = "convert a ptychodus product (HDF5) to a PtychoPINN scan (NPZ)"
+DESCRIPTION = """\
+Convert an HDF5 product, of this package, of any ptychodus release or of PtychoPINN, to a scan in PtychoPINN's NPZ
+format. What this package converted comes back bit for bit.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add every option of the import, but input and output."""
+    parser.add_argument(
+        "--diffraction",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="import the frames, where the product has any (default: yes)",
+    )
+    parser.add_argument("--compress", action="store_true", help="deflate the members of the NPZ file")
+    parser.add_argument(
+        "--original-axis-order", action="store_true", help="give frames the axis order they once had, not NHW"
+    )
+    parser.add_argument("--no-clobber", action="store_true", help="fail where the NPZ file exists already")
+    running.add_output_options(parser)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the executable ``import_ptychodus_product``."""
+    parser = argparse.ArgumentParser(
+        prog=PROG, description=DESCRIPTION, epilog=running.EXIT_CODES, formatter_class=running.HelpFormatter
+    )
+    parser.add_argument("--input-product", required=True, metavar="PRODUCT.h5", help="product to convert")
+    parser.add_argument("--output-npz", required=True, metavar="SCAN.npz", help="scan to write")
+    add_arguments(parser)
+    return parser
+
+
+def main() -> None:
+    """Run the executable ``import_ptychodus_product``."""
+    running.exit_with(running.run(import_product, build_parser().parse_args(), PROG))
+
+
+def import_product(arguments: argparse.Namespace) -> int:
+    """Import, and print a summary."""
+    from ptychoproduct import import_product_to_npz, open_product
+
+    with open_product(arguments.input_product) as product:
+        total = product.frames.nbytes if product.frames is not None and arguments.diffraction else 0
+    with (
+        running.collected_warnings(arguments) as messages,
+        running.progress_bar("import", total, arguments) as progress,
+    ):
+        summary = import_product_to_npz(
+            arguments.input_product,
+            arguments.output_npz,
+            include_diffraction=arguments.diffraction,
+            compress=arguments.compress,
+            original_axis_order=arguments.original_axis_order,
+            overwrite=not arguments.no_clobber,
+            progress=progress,
+        )
+    rows = {
+        "scan": f"{summary.archive}  ({running.megabytes(summary.file_bytes)})",
+        "keys": ", ".join(member.removesuffix(".npy") for member in summary.members),
+    }
+    if summary.frames:
+        shape = " x ".join(map(str, summary.frame_shape))
+        rows["frames"] = f"{summary.frames:,} of {shape}, {summary.frame_dtype}, in {summary.axis_order} order"
+    peak = running.peak_memory_bytes()
+    if peak is not None:
+        rows["memory"] = f"{running.megabytes(peak)} at most"
+    running.report(asdict(summary) | {"peak_memory_bytes": peak, "warnings": messages}, rows, arguments)
+    return running.EXIT_OK

@@ -1,0 +1,63 @@
+"""``ptychoproduct validate``: a product is held against the contract."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from ptychoproduct_cli import running
+
+SUMMARY = "check a product against the contract"
+DESCRIPTION = "Check a product against the contract, and report everything that is wrong with it."
+EXIT_CODES = """\
+exit codes:
+  0    the product is valid; there may be warnings
+  1    a file could not be read, so nothing can be said
+  2    the product is not valid, or the command line is at fault
+  130  interrupted (Ctrl-C), 143 terminated
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("product", metavar="PRODUCT.h5", help="product to check")
+    parser.add_argument("--source-npz", metavar="SCAN.npz", help="compare positions and frames with this scan")
+    parser.add_argument("--deep", action="store_true", help="decode every chunk of the frames")
+    running.add_output_options(parser)
+
+
+def validate(arguments: argparse.Namespace) -> int:
+    """Check, and print all problems."""
+    from ptychoproduct import validate_product
+
+    total = _bytes_to_read(arguments)
+    with running.progress_bar("validate", total, arguments) as progress:
+        report = validate_product(
+            arguments.product, source_npz=arguments.source_npz, deep=arguments.deep, progress=progress
+        )
+    if arguments.json:
+        running.print_json(asdict(report) | {"valid": report.is_valid})
+    elif not arguments.quiet or not report.is_valid:
+        for problem in report.problems:
+            print(f"{problem.severity}: {problem.where}: {problem.message}")
+        errors = sum(problem.severity == "error" for problem in report.problems)
+        verdict = "valid" if report.is_valid else "not valid"
+        print(
+            f"{report.product}: {verdict}: {len(report.checks)} checks, "
+            f"{errors} errors, {len(report.problems) - errors} warnings"
+        )
+    return running.EXIT_OK if report.is_valid else running.EXIT_BAD_INPUT
+
+
+def _bytes_to_read(arguments: argparse.Namespace) -> int:
+    """Return how many bytes of frames the checks go over, for the progress bar."""
+    passes = bool(arguments.deep) + bool(arguments.source_npz)
+    if not passes:
+        return 0
+    from ptychoproduct import ContractError, open_product
+
+    try:
+        with open_product(arguments.product) as product:
+            return passes * product.frames.nbytes if product.frames is not None else 0
+    except ContractError:
+        return 0  # the checks will tell
