@@ -1,10 +1,11 @@
-"""Native parts of ptychoproduct: chunk memory, HDF5 filter pipelines, strided copies.
+"""Native parts of ptychoproduct: chunk memory, HDF5 filter pipelines, strided copies, files to write to.
 
 Knows buffers, chunks and filters, and nothing of ptychography.
 """
 
 from ptychoproduct_native.buffers import ChunkBuffer
 from ptychoproduct_native.gather import byteswap, gather
+from ptychoproduct_native.output_file import OutputFile
 from ptychoproduct_native.pipeline import DEFLATE_ID, SHUFFLE_ID, Filter, FilterError, FilterPipeline
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Filter",
     "FilterError",
     "FilterPipeline",
+    "OutputFile",
     "byteswap",
     "gather",
 ]

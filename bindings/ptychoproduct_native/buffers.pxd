@@ -3,5 +3,7 @@ cdef class ChunkBuffer:
     cdef size_t nbytes
     cdef size_t capacity
     cdef int views
+    cdef bint busy
 
-    cdef int require_no_views(self) except -1
+    cdef int seize(self) except -1
+    cdef void release(self) noexcept

@@ -5,6 +5,10 @@ from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdlib cimport free, malloc
 
 
+cdef extern from "Python.h":
+    size_t PY_SSIZE_T_MAX
+
+
 cdef class ChunkBuffer:
     """A writable block of bytes from malloc, which HDF5 filter functions may replace.
 
@@ -19,6 +23,8 @@ cdef class ChunkBuffer:
     """
 
     def __cinit__(self, size_t nbytes):
+        if nbytes >= PY_SSIZE_T_MAX:
+            raise MemoryError(f"no memory for a chunk of {nbytes} bytes")
         # malloc(0) may be NULL: one spare byte keeps "NULL" meaning "no memory".
         self.data = <unsigned char *> malloc(nbytes + 1)
         if self.data == NULL:
@@ -26,6 +32,7 @@ cdef class ChunkBuffer:
         self.nbytes = nbytes
         self.capacity = nbytes + 1
         self.views = 0
+        self.busy = False
 
     def __dealloc__(self):
         free(self.data)
@@ -34,13 +41,20 @@ cdef class ChunkBuffer:
         return self.nbytes
 
     def __getbuffer__(self, Py_buffer *view, int flags):
+        if self.busy:
+            raise BufferError("chunk buffer is being encoded")
         PyBuffer_FillInfo(view, self, self.data, <Py_ssize_t> self.nbytes, 0, flags)
         self.views += 1
 
     def __releasebuffer__(self, Py_buffer *view):
         self.views -= 1
 
-    cdef int require_no_views(self) except -1:
-        if self.views:
-            raise BufferError(f"chunk buffer still has {self.views} memoryviews")
+    cdef int seize(self) except -1:
+        """Keep others from the memory while it may be replaced without the GIL."""
+        if self.views or self.busy:
+            raise BufferError("chunk buffer has memoryviews, or is being encoded")
+        self.busy = True
         return 0
+
+    cdef void release(self) noexcept:
+        self.busy = False

@@ -1,9 +1,10 @@
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 
 from ptychoproduct_native.buffers import ChunkBuffer
 
 DEFLATE_ID: int
 SHUFFLE_ID: int
+BITSHUFFLE_ID: int
 
 class FilterError(Exception): ...
 
@@ -13,4 +14,4 @@ class Filter:
 
 class FilterPipeline:
     def __init__(self, filters: Sequence[Filter]) -> None: ...
-    def encode(self, chunk: ChunkBuffer) -> tuple[Buffer, int]: ...
+    def encode(self, chunk: ChunkBuffer) -> tuple[ChunkBuffer, int]: ...

@@ -8,6 +8,8 @@ our kernel, deflate by zlib, which releases the GIL for large inputs.
 
 import ctypes
 import zlib
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 
@@ -15,6 +17,7 @@ from ptychoproduct_native.buffers cimport ChunkBuffer
 
 DEFLATE_ID = 1
 SHUFFLE_ID = 2
+BITSHUFFLE_ID = 32008
 
 cdef extern from "kernels.h" nogil:
     void pp_shuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t itemsize)
@@ -75,14 +78,16 @@ cdef class Filter:
         for i, value in enumerate(cd_values):
             self.cd_values[i] = value
         self.function = NULL
+        self.check_values(cd_values)
         if filter_id == SHUFFLE_ID or filter_id == DEFLATE_ID:
-            if self.cd_nelmts < 1 or (filter_id == SHUFFLE_ID and self.cd_values[0] < 1):
-                raise FilterError(f"filter {filter_id} has parameters {tuple(cd_values)}, expected one that is positive")
             return
         if library is None:
             raise FilterError(f"no library is known for filter {filter_id}")
-        self.library = ctypes.CDLL(library)
-        self.library.H5PLget_plugin_info.restype = ctypes.c_void_p
+        try:
+            self.library = ctypes.CDLL(library)
+            self.library.H5PLget_plugin_info.restype = ctypes.c_void_p
+        except (OSError, AttributeError) as error:
+            raise FilterError(f"{library} is no HDF5 filter: {error}") from error
         plugin = <filter_class *> <uintptr_t> (self.library.H5PLget_plugin_info() or 0)
         if plugin == NULL or plugin.version != H5Z_CLASS_T_VERS or plugin.filter == NULL:
             raise FilterError(f"{library} does not describe an HDF5 filter")
@@ -91,6 +96,17 @@ cdef class Filter:
         if not plugin.encoder_present:
             raise FilterError(f"{library} cannot encode filter {filter_id}")
         self.function = plugin.filter
+
+    cdef int check_values(self, cd_values) except -1:
+        """Refuse parameters that HDF5 never stores, and on which the filters would divide by zero."""
+        cdef dict allowed = {SHUFFLE_ID: (0, 1, None), DEFLATE_ID: (0, 0, 9), BITSHUFFLE_ID: (2, 1, None)}
+        if self.filter_id not in allowed:
+            return 0
+        position, least, most = allowed[self.filter_id]
+        value = cd_values[position] if len(cd_values) > position else -1
+        if value < least or (most is not None and value > most):
+            raise FilterError(f"filter {self.filter_id} has parameters {tuple(cd_values)}, outside of its range")
+        return 0
 
     cdef bint call(self, ChunkBuffer chunk) noexcept nogil:
         """Run the plugin on the chunk's memory; False, with the chunk unchanged, where the plugin fails."""
@@ -153,8 +169,8 @@ cdef class FilterPipeline:
 
         Returns
         -------
-        data : buffer
-            The encoded bytes: the same `chunk`, or bytes where zlib made them.
+        data : ChunkBuffer
+            The encoded bytes: the same `chunk`, or another one where zlib made them.
         filter_mask : int
             HDF5's filter mask: bit i is set where optional filter i was skipped.
 
@@ -163,20 +179,23 @@ cdef class FilterPipeline:
         FilterError
             A filter failed that is not optional.
         BufferError
-            The chunk has views.
+            The chunk has views, or is being encoded already.
         """
+        chunk.seize()
+        try:
+            return self.encode_seized(chunk)
+        finally:
+            chunk.release()
+
+    cdef tuple encode_seized(self, ChunkBuffer chunk):
         cdef Filter stage
         cdef bint done
         cdef unsigned int mask = 0
-        cdef int i
-        chunk.require_no_views()
-        for i in range(len(self.filters)):
-            stage = <Filter> self.filters[i]
+        cdef size_t i
+        for i, stage in enumerate(self.filters):
             if stage.filter_id == DEFLATE_ID:
-                if i != len(self.filters) - 1:
-                    chunk = copied(zlib.compress(chunk, stage.cd_values[0]))
-                    continue
-                return zlib.compress(chunk, stage.cd_values[0]), mask
+                chunk = deflated(chunk, stage.cd_values[0])
+                continue
             with nogil:
                 done = stage.shuffle(chunk) if stage.function == NULL else stage.call(chunk)
             if not done:
@@ -186,7 +205,9 @@ cdef class FilterPipeline:
         return chunk, mask
 
 
-cdef ChunkBuffer copied(bytes data):
-    chunk = ChunkBuffer(len(data))
-    memoryview(chunk)[:] = data
-    return chunk
+cdef ChunkBuffer deflated(ChunkBuffer chunk, int level):
+    """Compress with zlib, as HDF5 does; zlib releases the GIL."""
+    data = zlib.compress(PyMemoryView_FromMemory(<char *> chunk.data, <Py_ssize_t> chunk.nbytes, PyBUF_READ), level)
+    compressed = ChunkBuffer(len(data))
+    memoryview(compressed)[:] = data
+    return compressed

@@ -11,7 +11,6 @@ from ptychoproduct_cli import running
 if TYPE_CHECKING:
     from ptychoproduct import ExportMeta, ExportOptions, ExportSummary
 
-PROG = "convert_to_ptychodus_product"
 SUMMARY = "convert a PtychoPINN scan (NPZ) to a ptychodus product (HDF5)"
 DESCRIPTION = """\
 Convert a ptychography scan in PtychoPINN's NPZ format to an HDF5 product that every ptychodus release opens. Frames
@@ -20,8 +19,21 @@ name when it is complete.
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add every option of the conversion, but input and output."""
+def _add_paths(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "%(prog)s [options] SCAN.npz PRODUCT.h5"
+    parser.add_argument("input_npz", metavar="SCAN.npz", help="scan to convert")
+    parser.add_argument("output_product", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    _add_options(parser)
+
+
+def _add_path_options(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "%(prog)s [options]\n           --input-npz SCAN.npz --output-product PRODUCT.h5"
+    parser.add_argument("--input-npz", required=True, metavar="SCAN.npz", help="scan to convert")
+    parser.add_argument("--output-product", required=True, metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    _add_options(parser)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     metadata = parser.add_argument_group("metadata", "zero, the default, stands for a value that is not known")
     metadata.add_argument("--name", default="", help="product name (default: empty)")
     metadata.add_argument("--comments", default="", help="description (default: empty)")
@@ -78,25 +90,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     writing.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
     writing.add_argument("--no-clobber", action="store_true", help="fail where the product exists already")
     running.add_output_options(parser)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the executable ``convert_to_ptychodus_product``."""
-    parser = argparse.ArgumentParser(
-        prog=PROG,
-        description=DESCRIPTION,
-        epilog=running.EXIT_CODES,
-        formatter_class=running.HelpFormatter,
-    )
-    parser.add_argument("--input-npz", required=True, metavar="SCAN.npz", help="scan to convert")
-    parser.add_argument("--output-product", required=True, metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
-    add_arguments(parser)
-    return parser
-
-
-def main() -> None:
-    """Run the executable ``convert_to_ptychodus_product``."""
-    running.exit_with(running.run(convert, build_parser().parse_args(), PROG))
 
 
 def convert(arguments: argparse.Namespace) -> int:
@@ -184,3 +177,16 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
     if peak is not None:
         rows["memory"] = f"{running.megabytes(peak)} at most"
     return rows
+
+
+COMMAND = running.Command("ptychoproduct convert", SUMMARY, DESCRIPTION, _add_paths, convert)
+EXECUTABLE = running.Command("convert_to_ptychodus_product", SUMMARY, DESCRIPTION, _add_path_options, convert)
+
+# Man pages are built from functions.
+build_command_parser = COMMAND.parser
+build_parser = EXECUTABLE.parser
+
+
+def main() -> None:
+    """Run the executable ``convert_to_ptychodus_product``."""
+    running.run(build_parser())

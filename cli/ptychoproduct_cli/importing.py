@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 from ptychoproduct_cli import running
 
-PROG = "import_ptychodus_product"
 SUMMARY = "convert a ptychodus product (HDF5) to a PtychoPINN scan (NPZ)"
 DESCRIPTION = """\
 Convert an HDF5 product, of this package, of any ptychodus release or of PtychoPINN, to a scan in PtychoPINN's NPZ
@@ -15,8 +14,19 @@ format. What this package converted comes back bit for bit.
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add every option of the import, but input and output."""
+def _add_paths(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input_product", metavar="PRODUCT.h5", help="product to convert")
+    parser.add_argument("output_npz", metavar="SCAN.npz", help="scan to write")
+    _add_options(parser)
+
+
+def _add_path_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--input-product", required=True, metavar="PRODUCT.h5", help="product to convert")
+    parser.add_argument("--output-npz", required=True, metavar="SCAN.npz", help="scan to write")
+    _add_options(parser)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--diffraction",
         action=argparse.BooleanOptionalAction,
@@ -29,22 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-clobber", action="store_true", help="fail where the NPZ file exists already")
     running.add_output_options(parser)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the executable ``import_ptychodus_product``."""
-    parser = argparse.ArgumentParser(
-        prog=PROG, description=DESCRIPTION, epilog=running.EXIT_CODES, formatter_class=running.HelpFormatter
-    )
-    parser.add_argument("--input-product", required=True, metavar="PRODUCT.h5", help="product to convert")
-    parser.add_argument("--output-npz", required=True, metavar="SCAN.npz", help="scan to write")
-    add_arguments(parser)
-    return parser
-
-
-def main() -> None:
-    """Run the executable ``import_ptychodus_product``."""
-    running.exit_with(running.run(import_product, build_parser().parse_args(), PROG))
 
 
 def import_product(arguments: argparse.Namespace) -> int:
@@ -78,3 +72,16 @@ def import_product(arguments: argparse.Namespace) -> int:
         rows["memory"] = f"{running.megabytes(peak)} at most"
     running.report(asdict(summary) | {"peak_memory_bytes": peak, "warnings": messages}, rows, arguments)
     return running.EXIT_OK
+
+
+COMMAND = running.Command("ptychoproduct import", SUMMARY, DESCRIPTION, _add_paths, import_product)
+EXECUTABLE = running.Command("import_ptychodus_product", SUMMARY, DESCRIPTION, _add_path_options, import_product)
+
+# Man pages are built from functions.
+build_command_parser = COMMAND.parser
+build_parser = EXECUTABLE.parser
+
+
+def main() -> None:
+    """Run the executable ``import_ptychodus_product``."""
+    running.run(build_parser())

@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -42,7 +43,48 @@ class HelpFormatter(argparse.HelpFormatter):
         return super()._fill_text(text, width, indent)
 
 
-Command = Callable[[argparse.Namespace], int]
+@dataclass(frozen=True)
+class Command:
+    """A command: what it is called, what it says of itself, and what it does.
+
+    Parameters
+    ----------
+    prog : str
+        How it is called.
+    summary : str
+        For the list of commands.
+    description : str
+        For its own help.
+    add_arguments : callable
+        Adds its arguments to a parser.
+    run : callable
+        Does the work and returns the exit code.
+    exit_codes : str
+        What the codes mean.
+    failure : int
+        The code where it could not do its work.
+    """
+
+    prog: str
+    summary: str
+    description: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    exit_codes: str = EXIT_CODES
+    failure: int = EXIT_BAD_INPUT
+
+    def parser(self) -> argparse.ArgumentParser:
+        """Build a parser of its own."""
+        return self.configure(argparse.ArgumentParser(prog=self.prog))
+
+    def configure(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        """Give a parser the command's texts and arguments."""
+        parser.description = self.description
+        parser.epilog = self.exit_codes
+        parser.formatter_class = HelpFormatter
+        self.add_arguments(parser)
+        parser.set_defaults(command=self)
+        return parser
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -52,39 +94,37 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")
 
 
-def run(command: Command, arguments: argparse.Namespace, prog: str, failure: int = EXIT_BAD_INPUT) -> int:
-    """Run a command to its exit code; errors become one line, warnings one line each.
-
-    Parameters
-    ----------
-    command : callable
-        Does the work and returns the exit code.
-    arguments : argparse.Namespace
-        With `quiet` and `json`.
-    prog : str
-        Name for the messages.
-    failure : int
-        Exit code where the command could not do its work.
-    """
-    from ptychoproduct import ProductError, ProductWarning
-
-    signal.signal(signal.SIGTERM, _terminate)
+def run(parser: argparse.ArgumentParser) -> NoReturn:
+    """Run the command that the command line asks for, and end the process with its exit code."""
+    arguments = parser.parse_args()
+    code = _run_to_exit_code(arguments.command, arguments)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", ProductWarning)
-            return command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads any more; let the interpreter not complain of it at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
+    """Run a command; an error becomes one line."""
+    from ptychoproduct import ProductError
+
+    for number in _SIGNALS:
+        signal.signal(number, _answer_signal)
+    try:
+        return command.run(arguments)
     except ProductError as error:
-        _fail(prog, str(error), arguments)
-        return failure
+        _fail(command.prog, str(error), arguments)
+        return command.failure
     except KeyboardInterrupt:
-        _fail(prog, "interrupted; nothing was left behind", arguments)
+        _fail(command.prog, "interrupted; nothing was left behind", arguments)
         return EXIT_INTERRUPTED
     except _Terminated:
-        _fail(prog, "terminated; nothing was left behind", arguments)
+        _fail(command.prog, "terminated; nothing was left behind", arguments)
         return EXIT_TERMINATED
     except MemoryError:
-        _fail(prog, "out of memory; nothing was left behind", arguments)
-        return failure
+        _fail(command.prog, "out of memory; nothing was left behind", arguments)
+        return command.failure
 
 
 @contextmanager
@@ -103,10 +143,10 @@ def collected_warnings(arguments: argparse.Namespace) -> Iterator[list[str]]:
 
 
 @contextmanager
-def progress_bar(title: str, total_bytes: int, arguments: argparse.Namespace) -> Iterator[Callable[[int], None] | None]:
+def progress_bar(title: str, total_bytes: int, arguments: argparse.Namespace) -> Iterator[Callable[[int], None]]:
     """Show a bar with MB/s and the time left, where standard error is a terminal."""
     if arguments.quiet or not total_bytes or not sys.stderr.isatty():
-        yield None
+        yield lambda _: _raise_signal()
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -120,7 +160,12 @@ def progress_bar(title: str, total_bytes: int, arguments: argparse.Namespace) ->
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=total_bytes)
-        yield lambda nbytes: progress.update(task, advance=nbytes)
+
+        def advance(nbytes: int) -> None:
+            _raise_signal()
+            progress.update(task, advance=nbytes)
+
+        yield advance
 
 
 def report(result: Mapping[str, Any], rows: Mapping[str, str], arguments: argparse.Namespace) -> None:
@@ -172,21 +217,23 @@ def megabytes(nbytes: float) -> str:
     return f"{nbytes / 1e6:,.1f} MB"
 
 
-def exit_with(code: int) -> NoReturn:
-    """End the process; without the interpreter's traceback where nobody reads the output any more."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
-
-
 class _Terminated(BaseException):
     """SIGTERM, as an exception, so that outputs in the making are removed."""
 
 
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of handlers
-    raise _Terminated
+_SIGNALS: dict[int, type[BaseException]] = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: _Terminated}
+_received: list[int] = []
+
+
+def _answer_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of handlers
+    _received.append(number)
+    _raise_signal()
+
+
+def _raise_signal() -> None:
+    """Raise what a signal asks for; again, in case it came where Python drops exceptions, in a weak reference's end."""
+    if _received:
+        raise _SIGNALS[_received[0]]
 
 
 def _fail(prog: str, message: str, arguments: argparse.Namespace) -> None:

@@ -19,8 +19,7 @@ printed converts it.
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the command."""
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output_npz", metavar="SCAN.npz", help="scan to write")
     parser.add_argument("--frames", type=int, default=2000, metavar="N", help="number of frames (default: %(default)s)")
     parser.add_argument(
@@ -92,3 +91,7 @@ def _convert_command(path: Path, meta: ExportMeta) -> list[str]:
     for flag, value in flags.items():
         words += [flag, value if isinstance(value, str) else f"{value:.12g}"]
     return words
+
+
+COMMAND = running.Command("ptychoproduct simulate", SUMMARY, DESCRIPTION, _add_arguments, simulate)
+build_command_parser = COMMAND.parser

@@ -18,8 +18,7 @@ exit codes:
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the command."""
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("product", metavar="PRODUCT.h5", help="product to check")
     parser.add_argument("--source-npz", metavar="SCAN.npz", help="compare positions and frames with this scan")
     parser.add_argument("--deep", action="store_true", help="decode every chunk of the frames")
@@ -61,3 +60,15 @@ def _bytes_to_read(arguments: argparse.Namespace) -> int:
             return passes * product.frames.nbytes if product.frames is not None else 0
     except ContractError:
         return 0  # the checks will tell
+
+
+COMMAND = running.Command(
+    "ptychoproduct validate",
+    SUMMARY,
+    DESCRIPTION,
+    _add_arguments,
+    validate,
+    EXIT_CODES,
+    failure=running.EXIT_COULD_NOT_RUN,
+)
+build_command_parser = COMMAND.parser

@@ -1,5 +1,6 @@
 """Ptychography scans in PtychoPINN's NPZ format to ptychodus's HDF5 products, and back."""
 
+from ptychoproduct.checks import Problem
 from ptychoproduct.errors import (
     ContractError,
     OptionError,
@@ -15,7 +16,7 @@ from ptychoproduct.options import ExportOptions
 from ptychoproduct.rawdata import RawData
 from ptychoproduct.reader import Frames, Product, open_product
 from ptychoproduct.simulation import ScanParameters, simulate_scan
-from ptychoproduct.validation import Problem, ValidationReport, validate_product
+from ptychoproduct.validation import ValidationReport, validate_product
 from ptychoproduct.writer import ExportSummary, ProductWriter
 
 __version__ = "0.1.0"

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.lib import format as npy
 
+from ptychoproduct.byteorder import native
 from ptychoproduct.contract import SOURCE_DTYPE
 from ptychoproduct.errors import ContractError
 from ptychoproduct.links import reading
@@ -26,13 +27,15 @@ OBJECT_TEXT = "object"
 MEMBER_BYTES = "member"
 """`source_dtype` of the bytes of a member that was no array."""
 
+_MOST_HEADER_BYTES = 64 * 1024
+
 
 def has_hdf5_type(dtype: np.dtype[Any]) -> bool:
     """Whether HDF5 holds arrays of this type as they are."""
+    if not dtype.itemsize:
+        return False
     widest = {"b": 1, "i": 8, "u": 8, "f": 8, "c": 16}
-    if dtype.kind == "S":
-        return dtype.itemsize > 0
-    return dtype.itemsize <= widest.get(dtype.kind, 0)
+    return dtype.kind == "S" or dtype.itemsize <= widest.get(dtype.kind, 0)
 
 
 def write_array(group: h5py.Group, name: str, array: Array) -> h5py.Dataset:
@@ -44,19 +47,44 @@ def write_array(group: h5py.Group, name: str, array: Array) -> h5py.Dataset:
     name : str
     array : numpy.ndarray
         Any type but object.
+
+    Raises
+    ------
+    ContractError
+        NPY files could not hold the type either.
     """
-    native = np.asarray(array, array.dtype.newbyteorder("="), order="C")
-    if has_hdf5_type(native.dtype):
-        return group.create_dataset(name, data=native)
-    encoded = _encode_text(native)
-    dataset = group.create_dataset(name, data=_as_bytes(native) if encoded is None else encoded)
-    dataset.attrs[SOURCE_DTYPE.name] = dtype_text(native.dtype)
+    array = native(array)
+    if has_hdf5_type(array.dtype):
+        return group.create_dataset(name, data=array)
+    try:
+        source_dtype = dtype_text(array.dtype)
+    except ValueError as error:  # fields that overlap, or are out of order
+        raise ContractError(
+            group.file.filename, key=name, found=str(array.dtype), expected="a type that NPY files can describe"
+        ) from error
+    encoded = _encode_text(array)
+    dataset = group.create_dataset(name, data=_as_bytes(array) if encoded is None else encoded)
+    dataset.attrs[SOURCE_DTYPE.name] = source_dtype
     return dataset
 
 
 def write_text(group: h5py.Group, name: str, text: str) -> h5py.Dataset:
-    """Store a string as a scalar of variable-length UTF-8."""
-    return group.create_dataset(name, data=text, dtype=h5py.string_dtype())
+    """Store a string that was a 0-d object array.
+
+    As a scalar of variable-length UTF-8; as bytes, where such cannot hold the text.
+    """
+    encoded = text.encode("utf-8", "surrogatepass")
+    if b"\0" in encoded or encoded.decode("utf-8", "replace") != text:
+        dataset = group.create_dataset(name, data=np.frombuffer(encoded, np.uint8))
+    else:
+        dataset = group.create_dataset(name, data=text, dtype=h5py.string_dtype())
+    dataset.attrs[SOURCE_DTYPE.name] = OBJECT_TEXT
+    return dataset
+
+
+def plain_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a type without what h5py notes on it; other than for records, which it leaves as they are."""
+    return dtype if dtype.names else np.dtype((dtype.str, dtype.shape) if dtype.shape else dtype.str)
 
 
 def read_array(dataset: h5py.Dataset) -> Array:
@@ -72,32 +100,48 @@ def read_array(dataset: h5py.Dataset) -> Array:
         The dataset cannot be decoded, holds HDF5 references, or does not fit its `source_dtype`.
     """
     source_dtype = dataset.attrs.get(SOURCE_DTYPE.name)
-    with reading(dataset):
-        if source_dtype == OBJECT_TEXT:
-            return np.array(dataset.asstr()[()], dtype=object)
-        if (string := h5py.check_string_dtype(dataset.dtype)) and string.length is None:
-            return np.array(dataset.asstr()[()], dtype=np.str_)
-        if dataset.dtype.hasobject:
-            raise ContractError(
-                dataset.file.filename, key=dataset.name, found="HDF5 references or lists", expected="plain data"
-            )
-        stored = np.empty(dataset.shape, dataset.dtype)
-        if dataset.size:
-            dataset.read_direct(stored)
-    if source_dtype is None or source_dtype == MEMBER_BYTES:
-        return stored
     try:
-        dtype = parse_dtype(str(source_dtype))
-        if stored.dtype.kind == "S":
-            return np.asarray(np.char.decode(stored, "utf-8"), dtype)
-        return from_bytes(stored, dtype)
-    except (ValueError, TypeError) as error:
+        with reading(dataset):
+            return _decoded(_stored(dataset), source_dtype)
+    except (ValueError, TypeError) as error:  # UnicodeError is a ValueError
         raise ContractError(
             dataset.file.filename,
             key=dataset.name,
             found=f"{dataset.dtype} {dataset.shape}",
-            expected=f"data of {source_dtype}",
+            expected="plain data" if source_dtype is None else f"data of source_dtype {source_dtype!r}",
         ) from error
+
+
+def _stored(dataset: h5py.Dataset) -> Array:
+    """Read a dataset as it is stored; text of variable length as NumPy's."""
+    string = h5py.check_string_dtype(dataset.dtype)
+    if dataset.shape is None:
+        raise TypeError("an empty dataset is no array")
+    if string and string.length is None:
+        return np.array(dataset.asstr()[()], dtype=np.str_)
+    if dataset.dtype.hasobject:
+        raise TypeError("HDF5 references and lists are no arrays")
+    stored = np.empty(dataset.shape, plain_dtype(dataset.dtype))
+    if dataset.size:
+        dataset.read_direct(stored)
+    return stored
+
+
+def _decoded(stored: Array, source_dtype: object) -> Array:
+    """Give a stored array the type that it had."""
+    if source_dtype is None or source_dtype == MEMBER_BYTES:
+        return stored
+    if source_dtype == OBJECT_TEXT:
+        text = stored.tobytes().decode("utf-8", "surrogatepass") if stored.dtype == np.uint8 else stored.item()
+        if not isinstance(text, str):
+            raise TypeError(f"{stored.dtype} is no text")
+        return np.array(text, dtype=object)
+    if not isinstance(source_dtype, str):
+        raise TypeError("source_dtype is no text")
+    dtype = parse_dtype(source_dtype)
+    if stored.dtype.kind == "S":
+        return np.asarray(np.char.decode(stored, "utf-8"), dtype)
+    return from_bytes(stored, dtype)
 
 
 def from_bytes(stored: Array, dtype: np.dtype[Any]) -> Array:
@@ -117,7 +161,7 @@ def from_bytes(stored: Array, dtype: np.dtype[Any]) -> Array:
 
 def dtype_text(dtype: np.dtype[Any]) -> str:
     """Spell a type as `source_dtype` does: as an NPY header would."""
-    return repr(npy.dtype_to_descr(dtype))
+    return ascii(npy.dtype_to_descr(dtype))
 
 
 def parse_dtype(text: str) -> np.dtype[Any]:
@@ -128,8 +172,12 @@ def parse_dtype(text: str) -> np.dtype[Any]:
     ValueError
         The text describes no type, or one with Python objects in it.
     """
-    header = f"{{'descr': {text}, 'fortran_order': False, 'shape': ()}}\n".encode("latin1")
-    _, _, dtype = npy.read_array_header_2_0(io.BytesIO(struct.pack("<I", len(header)) + header))
+    header = f"{{'descr': {text}, 'fortran_order': False, 'shape': ()}}\n".encode()
+    file = io.BytesIO(struct.pack("<I", len(header)) + header)
+    try:
+        _, _, dtype = npy.read_array_header_2_0(file, max_header_size=_MOST_HEADER_BYTES)
+    except Exception as error:  # NumPy's parser fails in many ways on text that is no description
+        raise ValueError(f"{text!r} describes no type") from error
     if dtype.hasobject:
         raise ValueError(f"{text!r} holds Python objects")
     return dtype

@@ -35,9 +35,12 @@ def atomic_output(path: Path, *, overwrite: bool = True, sources: tuple[Path, ..
     OutputError
         The destination is one of the sources, a folder, cannot be written, or exists and may not be replaced.
     """
-    target = path.resolve()
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of symbolic links
+        raise OutputError(path, f"cannot be written: {error}") from error
     _check_destination(path, target, overwrite=overwrite, sources=sources)
-    part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+    part = target.with_name(f".ptychoproduct-{secrets.token_hex(8)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part.touch(exist_ok=False)
@@ -62,6 +65,8 @@ def _check_destination(path: Path, target: Path, *, overwrite: bool, sources: tu
         raise OutputError(path, found="a directory", expected="a file name")
     if not target.exists():
         return
+    if not target.is_file():
+        raise OutputError(path, found="a device or the like", expected="a file name")
     if any(source.exists() and target.samefile(source) for source in sources):
         raise OutputError(path, found="the input itself", expected="another file")
     if not overwrite:

@@ -32,8 +32,8 @@ _FAMILIES = {
     "bitshuffle-lz4": _Family(range(0), 0, blocks=True, shuffles=False),
     "bitshuffle-zstd": _Family(range(1, 23), 1, blocks=True, shuffles=False),
 }
-_SPELLING = re.compile(r"(?P<shuffle>shuffle\+)?(?P<name>[a-z0-9-]+)(?::(?P<level>\d+))?(?:,block=(?P<block>\w+))?")
-_SIZE = re.compile(r"(?P<number>\d+)(?P<unit>KiB|MiB|B)?")
+_SPELLING = re.compile(r"(?P<shuffle>shuffle\+)?(?P<name>[a-z0-9-]+)(?::(?P<level>\d{1,9}))?(?:,block=(?P<block>\w+))?")
+_SIZE = re.compile(r"(?P<number>\d{1,9})(?P<unit>KiB|MiB|B)?")
 _UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2}
 MAX_BLOCK_BYTES = 64 * 1024**2
 
@@ -115,7 +115,7 @@ def parse_codec(text: str) -> Codec:
     match = _SPELLING.fullmatch(text.strip())
     family = _FAMILIES.get(match["name"]) if match else None
     if match is None or family is None:
-        near = difflib.get_close_matches(text, codec_names(), n=1, cutoff=0.0)[0]
+        near = difflib.get_close_matches(text.lower(), codec_names(), n=1, cutoff=0.0)[0]
         raise OptionError(
             "compression", found=repr(text), expected=f"one of {', '.join(codec_names())}; nearest: {near}"
         )

@@ -102,6 +102,8 @@ PHOTON_ENERGY = Attribute(
     "photon_energy_eV", "float64", "eV", "required", aliases=("probe_energy_eV",), field="probe_energy_eV"
 )
 
+POLARIZATION = Attribute("polarization", "str", field="polarization")
+
 ROOT_ATTRIBUTES = (
     Attribute("format_id", "str", default=FORMAT_ID),
     Attribute("format_version", "str", default=FORMAT_VERSION),
@@ -123,7 +125,7 @@ ROOT_ATTRIBUTES = (
     Attribute("tilt_angle_deg", "float64", "°", default=0.0, field="tilt_angle_deg"),
     Attribute("focus_object_distance_m", "float64", "m", default=0.0, field="focus_object_distance_m"),
     Attribute("far_field", "bool", default=True, field="far_field"),
-    Attribute("polarization", "str", field="polarization"),
+    POLARIZATION,
 )
 POLARIZATIONS = ("left_circular", "right_circular")
 
@@ -152,7 +154,7 @@ OBJECT_LAYER_SPACING = Dataset("object_layer_spacing_m", REAL, (("L-1",),), "m")
 POSITION_X = Dataset("probe_position_x_m", REAL, (("N",),), "m")
 POSITION_Y = Dataset("probe_position_y_m", REAL, (("N",),), "m")
 POSITION_INDEXES = Dataset("probe_position_indexes", INTEGER, (("N",),))
-LOSS_VALUES = Dataset("loss_values", REAL, (("E",),), aliases=("costs",))
+LOSS_VALUES = Dataset("loss_values", REAL, (("E",),), aliases=("costs", "losses"))
 LOSS_EPOCHS = Dataset("loss_epochs", INTEGER, (("E",),), presence="optional")
 OPR = Dataset(OPR_WEIGHTS, REAL, (("K", "C"),), presence="optional")
 PHOTON_COUNTS = Dataset("probe_photon_counts", REAL, (("N",),), "1", presence="optional")
@@ -185,15 +187,16 @@ DIFFRACTION = Dataset(
     presence="optional",
     attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER),
 )
-RAW_X = Dataset("raw_data/xcoords", (*REAL, *INTEGER), (("N",),), "px")
-RAW_Y = Dataset("raw_data/ycoords", (*REAL, *INTEGER), (("N",),), "px")
+RAW_REAL = (*REAL, "float16")
+RAW_X = Dataset("raw_data/xcoords", (*RAW_REAL, *INTEGER), (("N",),), "px")
+RAW_Y = Dataset("raw_data/ycoords", (*RAW_REAL, *INTEGER), (("N",),), "px")
 RAW_DATASETS = (
     DIFFRACTION,
     RAW_X,
     RAW_Y,
-    Dataset("raw_data/xcoords_start", (*REAL, *INTEGER), (("N",),), "px", presence="optional"),
-    Dataset("raw_data/ycoords_start", (*REAL, *INTEGER), (("N",),), "px", presence="optional"),
-    Dataset("raw_data/scan_index", (*INTEGER, *REAL), (("N",),), presence="optional"),
+    Dataset("raw_data/xcoords_start", (*RAW_REAL, *INTEGER), (("N",),), "px", presence="optional"),
+    Dataset("raw_data/ycoords_start", (*RAW_REAL, *INTEGER), (("N",),), "px", presence="optional"),
+    Dataset("raw_data/scan_index", (*INTEGER, *RAW_REAL, "bool"), (("N",),), presence="optional"),
     Dataset("raw_data/probeGuess", PROBE.dtypes, PROBE.shapes, presence="optional"),
     Dataset("raw_data/objectGuess", OBJECT.dtypes, OBJECT.shapes, presence="optional"),
 )

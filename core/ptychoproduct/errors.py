@@ -30,6 +30,7 @@ class ProductError(Exception):
         expected: str | None = None,
     ) -> None:
         self.file = str(file)
+        self.problem = problem
         self.key = key
         self.found = found
         self.expected = expected

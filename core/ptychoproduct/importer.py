@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -15,12 +15,12 @@ import numpy as np
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import atomic_output
 from ptychoproduct.axes import canonical_axes
-from ptychoproduct.errors import OutputError, ProductWarning
-from ptychoproduct.links import local_dataset
-from ptychoproduct.npzwriter import NpzWriter
+from ptychoproduct.errors import ContractError, OutputError, ProductWarning
+from ptychoproduct.links import local_dataset, local_object
+from ptychoproduct.npzwriter import NpzWriter, is_member_name
 from ptychoproduct.positions import metres_to_pixels
 from ptychoproduct.rawdata import RawData
-from ptychoproduct.reader import Frames, Product, blocks_of, open_product
+from ptychoproduct.reader import Frames, Product, blocks_of, open_product, read_attribute
 from ptychoproduct.sources import DEFAULT_MEMORY_BYTES
 from ptychoproduct.streaming import Progress
 
@@ -149,11 +149,16 @@ def import_product_to_npz(
     with open_product(path) as product:
         frames = product.frames if include_diffraction else None
         order = frames.original_axis_order if frames is not None and original_axis_order else "NHW"
+        if order not in contract.AXIS_ORDERS:
+            raise ContractError(
+                path, key=contract.ORIGINAL_AXIS_ORDER.name, found=repr(order), expected=", ".join(contract.AXIS_ORDERS)
+            )
+        kept = _kept_datasets(product)
+        _check_member_names([*kept, *([] if frames is None else [frames.source_member])], path)
         with (
             atomic_output(npz_path, overwrite=overwrite, sources=(path,)) as part,
             NpzWriter(part, compress=compress) as archive,
         ):
-            kept = _kept_datasets(product)
             for key, array in _root_arrays(product).items():
                 if f"{key}.npy" not in kept:
                     archive.write_array(f"{key}.npy", array)
@@ -195,21 +200,34 @@ def _kept_datasets(product: Product) -> dict[str, h5py.Dataset]:
     for name in group:
         if f"{contract.RAW_DATA}/{name}" == contract.DIFFRACTION.name:
             continue
-        if group.get(name, getclass=True) is h5py.Group:
+        if isinstance(local_object(group, name), h5py.Group):
             warnings.warn(f"{product.path}: {group.name}/{name}: a group is not imported", ProductWarning, stacklevel=3)
             continue
         dataset = local_dataset(group, name)
         if dataset is not None:
-            kept[str(dataset.attrs.get(contract.SOURCE_MEMBER.name, f"{name}.npy"))] = dataset
+            member = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{name}.npy"
+            if member in kept or (product.frames is not None and member == product.frames.source_member):
+                raise ContractError(
+                    product.path, key=dataset.name, found=f"another {member}", expected="distinct members"
+                )
+            kept[member] = dataset
     return kept
+
+
+def _check_member_names(members: Iterable[str], path: Path) -> None:
+    for member in members:
+        if not is_member_name(member):
+            key = f"{contract.RAW_DATA}@{contract.SOURCE_MEMBER.name}"
+            raise ContractError(path, key=key, found=repr(member[:80]), expected="a member name inside an archive")
 
 
 def _write_kept(archive: NpzWriter, member: str, dataset: h5py.Dataset) -> None:
     source_dtype = dataset.attrs.get(contract.SOURCE_DTYPE.name)
-    if source_dtype == arrays.MEMBER_BYTES:
+    is_bytes = dataset.dtype == np.uint8 and dataset.ndim == 1
+    if isinstance(source_dtype, str) and source_dtype == arrays.MEMBER_BYTES and is_bytes:
         archive.write_bytes(member, blocks_of(dataset))
-    elif source_dtype is None and dataset.nbytes >= _LARGE_BYTES and not dataset.dtype.hasobject:
-        archive.write_blocks(member, dataset.shape, dataset.dtype, blocks_of(dataset))
+    elif source_dtype is None and dataset.shape and dataset.nbytes >= _LARGE_BYTES and not dataset.dtype.hasobject:
+        archive.write_blocks(member, dataset.shape, arrays.plain_dtype(dataset.dtype), blocks_of(dataset))
     else:
         archive.write_array(member, arrays.read_array(dataset))
 

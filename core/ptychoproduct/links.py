@@ -29,6 +29,28 @@ def open_hdf5(path: Path) -> h5py.File:
         raise SourceError(path, found=f"no readable HDF5 file ({_last_words(error)})", expected="a product") from error
 
 
+def local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """Return what a name leads to; None where there is no such name.
+
+    Raises
+    ------
+    ContractError
+        The name leads to another file, or round in a circle.
+    """
+    link = group.get(name, getlink=True)
+    if isinstance(link, h5py.ExternalLink):
+        raise ContractError(
+            group.file.filename, key=name, found=f"a link to {link.filename}", expected="data in this file"
+        )
+    try:
+        found = group.get(name)
+    except (RuntimeError, OSError) as error:
+        raise ContractError(group.file.filename, key=name, found="a link that leads nowhere") from error
+    if found is not None and found.file != group.file:  # a soft link can end in an external one
+        raise ContractError(group.file.filename, key=name, found="a link out of the file", expected="data in this file")
+    return found
+
+
 def local_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
     """Return a dataset whose data lies in the same file; None where there is no such name.
 
@@ -46,13 +68,13 @@ def local_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
     parent = group
     *folders, last = name.split("/")
     for folder in folders:
-        child = _local_object(parent, folder)
+        child = local_object(parent, folder)
         if child is None:
             return None
         if not isinstance(child, h5py.Group):
             raise ContractError(group.file.filename, key=name, found="a dataset", expected=f"{folder} as a group")
         parent = child
-    dataset = _local_object(parent, last)
+    dataset = local_object(parent, last)
     if dataset is None:
         return None
     if not isinstance(dataset, h5py.Dataset):
@@ -72,7 +94,7 @@ def local_group(group: h5py.Group, name: str) -> h5py.Group | None:
     ContractError
         The name leads to another file, or to a dataset.
     """
-    found = _local_object(group, name)
+    found = local_object(group, name)
     if found is not None and not isinstance(found, h5py.Group):
         raise ContractError(group.file.filename, key=name, found="a dataset", expected="a group")
     return found
@@ -91,18 +113,6 @@ def reading(dataset: h5py.Dataset) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         raise ContractError(dataset.file.filename, f"cannot be read: {_last_words(error)}", key=dataset.name) from error
-
-
-def _local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
-    link = group.get(name, getlink=True)
-    if isinstance(link, h5py.ExternalLink):
-        raise ContractError(
-            group.file.filename, key=name, found=f"a link to {link.filename}", expected="data in this file"
-        )
-    found = group.get(name)
-    if found is not None and found.file != group.file:  # a soft link can end in an external one
-        raise ContractError(group.file.filename, key=name, found="a link out of the file", expected="data in this file")
-    return found
 
 
 def _last_words(error: Exception) -> str:

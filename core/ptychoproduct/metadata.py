@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 from ptychoproduct.contract import POLARIZATIONS
 from ptychoproduct.errors import OptionError
@@ -74,7 +75,7 @@ class ExportMeta:
             if not _fits_hdf5(getattr(self, field)):
                 raise OptionError(field, found=repr(getattr(self, field)), expected="text in Unicode without NUL")
         for field, value in vars(self).items():
-            if isinstance(value, float | int) and not math.isfinite(value):
+            if isinstance(value, Real) and not _is_finite(value):
                 raise OptionError(field, found=str(value), expected="a finite number")
         for field in _PIXEL_SIZES:
             if getattr(self, field) <= 0:
@@ -82,6 +83,13 @@ class ExportMeta:
         if self.polarization is not None and self.polarization not in POLARIZATIONS:
             expected = f"None, {', '.join(POLARIZATIONS)}"
             raise OptionError("polarization", found=repr(self.polarization), expected=expected)
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond any float
+        return False
 
 
 def _fits_hdf5(text: str) -> bool:

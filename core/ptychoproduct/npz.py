@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.lib import format as npy
 
+from ptychoproduct.byteorder import native
 from ptychoproduct.errors import SourceError
 from ptychoproduct.positional import PositionalFile
 
@@ -32,6 +34,7 @@ _INFLATE_STEP_BYTES = 256 * 1024
 _MAX_HEADER_BYTES = 16 * 1024
 # Deflate cannot shrink its input further than 1032 : 1. https://zlib.net/zlib_tech.html
 _MAX_DEFLATE_RATIO = 1032
+_MOST_DIMENSIONS = 32
 
 
 @dataclass(frozen=True)
@@ -137,14 +140,27 @@ class NpzArchive:
             ) from None
 
     def read(self, member: Member) -> np.ndarray[Any, Any]:
-        """Read an array whole, in native byte order and C order, its checksum verified."""
+        """Read an array whole, in native byte order and C order, its checksum verified.
+
+        Raises
+        ------
+        SourceError
+            The data is damaged, or an array of Python objects.
+        """
+        if member.dtype.hasobject:
+            raise SourceError(
+                self.path,
+                key=member.key,
+                found="an array of Python objects",
+                expected="plain data; pickles are not opened",
+            )
         array = np.empty(member.stored_shape, member.dtype)
         stream = self.stream(member)
         stream.readinto(memoryview(array.reshape(-1).view(np.uint8)) if member.nbytes else memoryview(bytearray()))
         stream.finish()
         if member.fortran_order:
             array = array.T
-        return np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(member.shape)
+        return native(array)
 
     def read_bytes(self, member: Member) -> bytes:
         """Read a member whole, NPY header included, its checksum verified."""
@@ -223,9 +239,12 @@ class NpzArchive:
                 shape, fortran_order, dtype = npy.read_array_header_2_0(header)
             else:
                 return self._opaque_member(info)
-        except ValueError as error:
-            reason = str(error).splitlines()[0]
+            _check_shape(shape, dtype)
+        except Exception as error:  # NumPy's parser fails in many ways on damaged text
+            reason = str(error).split("\n")[0]
             raise SourceError(self.path, f"NPY header cannot be read: {reason}", key=key) from error
+        if not dtype.itemsize:  # NumPy itself cannot make such arrays again
+            return self._opaque_member(info)
         nbytes = math.prod(shape) * dtype.itemsize
         found = info.file_size - header.tell()
         if not dtype.hasobject and nbytes != found:
@@ -411,6 +430,15 @@ class _InflatedStream:
         data = self._archive._read_at(self._info, self._next, size)
         self._next += size
         return data
+
+
+def _check_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse shapes that NumPy cannot make: ValueError."""
+    lengths = [length for length in shape if type(length) is int and length >= 0]
+    if len(lengths) < len(shape) or len(shape) > _MOST_DIMENSIONS:
+        raise ValueError(f"shape {shape} is none")
+    if math.prod(max(1, length) for length in lengths) * max(1, dtype.itemsize) > sys.maxsize:
+        raise ValueError(f"shape {shape} is too large")
 
 
 def _steps(nbytes: int, step: int = 1024 * 1024) -> Iterator[int]:

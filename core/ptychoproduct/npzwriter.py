@@ -16,6 +16,8 @@ from ptychoproduct.errors import ContractError
 
 Array = np.ndarray[Any, Any]
 
+_MOST_NAME_BYTES = 0xFFFF  # by the ZIP format
+
 
 class NpzWriter:
     """An NPZ file that is being written, member by member.
@@ -67,13 +69,24 @@ class NpzWriter:
         return tuple(self._zip.namelist())
 
     def _open(self, member: str) -> Any:
-        if member.startswith("/") or "\\" in member or ".." in member.split("/") or "\0" in member:
+        if not is_member_name(member):
             raise ContractError(member, found="a path", expected="a member name inside the archive")
         if member in self._zip.NameToInfo:
             raise ContractError(member, found="two arrays of this name", expected="distinct keys")
         info = zipfile.ZipInfo(member)
         info.compress_type = self._method
         return self._zip.open(info, "w", force_zip64=True)
+
+
+def is_member_name(name: str) -> bool:
+    """Whether a name is one that an archive can hold, and that leads to no other folder when it is unpacked."""
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:
+        return False
+    if not encoded or len(encoded) > _MOST_NAME_BYTES or b"\0" in encoded or b"\\" in encoded:
+        return False
+    return not name.startswith("/") and ".." not in name.split("/")
 
 
 def _is_text_object(array: Array) -> bool:

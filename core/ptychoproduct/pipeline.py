@@ -6,6 +6,7 @@ from functools import cache
 
 import h5py
 import hdf5plugin
+
 from ptychoproduct_native import Filter, FilterPipeline
 
 # hdf5plugin's names of the plugins that our codecs use, by registered filter number.

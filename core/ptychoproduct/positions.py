@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
+from ptychoproduct.contract import RAW_X
 from ptychoproduct.errors import OptionError, ProductWarning, SourceError
 from ptychoproduct.metadata import ExportMeta
 
@@ -36,7 +38,7 @@ def check_coordinates(coordinates: Array, key: str, file: str | PathLike[str]) -
     """
     if coordinates.ndim != 1:
         raise SourceError(file, key=key, found=f"shape {coordinates.shape}", expected="1 dimension")
-    if coordinates.dtype.kind not in "iuf":
+    if coordinates.dtype.newbyteorder("=").name not in RAW_X.dtypes:
         raise SourceError(file, key=key, found=f"dtype {coordinates.dtype}", expected="real numbers")
     if not len(coordinates):
         raise SourceError(file, key=key, found="no positions", expected="at least one")
@@ -100,10 +102,8 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
     return indexes
 
 
-def outside_object(
-    x_m: Array, y_m: Array, object_shape: tuple[int, ...], meta: ExportMeta
-) -> tuple[int, tuple[float, float] | None]:
-    """Count the positions whose centre is not over the object array.
+def outside_object(x_m: Array, y_m: Array, object_shape: tuple[int, ...], meta: ExportMeta) -> int:
+    """Count the positions that are not over the object array.
 
     Parameters
     ----------
@@ -113,25 +113,24 @@ def outside_object(
         Of the object, rows and columns last.
     meta : ExportMeta
         Object pixel size and centre.
-
-    Returns
-    -------
-    count : int
-    better_center_m : (float, float) or None
-        Where positions count pixels from the array's corner, the centre (x, y) that would put them all inside.
     """
     height, width = object_shape[-2:]
-    half_width_m = width * meta.object_pixel_width_m / 2
-    half_height_m = height * meta.object_pixel_height_m / 2
-    inside = (np.abs(x_m - meta.object_center_x_m) <= half_width_m) & (
-        np.abs(y_m - meta.object_center_y_m) <= half_height_m
+    over_columns = np.abs(x_m - meta.object_center_x_m) <= width * meta.object_pixel_width_m / 2
+    over_rows = np.abs(y_m - meta.object_center_y_m) <= height * meta.object_pixel_height_m / 2
+    return int(np.count_nonzero(~(over_columns & over_rows)))
+
+
+def with_corner_at_zero(object_shape: tuple[int, ...], meta: ExportMeta) -> ExportMeta:
+    """Return metadata with the centre that the object has where positions count from its first pixel.
+
+    ptychodus takes the centre to be (size - 1) / 2 pixels from the middle of the first one.
+    """
+    height, width = object_shape[-2:]
+    return replace(
+        meta,
+        object_center_x_m=float(f"{(width - 1) / 2 * meta.object_pixel_width_m:.9g}"),
+        object_center_y_m=float(f"{(height - 1) / 2 * meta.object_pixel_height_m:.9g}"),
     )
-    count = int(len(inside) - inside.sum())
-    from_corner = (np.abs(x_m - half_width_m) <= half_width_m) & (np.abs(y_m - half_height_m) <= half_height_m)
-    if count == 0 or not from_corner.all():
-        return count, None
-    # ptychodus counts from the middle of the array, (size - 1) / 2 pixels from the first one's middle.
-    return count, ((width - 1) / 2 * meta.object_pixel_width_m, (height - 1) / 2 * meta.object_pixel_height_m)
 
 
 def _as_indexes(scan_index: Array) -> Array | None:
@@ -139,8 +138,10 @@ def _as_indexes(scan_index: Array) -> Array | None:
         scan_index.dtype == np.uint64 and (scan_index > np.iinfo(np.int64).max).any()
     ):
         return None
-    if scan_index.dtype.kind == "f" and not (np.isfinite(scan_index) & (scan_index == np.floor(scan_index))).all():
-        return None
+    if scan_index.dtype.kind == "f":
+        values = scan_index.astype(np.float64)
+        if not ((np.abs(values) < 2.0**63) & (values == np.floor(values))).all():
+            return None
     return scan_index.astype(np.int64)
 
 

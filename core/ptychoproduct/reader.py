@@ -14,7 +14,7 @@ import hdf5plugin  # noqa: F401 - registers the filters that frames are compress
 import numpy as np
 
 from ptychoproduct import contract
-from ptychoproduct.errors import ContractError
+from ptychoproduct.errors import ContractError, OptionError
 from ptychoproduct.links import local_dataset, local_group, open_hdf5, reading
 from ptychoproduct.metadata import ExportMeta
 
@@ -37,10 +37,8 @@ class Frames:
         self.dtype: np.dtype[Any] = dataset.dtype
         self.nbytes: int = dataset.size * dataset.dtype.itemsize
         self.chunk_shape: tuple[int, ...] | None = dataset.chunks
-        self.original_axis_order = str(
-            dataset.attrs.get(contract.ORIGINAL_AXIS_ORDER.name, contract.ORIGINAL_AXIS_ORDER.default)
-        )
-        self.source_member = str(dataset.attrs.get(contract.SOURCE_MEMBER.name, f"{contract.FRAME_KEYS[0]}.npy"))
+        self.original_axis_order: str = read_attribute(dataset, contract.ORIGINAL_AXIS_ORDER) or "NHW"
+        self.source_member: str = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{contract.FRAME_KEYS[0]}.npy"
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -127,23 +125,22 @@ class Product:
     def _read(self) -> None:
         probe = self._require(contract.PROBE)
         object_ = self._require(contract.OBJECT)
-        self.probe: Array = probe[()]
-        self.object: Array = object_[()]
+        self.probe = _read_values(probe, "c")
+        self.object = _read_values(object_, "c")
         self.is_object_synthetic = bool(object_.attrs.get(contract.SYNTHETIC.name, False))
-        self.x_m: Array = self._require(contract.POSITION_X)[()]
-        self.y_m: Array = self._require(contract.POSITION_Y)[()]
-        self.position_indexes: Array = self._require(contract.POSITION_INDEXES)[()]
-        spacing = self._find(contract.OBJECT_LAYER_SPACING)
-        self.object_layer_spacing_m: Array = np.empty(0) if spacing is None else spacing[()]
-        losses = self._find(contract.LOSS_VALUES)
-        self.loss_values: Array = np.empty(0) if losses is None else losses[()]
-        epochs = self._find(contract.LOSS_EPOCHS)
-        self.loss_epochs: Array = np.arange(len(self.loss_values)) if epochs is None else epochs[()]
-        weights = self._find(contract.OPR)
+        self.x_m = _read_values(self._require(contract.POSITION_X), "iuf")
+        self.y_m = _read_values(self._require(contract.POSITION_Y), "iuf")
+        self.position_indexes = _read_values(self._require(contract.POSITION_INDEXES), "iuf")
+        spacing = self._read_if_there(contract.OBJECT_LAYER_SPACING)
+        self.object_layer_spacing_m = np.empty(0) if spacing is None else spacing
+        losses = self._read_if_there(contract.LOSS_VALUES)
+        self.loss_values = np.empty(0) if losses is None else losses
+        epochs = self._read_if_there(contract.LOSS_EPOCHS)
+        self.loss_epochs = np.arange(len(self.loss_values)) if epochs is None else epochs
+        weights = self._read_if_there(contract.OPR)
         # PtychoPINN's contract has them as an attribute of the probe.
-        self.opr_weights: Array | None = probe.attrs.get(contract.OPR.name) if weights is None else weights[()]
-        counts = self._find(contract.PHOTON_COUNTS)
-        self.probe_photon_counts: Array | None = None if counts is None else counts[()]
+        self.opr_weights: Array | None = probe.attrs.get(contract.OPR.name) if weights is None else weights
+        self.probe_photon_counts = self._read_if_there(contract.PHOTON_COUNTS)
         frames = local_dataset(self._file, contract.DIFFRACTION.name)
         self.frames = None if frames is None else Frames(frames)
         self.meta = self._read_meta(probe, object_)
@@ -167,17 +164,17 @@ class Product:
         ):
             if probe_size.field not in values and object_size.field in values:
                 values[probe_size.field] = values[object_size.field]
-        return ExportMeta(**values)
+        try:
+            return ExportMeta(**values)
+        except OptionError as error:
+            raise ContractError(self.path, key=error.file, found=error.found, expected=error.expected) from error
 
-    def _find(self, dataset: contract.Dataset) -> h5py.Dataset | None:
-        for name in (dataset.name, *dataset.aliases):
-            found = local_dataset(self._file, name)
-            if found is not None:
-                return found
-        return None
+    def _read_if_there(self, dataset: contract.Dataset) -> Array | None:
+        found = find_dataset(self._file, dataset)
+        return None if found is None else _read_values(found, "iuf")
 
     def _require(self, dataset: contract.Dataset) -> h5py.Dataset:
-        found = self._find(dataset)
+        found = find_dataset(self._file, dataset)
         if found is None:
             raise ContractError(self.path, key=dataset.name, found="no such dataset", expected="it, in a product")
         return found
@@ -205,6 +202,37 @@ def open_product(path: str | PathLike[str]) -> Product:
     return Product(path)
 
 
+def find_dataset(file: h5py.File, expected: contract.Dataset) -> h5py.Dataset | None:
+    """Return a dataset of the contract under whichever of its names there is, None under none.
+
+    Raises
+    ------
+    ContractError
+        A name leads to another file, or to something that is no dataset.
+    """
+    for name in (expected.name, *expected.aliases):
+        found = local_dataset(file, name)
+        if found is not None:
+            return found
+    return None
+
+
+def _read_values(dataset: h5py.Dataset, kinds: str) -> Array:
+    """Read a dataset whole, of NumPy's kinds of numbers.
+
+    Raises
+    ------
+    ContractError
+        It holds something else, or cannot be decoded.
+    """
+    if dataset.shape is None or dataset.dtype.kind not in kinds:
+        expected = "complex numbers" if kinds == "c" else "real numbers"
+        raise ContractError(dataset.file.filename, key=dataset.name, found=str(dataset.dtype), expected=expected)
+    with reading(dataset):
+        values: Array = dataset[()]
+    return np.asarray(values)
+
+
 def blocks_of(dataset: h5py.Dataset) -> Iterator[Array]:
     """Give an array of at least one dimension in order, in blocks of whole chunks of a few MiB."""
     row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
@@ -227,17 +255,27 @@ def read_attribute(target: h5py.File | h5py.Dataset, attribute: contract.Attribu
     for name in (attribute.name, *attribute.aliases):
         if name not in target.attrs:
             continue
-        value = target.attrs[name]
         try:
-            match attribute.dtype:
-                case "str":
-                    return value.decode() if isinstance(value, bytes) else str(value)
-                case "bool":
-                    return bool(value)
-                case _:
-                    return float(value)
-        except (TypeError, ValueError) as error:
+            return _as_type(target.attrs[name], attribute.dtype)
+        except (TypeError, ValueError, OSError) as error:
             raise ContractError(
-                target.file.filename, key=f"{target.name}@{name}", found=repr(value), expected=attribute.dtype
+                target.file.filename,
+                key=f"{target.name}@{name}",
+                found="another type or shape",
+                expected=f"one value of {attribute.dtype}",
             ) from error
     return None
+
+
+def _as_type(value: Any, dtype: str) -> str | bool | float:
+    """Turn one value, alone or in an array, into Python's."""
+    if dtype == "str":
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, str):
+            return value
+        raise TypeError
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise TypeError
+    return bool(array.item()) if dtype == "bool" else float(array.item())

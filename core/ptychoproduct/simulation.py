@@ -39,7 +39,7 @@ class ScanParameters:
     frames : int
         Number of scan positions.
     size_px : int
-        Rows and columns of a frame, at least 16.
+        Rows and columns of a frame, from 16 to 16384.
     photons : float
         Mean number of photons in a frame.
     quantity : {"amplitude", "counts"}
@@ -60,14 +60,14 @@ class ScanParameters:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("frames", self.frames, 1),
-            ("size", self.size_px, 16),
-            ("photons", self.photons, 0),
-            ("seed", self.seed, 0),
+        for name, value, least, most in (
+            ("frames", self.frames, 1, 10**9),
+            ("size", self.size_px, 16, 2**14),
+            ("photons", self.photons, 0, 1e15),
+            ("seed", self.seed, 0, 2**63),
         ):
-            if not value >= least or not math.isfinite(value):
-                raise OptionError(name, found=str(value), expected=f"at least {least}")
+            if not least <= value <= most:
+                raise OptionError(name, found=str(value), expected=f"{least} to {most:g}")
         if self.quantity not in ("amplitude", "counts"):
             raise OptionError("quantity", found=repr(self.quantity), expected="amplitude or counts")
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from ptychoproduct_native import byteswap, gather
 
 from ptychoproduct.npz import Member, NpzArchive
+from ptychoproduct_native import byteswap, gather
 
 DEFAULT_MEMORY_BYTES = 1024**3
 _SKIP_BYTES = 1024 * 1024
@@ -75,7 +75,7 @@ class StoredRows:
     random_access = True
 
     def __init__(self, archive: NpzArchive, member: Member) -> None:
-        self.shape = member.shape
+        self.shape = member.stored_shape
         self.dtype = member.dtype.newbyteorder("=")
         self._stored_dtype = member.dtype
         self._parts = archive.parts(member)
@@ -97,7 +97,7 @@ class InflatedRows:
     random_access = False
 
     def __init__(self, archive: NpzArchive, member: Member) -> None:
-        self.shape = member.shape
+        self.shape = member.stored_shape
         self.dtype = member.dtype.newbyteorder("=")
         self._stored_dtype = member.dtype
         self._stream = archive.stream(member)

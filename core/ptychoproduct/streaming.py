@@ -16,11 +16,11 @@ from typing import Any, Self
 
 import h5py
 import numpy as np
-from ptychoproduct_native import ChunkBuffer
 
 from ptychoproduct.codecs import Codec
 from ptychoproduct.pipeline import filter_pipeline
 from ptychoproduct.sources import RowSource
+from ptychoproduct_native import ChunkBuffer
 
 # Measured: from 0.5 to 4 MiB the throughput is the same; a small chunk is quicker to read one frame from.
 CHUNK_BYTES = 1024**2
@@ -108,7 +108,7 @@ class ChunkStream:
         self._progress = progress
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
         self._window = max(threads + 1, min(threads * _WINDOW_PER_THREAD, _WINDOW_BYTES // self.chunk_bytes))
-        self._pending: deque[tuple[int, Future[tuple[Any, int]]]] = deque()
+        self._pending: deque[tuple[int, int, Future[tuple[ChunkBuffer, int]]]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -135,18 +135,18 @@ class ChunkStream:
             Fills a view of these rows' bytes.
         """
         self._make_room()
-        self._pending.append((first, self._pool.submit(self._fill_and_encode, rows, fill)))
+        self._pending.append((first, rows, self._pool.submit(self._fill_and_encode, rows, fill)))
 
-    def submit_filled(self, first: int, chunk: ChunkBuffer) -> None:
-        """Encode a chunk that has been filled already."""
+    def submit_filled(self, first: int, rows: int, chunk: ChunkBuffer) -> None:
+        """Encode a chunk, `rows` rows of which have been filled already, the rest with zeros."""
         self._make_room()
-        self._pending.append((first, self._pool.submit(self._pipeline.encode, chunk)))
+        self._pending.append((first, rows, self._pool.submit(self._pipeline.encode, chunk)))
 
     def new_chunk(self) -> ChunkBuffer:
         """Return memory for a chunk, not initialised."""
         return ChunkBuffer(self.chunk_bytes)
 
-    def _fill_and_encode(self, rows: int, fill: Callable[[memoryview], None]) -> tuple[Any, int]:
+    def _fill_and_encode(self, rows: int, fill: Callable[[memoryview], None]) -> tuple[ChunkBuffer, int]:
         chunk = self.new_chunk()
         fill_rows(chunk, rows * self.row_bytes, fill)
         return self._pipeline.encode(chunk)
@@ -156,13 +156,13 @@ class ChunkStream:
             self._write_oldest()
 
     def _write_oldest(self) -> None:
-        first, future = self._pending.popleft()
+        first, rows, future = self._pending.popleft()
         data, filter_mask = future.result()
         if self._grows:
             self._dataset.resize(first + self.chunk_rows, axis=0)
         self._dataset.id.write_direct_chunk((first, *self._origin), data, filter_mask)
         if self._progress is not None:
-            self._progress(self.chunk_bytes)
+            self._progress(rows * self.row_bytes)
 
 
 def fill_rows(chunk: ChunkBuffer, nbytes: int, fill: Callable[[memoryview], None]) -> None:
@@ -196,5 +196,5 @@ def write_rows(dataset: h5py.Dataset, source: RowSource, threads: int, progress:
             else:
                 chunk = stream.new_chunk()
                 fill_rows(chunk, rows * stream.row_bytes, fill)
-                stream.submit_filled(first, chunk)
+                stream.submit_filled(first, rows, chunk)
     source.finish()

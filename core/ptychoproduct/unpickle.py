@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from typing import Any
 
 
@@ -40,6 +41,14 @@ _ALLOWED = {
 }
 
 
+# What NumPy's pickles of such arrays consist of. Left out, among others, is what fills memory: a memo of any index.
+_OPCODES = frozenset(
+    "PROTO FRAME STOP MARK GLOBAL STACK_GLOBAL REDUCE BUILD MEMOIZE BINPUT BINGET NONE NEWTRUE NEWFALSE "
+    "BININT BININT1 BININT2 BINUNICODE SHORT_BINUNICODE BINBYTES SHORT_BINBYTES "
+    "EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS".split()
+)
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -62,6 +71,9 @@ def unpickle_text(data: bytes) -> str:
         The pickle holds anything else, or names anything but NumPy's arrays.
     """
     try:
+        for opcode, _, _ in pickletools.genops(data):
+            if opcode.name not in _OPCODES:
+                raise pickle.UnpicklingError(f"it has the opcode {opcode.name}")
         array = _Unpickler(io.BytesIO(data)).load()
     except Exception as error:  # a pickle from elsewhere can fail in any way
         raise ValueError(f"a pickle that is refused: {error}") from error

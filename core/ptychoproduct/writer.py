@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -16,21 +15,26 @@ from typing import Any, Self
 
 import h5py
 import numpy as np
-from ptychoproduct_native import ChunkBuffer
 
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import atomic_output
 from ptychoproduct.errors import OutputError, ProductWarning, SourceError
+from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.options import ExportOptions
-from ptychoproduct.positions import check_coordinates, outside_object, pixels_to_metres, position_indexes
+from ptychoproduct.positions import (
+    check_coordinates,
+    outside_object,
+    pixels_to_metres,
+    position_indexes,
+    with_corner_at_zero,
+)
 from ptychoproduct.sources import ArrayRows, RowSource
 from ptychoproduct.streaming import ChunkStream, Progress, available_threads, create_chunked, write_rows
+from ptychoproduct_native import ChunkBuffer
 
 Array = np.ndarray[Any, Any]
 
-# 1.8 stores attributes over 64 KiB, such as OPR weights; 1.10 is the newest that every reader knows.
-_LIBVER = ("v108", "v110")
 _SUFFIXES = (".h5", ".hdf5")
 # 1 GiB of complex64: a scan that spans more has positions in another unit.
 _MOST_SYNTHETIC_PIXELS = 2**27
@@ -149,8 +153,8 @@ class ProductWriter:
         sources = () if self._source is None else (Path(self._source),)
         with ExitStack() as stack:
             part = stack.enter_context(atomic_output(self.path, overwrite=self.options.overwrite, sources=sources))
-            self._file = stack.enter_context(_hdf5_file(part, self.path))
-            with _writing(self.path):
+            self._file, self._output = stack.enter_context(new_hdf5_file(part, self.path))
+            with hdf5_errors(self.path, self._output):
                 if self._include_raw:
                     self._raw = self._file.create_group(contract.RAW_DATA)
             self._stack = stack.pop_all()
@@ -191,11 +195,7 @@ class ProductWriter:
         self._require_length("ycoords", len(y_px), len(x_px))
         if scan_index is not None:
             scan_index = np.asarray(scan_index)
-            if scan_index.ndim != 1:
-                raise SourceError(
-                    self._origin, key="scan_index", found=f"shape {scan_index.shape}", expected="1 dimension"
-                )
-            self._require_length("scan_index", len(scan_index), len(x_px))
+            self._check_kept("scan_index", scan_index, len(x_px))
         self._x_px, self._y_px = [x_px], [y_px]
         self._scan_index = [] if scan_index is None else [scan_index]
 
@@ -214,7 +214,7 @@ class ProductWriter:
             The shape or type is another.
         """
         probe = self._complex_array("probeGuess", probe, (2, 3, 4))
-        with _writing(self.path):
+        with hdf5_errors(self.path, self._output):
             dataset = self._file.create_dataset(contract.PROBE.name, data=probe)
             _write_attributes(dataset, contract.PROBE.attributes, self.meta)
             if opr_weights is not None:
@@ -240,13 +240,12 @@ class ProductWriter:
         """
         array = self._complex_array("objectGuess", array, (2, 3))
         layers = array.shape[0] if array.ndim == 3 else 1
-        self._require_length("object_layer_spacing_m", len(layer_spacing_m), layers - 1, "gaps between layers")
-        with _writing(self.path):
+        spacing_m = self._real_array("object_layer_spacing_m", layer_spacing_m, 1)
+        self._require_length("object_layer_spacing_m", len(spacing_m), layers - 1, "gaps between layers")
+        with hdf5_errors(self.path, self._output):
             dataset = self._file.create_dataset(contract.OBJECT.name, data=array)
             _write_attributes(dataset, contract.OBJECT.attributes, self.meta)
-            self._file.create_dataset(
-                contract.OBJECT_LAYER_SPACING.name, data=np.asarray(layer_spacing_m, dtype=np.float64)
-            )
+            self._file.create_dataset(contract.OBJECT_LAYER_SPACING.name, data=spacing_m)
 
     def set_losses(self, values: Sequence[float] | Array, epochs: Sequence[int] | Array | None = None) -> None:
         """Write the loss history.
@@ -257,19 +256,19 @@ class ProductWriter:
         epochs : sequence of int, [E], optional
             0 to E-1 by default.
         """
-        values = self._real_array("loss_values", np.asarray(values, dtype=np.float64), 1)
-        numbers = np.arange(len(values)) if epochs is None else np.asarray(epochs)
+        values = self._real_array("loss_values", values, 1)
+        numbers = np.arange(len(values)) if epochs is None else self._real_array("loss_epochs", epochs, 1)
         self._require_length("loss_epochs", len(numbers), len(values), "loss values")
-        with _writing(self.path):
+        with hdf5_errors(self.path, self._output):
             self._file.create_dataset(contract.LOSS_VALUES.name, data=values)
             for alias in contract.LOSS_VALUES.aliases:
                 self._file[alias] = self._file[contract.LOSS_VALUES.name]
-            self._file.create_dataset(contract.LOSS_EPOCHS.name, data=numbers.astype(np.int64))
+            self._file.create_dataset(contract.LOSS_EPOCHS.name, data=np.asarray(numbers, np.int64))
 
     def set_probe_photon_counts(self, counts: Sequence[float] | Array) -> None:
         """Write the photons of each position, [N]."""
-        counts = self._real_array("probe_photon_counts", np.asarray(counts, dtype=np.float64), 1)
-        with _writing(self.path):
+        counts = self._real_array("probe_photon_counts", counts, 1)
+        with hdf5_errors(self.path, self._output):
             self._file.create_dataset(contract.PHOTON_COUNTS.name, data=counts)
 
     def append(self, frames: Array, x_px: Array, y_px: Array, scan_index: Array | None = None) -> None:
@@ -288,19 +287,24 @@ class ProductWriter:
             Shapes or types differ from each other, or from those of earlier frames.
         """
         frames = np.asarray(frames)
-        x_px, y_px = np.atleast_1d(x_px), np.atleast_1d(y_px)
+        arrays_1d = {"x_px": np.atleast_1d(x_px), "y_px": np.atleast_1d(y_px)}
+        if scan_index is not None:
+            arrays_1d["scan_index"] = np.atleast_1d(scan_index)
         self._check_frames(frames.shape, frames.dtype, "frames")
-        for key, coordinates in (("x_px", x_px), ("y_px", y_px)):
-            self._require_length(key, len(coordinates), len(frames), "frames")
-            check_coordinates(coordinates, key, self._origin)
+        for key, values in arrays_1d.items():
+            self._require_length(key, len(values), len(frames), "frames")
+        if not len(frames):
+            return
+        for key, values in arrays_1d.items():
+            check_coordinates(values, key, self._origin)
         if (scan_index is not None) != bool(self._scan_index) and self._x_px:
             raise SourceError(self._origin, "given for some frames only", key="scan_index")
-        if self._include_raw and len(frames):
+        if self._include_raw:
             self._append_frames(ArrayRows(frames, (0, 1, 2)))
-        self._x_px.append(x_px)
-        self._y_px.append(y_px)
+        self._x_px.append(arrays_1d["x_px"])
+        self._y_px.append(arrays_1d["y_px"])
         if scan_index is not None:
-            self._scan_index.append(np.atleast_1d(scan_index))
+            self._scan_index.append(arrays_1d["scan_index"])
 
     def write_frames(self, source: RowSource, original_axis_order: str = "NHW", member: str = "diff3d.npy") -> None:
         """Write all frames from a source, in place of `append`.
@@ -315,11 +319,11 @@ class ProductWriter:
             The archive member that they were, given back by the importer.
         """
         self._check_frames(source.shape, source.dtype, member)
-        with _writing(self.path):
+        with hdf5_errors(self.path, self._output):
             dataset = self._create_frames(source.shape[1:], source.dtype, source.shape[0])
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
             dataset.attrs[contract.SOURCE_MEMBER.name] = member
-            write_rows(dataset, source, self._threads, self._progress)
+            write_rows(dataset, source, self._threads, self._on_progress)
 
     def keep(self, member: str, array: Array, source_dtype: str | None = None) -> None:
         """Keep an array of the source in ``/raw_data``, under the name of its archive member.
@@ -333,7 +337,8 @@ class ProductWriter:
         source_dtype : str, optional
             What it was, where the array's type does not say it.
         """
-        with _writing(self.path):
+        self._check_kept(member.removesuffix(".npy"), array, len(self._x_px[0]) if self._x_px else None)
+        with hdf5_errors(self.path, self._output):
             name = self._free_name(member)
             dataset = arrays.write_array(self._raw, name, array)
             if source_dtype is not None:
@@ -342,27 +347,32 @@ class ProductWriter:
 
     def keep_text(self, member: str, text: str) -> None:
         """Keep a string that was a 0-d object array."""
-        with _writing(self.path):
+        with hdf5_errors(self.path, self._output):
             name = self._free_name(member)
-            arrays.write_text(self._raw, name, text).attrs[contract.SOURCE_DTYPE.name] = arrays.OBJECT_TEXT
+            arrays.write_text(self._raw, name, text)
             self._name_member(name, member)
 
     def keep_rows(self, member: str, source: RowSource, source_dtype: str | None = None) -> None:
         """Keep a large array of the source, streamed and compressed like the frames."""
-        with _writing(self.path):
+        with hdf5_errors(self.path, self._output):
             name = self._free_name(member)
             dataset = create_chunked(
                 self._raw, name, source.shape[1:], source.dtype, self.options.codec, source.shape[0]
             )
-            write_rows(dataset, source, self._threads)
+            write_rows(dataset, source, self._threads, lambda _: self._output.check())
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
             self._name_member(name, member)
 
     def link(self, member: str, target: contract.Dataset) -> None:
         """Keep an array of the source that is a root dataset already, as a hard link to it."""
-        with _writing(self.path):
+        with hdf5_errors(self.path, self._output):
             self._raw[member.removesuffix(".npy")] = self._file[target.name]
+
+    def _on_progress(self, nbytes: int) -> None:
+        self._output.check()  # no need to compress what no disk will take
+        if self._progress is not None:
+            self._progress(nbytes)
 
     @property
     def _origin(self) -> str | PathLike[str]:
@@ -370,10 +380,10 @@ class ProductWriter:
         return self.path if self._source is None else self._source
 
     def _append_frames(self, source: ArrayRows) -> None:
-        with _writing(self.path):
+        with hdf5_errors(self.path, self._output):
             if self._stream is None:
                 dataset = self._create_frames(source.shape[1:], source.dtype, None)
-                self._stream = ChunkStream(dataset, self._threads, self._progress)
+                self._stream = ChunkStream(dataset, self._threads, self._on_progress)
             stream = self._stream
             taken = 0
             while taken < source.shape[0]:
@@ -388,7 +398,8 @@ class ProductWriter:
                 taken += count
                 self._appended += count
                 if self._appended % stream.chunk_rows == 0:
-                    stream.submit_filled(self._appended - stream.chunk_rows, self._chunk)
+                    first = self._appended - stream.chunk_rows
+                    stream.submit_filled(first, stream.chunk_rows, self._chunk)
                     self._chunk = None
 
     def _finish_frames(self) -> None:
@@ -400,7 +411,7 @@ class ProductWriter:
                 rows = self._appended % stream.chunk_rows
                 with memoryview(self._chunk) as view:
                     view[rows * stream.row_bytes :] = bytes(len(view) - rows * stream.row_bytes)
-                stream.submit_filled(self._appended - rows, self._chunk)
+                stream.submit_filled(self._appended - rows, rows, self._chunk)
                 self._chunk = None
         self._frames.resize(self._appended, axis=0)
 
@@ -434,7 +445,7 @@ class ProductWriter:
         scan_index = np.concatenate(self._scan_index) if self._scan_index else None
         x_m = pixels_to_metres(x_px, self.meta.object_pixel_width_m)
         y_m = pixels_to_metres(y_px, self.meta.object_pixel_height_m)
-        with _writing(self.path):
+        with hdf5_errors(self.path, self._output):
             self._finish_frames()
             if self._frames is not None:
                 self._require_length("frames", len(self._frames), len(x_px))
@@ -467,11 +478,12 @@ class ProductWriter:
         meta = self.meta
         x_px, y_px = x_px.astype(np.float64), y_px.astype(np.float64)
         # A centre of zero is one that nobody gave: the array is ours to place.
-        center_x_px = meta.object_center_x_m / meta.object_pixel_width_m or (x_px.min() + x_px.max()) / 2
-        center_y_px = meta.object_center_y_m / meta.object_pixel_height_m or (y_px.min() + y_px.max()) / 2
+        center_x_px = meta.object_center_x_m / meta.object_pixel_width_m or x_px.min() / 2 + x_px.max() / 2
+        center_y_px = meta.object_center_y_m / meta.object_pixel_height_m or y_px.min() / 2 + y_px.max() / 2
         rows, columns = self._file[contract.PROBE.name].shape[-2:]
-        height = rows + 2 * math.ceil(np.abs(y_px - center_y_px).max())
-        width = columns + 2 * math.ceil(np.abs(x_px - center_x_px).max())
+        # Clipped, so that no position is too far to be counted with.
+        height = rows + 2 * math.ceil(min(np.abs(y_px - center_y_px).max(), _MOST_SYNTHETIC_PIXELS))
+        width = columns + 2 * math.ceil(min(np.abs(x_px - center_x_px).max(), _MOST_SYNTHETIC_PIXELS))
         if height * width > _MOST_SYNTHETIC_PIXELS:
             raise SourceError(
                 self._origin,
@@ -487,20 +499,22 @@ class ProductWriter:
         self.set_object(np.ones((height, width), self._file[contract.PROBE.name].dtype))
         self._file[contract.OBJECT.name].attrs[contract.SYNTHETIC.name] = True
         warnings.warn(
-            f"{self._origin}: has no objectGuess; the product's object is {height} x {width} ones, marked synthetic",
+            f"{self._origin}: has no objectGuess; the object is {height} x {width} ones, marked synthetic",
             ProductWarning,
             stacklevel=4,
         )
 
     def _warn_outside(self, x_m: Array, y_m: Array) -> None:
-        count, center_m = outside_object(x_m, y_m, self._file[contract.OBJECT.name].shape, self.meta)
+        shape = self._file[contract.OBJECT.name].shape
+        count = outside_object(x_m, y_m, shape, self.meta)
         if not count:
             return
         advice = "check pixel size and object center"
-        if center_m is not None:
+        better = with_corner_at_zero(shape, self.meta)
+        if not outside_object(x_m, y_m, shape, better):
             advice = (
-                "positions count from the object's corner: "
-                f"--object-center-x-m {center_m[0]:.6g} --object-center-y-m {center_m[1]:.6g} would put them on it"
+                f"positions count from the object's corner: --object-center-x-m {better.object_center_x_m} "
+                f"--object-center-y-m {better.object_center_y_m} would put them on it"
             )
         warnings.warn(
             f"{self._origin}: {count} of {len(x_m)} positions are not on the object; {advice}",
@@ -529,13 +543,26 @@ class ProductWriter:
             raise SourceError(self._origin, key=key, found=f"dtype {dtype}", expected="real numbers")
         if len(shape) != 3 or not math.prod(shape[1:]):
             raise SourceError(self._origin, key=key, found=f"shape {shape}", expected="[N, H, W], none of them empty")
-        if self._frames is not None and (shape[1:], dtype) != (self._frames.shape[1:], self._frames.dtype):
+        native = dtype.newbyteorder("=")
+        if self._frames is not None and (shape[1:], native) != (self._frames.shape[1:], self._frames.dtype):
             raise SourceError(
                 self._origin,
                 key=key,
                 found=f"frames of {dtype} {shape[1:]}",
                 expected=f"{self._frames.dtype} {self._frames.shape[1:]}, like those before",
             )
+
+    def _check_kept(self, key: str, array: Array, positions: int | None) -> None:
+        """Refuse an array whose name the contract knows, where it is not what the contract says."""
+        for expected in contract.RAW_DATASETS:
+            if expected.name != f"{contract.RAW_DATA}/{key}" or expected.shapes != (("N",),):
+                continue
+            if array.dtype.newbyteorder("=").name not in expected.dtypes:
+                raise SourceError(self._origin, key=key, found=f"dtype {array.dtype}", expected="real numbers")
+            if array.ndim != 1:
+                raise SourceError(self._origin, key=key, found=f"shape {array.shape}", expected="1 dimension")
+            if positions is not None:
+                self._require_length(key, len(array), positions)
 
     def _complex_array(self, key: str, array: Array, dimensions: tuple[int, ...]) -> Array:
         array = np.asarray(array)
@@ -547,8 +574,11 @@ class ProductWriter:
             raise SourceError(self._origin, key=key, found=f"shape {array.shape}", expected=expected)
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
-    def _real_array(self, key: str, array: Array, dimensions: int) -> Array:
-        array = np.asarray(array)
+    def _real_array(self, key: str, values: Sequence[float] | Array, dimensions: int) -> Array:
+        try:
+            array = np.asarray(values)
+        except ValueError:  # rows of different lengths
+            array = np.asarray(values, dtype=object)
         if array.dtype.kind not in "iuf" or array.ndim != dimensions:
             raise SourceError(
                 self._origin,
@@ -577,31 +607,6 @@ class ProductWriter:
     def _name_member(self, name: str, member: str) -> None:
         if member != f"{name}.npy":
             self._raw[name].attrs[contract.SOURCE_MEMBER.name] = member
-
-
-@contextmanager
-def _hdf5_file(part: Path, path: Path) -> Iterator[h5py.File]:
-    """Open a new HDF5 file; a failure to close it does not hide the error that led there."""
-    with _writing(path):
-        file = h5py.File(part, "w", libver=_LIBVER)
-    try:
-        yield file
-    except BaseException:
-        with suppress(OSError, RuntimeError):
-            file.close()
-        raise
-    with _writing(path):
-        file.close()
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn what h5py makes of HDF5's errors into the one line that matters."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        match = re.search(r"error message = '([^']*)'", str(error))
-        raise OutputError(path, f"cannot be written: {match[1] if match else error}") from error
 
 
 def _write_attributes(

@@ -1,0 +1,43 @@
+# make demo   build, simulate a scan, convert it, validate it, print what is in it
+# make test   the test suite
+# make lint   ruff and mypy
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(wildcard bindings/ptychoproduct_native/*.py* bindings/ptychoproduct_native/*.[ch]) setup.py pyproject.toml
+DEMO := outputs/ptychodus_products
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.installed
+	mkdir -p $(DEMO)
+	$(BIN)/ptychoproduct simulate $(DEMO)/demo.npz --frames 1000 --size 128
+	$(BIN)/convert_to_ptychodus_product --input-npz $(DEMO)/demo.npz --output-product $(DEMO)/demo.h5 \
+	    --name Demo --comments "simulated far-field scan" --detector-distance-m 2 --probe-energy-eV 8000 \
+	    --exposure-time-s 0.1 --object-pixel-size-m 3.22875516667e-08 --probe-pixel-size-m 3.22875516667e-08 \
+	    --object-center-x-m 4.76241387083e-06 --object-center-y-m 4.76241387083e-06 --include-diffraction
+	$(BIN)/ptychoproduct validate $(DEMO)/demo.h5 --deep --source-npz $(DEMO)/demo.npz
+	$(BIN)/python docs/show_product.py $(DEMO)/demo.h5
+
+test: $(VENV)/.tests
+	$(BIN)/pytest
+
+lint: $(VENV)/.tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf build man *.egg-info $(VENV) bindings/ptychoproduct_native/*.so
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/pip $(SOURCES)
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.tests: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[test,lint]'
+	touch $@

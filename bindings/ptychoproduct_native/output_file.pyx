@@ -1,0 +1,101 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""A file for HDF5 to write to, whose writes never fail.
+
+HDF5 cannot leave a file whose last writes fail: closing a dataset fails without a word, and closing the file ends the
+process with a segmentation fault (seen with HDF5 2.0). So what fails is remembered here, all that follows is dropped,
+and Python asks afterwards. No bytecode runs in these methods: a signal is not answered in the middle of HDF5's work.
+"""
+
+import os
+
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.errno cimport EINTR, ENOSPC, errno
+from libc.stdio cimport SEEK_CUR, SEEK_SET
+
+cdef extern from "files.h" nogil:
+    ctypedef long long pp_offset
+    pp_offset pp_seek(int descriptor, pp_offset offset, int whence)
+    int pp_truncate(int descriptor, pp_offset size)
+    Py_ssize_t pp_read(int descriptor, void *data, size_t nbytes)
+    Py_ssize_t pp_write(int descriptor, const void *data, size_t nbytes)
+
+
+cdef class OutputFile:
+    """A file by its descriptor, as h5py wants files.
+
+    Parameters
+    ----------
+    descriptor : int
+        Open for reading and writing; it stays the caller's to close.
+    """
+
+    cdef int descriptor
+    cdef int failure
+
+    def __cinit__(self, int descriptor):
+        self.descriptor = descriptor
+        self.failure = 0
+
+    def check(self):
+        """Raise OSError if a write has failed."""
+        if self.failure:
+            raise OSError(self.failure, os.strerror(self.failure))
+
+    def seek(self, pp_offset offset, int whence=SEEK_SET):
+        """Set the position, and return it."""
+        return pp_seek(self.descriptor, offset, whence)
+
+    def tell(self):
+        """Return the position."""
+        return pp_seek(self.descriptor, 0, SEEK_CUR)
+
+    def read(self, Py_ssize_t nbytes=-1):
+        """Refuse: h5py only asks whether this is there, and reads by `readinto`."""
+        raise NotImplementedError("read into a buffer")
+
+    def readinto(self, data):
+        """Fill a buffer from the position on, and return the number of bytes read."""
+        cdef Py_buffer view
+        cdef Py_ssize_t count, done = 0
+        PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+        with nogil:
+            while done < view.len:
+                count = pp_read(self.descriptor, <char *> view.buf + done, view.len - done)
+                if count < 0 and errno == EINTR:
+                    continue
+                if count <= 0:
+                    break
+                done += count
+        PyBuffer_Release(&view)
+        return done
+
+    def write(self, data):
+        """Write all of a buffer; once that has failed, nothing any more."""
+        cdef Py_buffer view
+        cdef Py_ssize_t nbytes
+        PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS)
+        nbytes = view.len
+        with nogil:
+            self.write_all(<const char *> view.buf, nbytes)
+        PyBuffer_Release(&view)
+        return nbytes
+
+    def truncate(self, pp_offset size):
+        """Set the file's size."""
+        if not self.failure and pp_truncate(self.descriptor, size):
+            self.failure = errno
+        return size
+
+    def flush(self):
+        """Do nothing: there is no buffer."""
+
+    cdef void write_all(self, const char *data, Py_ssize_t nbytes) noexcept nogil:
+        cdef Py_ssize_t count, done = 0
+        while done < nbytes and not self.failure:
+            count = pp_write(self.descriptor, data + done, nbytes - done)
+            if count > 0:
+                done += count
+            elif count == 0:
+                self.failure = ENOSPC
+            elif errno != EINTR:
+                self.failure = errno

@@ -1,0 +1,68 @@
+"""A new HDF5 file on a disk that may fill up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import h5py
+
+from ptychoproduct.errors import OutputError
+from ptychoproduct_native import OutputFile
+
+# 1.8 stores attributes over 64 KiB, such as OPR weights; 1.10 is the newest that every reader knows.
+_LIBVER = ("v108", "v110")
+
+
+@contextmanager
+def new_hdf5_file(part: Path, path: Path) -> Iterator[tuple[h5py.File, OutputFile]]:
+    """Open a new HDF5 file, and close it when the block ends.
+
+    Parameters
+    ----------
+    part : Path
+        The file; it exists and is empty.
+    path : Path
+        The name for messages.
+
+    Yields
+    ------
+    h5py.File
+    OutputFile
+        Where it is written. Writes do not fail, see there; `hdf5_errors` tells.
+
+    Raises
+    ------
+    OutputError
+        A write has failed.
+    """
+    with part.open("r+b", buffering=0) as raw:
+        output = OutputFile(raw.fileno())
+        with hdf5_errors(path, output):
+            file = h5py.File(output, "w", libver=_LIBVER)
+        try:
+            yield file, output
+        except BaseException:
+            with suppress(OSError, RuntimeError):
+                file.close()
+            raise
+        with hdf5_errors(path, output):
+            file.close()
+
+
+@contextmanager
+def hdf5_errors(path: Path, output: OutputFile) -> Iterator[None]:
+    """Turn h5py's errors, and writes that have failed, into an OutputError.
+
+    Raises
+    ------
+    OutputError
+        At the end of the block.
+    """
+    try:
+        yield
+        output.check()
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(path, f"cannot be written: {reason}") from error

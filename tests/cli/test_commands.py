@@ -1,0 +1,197 @@
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from ptychoproduct import open_product
+
+CENTER = ("--object-center-x-m", 1.575e-6, "--object-center-y-m", 1.575e-6)
+
+
+def convert(run_command, source, *words):
+    return run_command("ptychoproduct", "convert", source, "product.h5", *CENTER, *words)
+
+
+def test_converting_prints_a_summary(run_command, save_scan):
+    assert "12 of 16 x 16, float32" in convert(run_command, save_scan()).stdout
+
+
+def test_converting_writes_the_product(run_command, save_scan, tmp_path):
+    convert(run_command, save_scan())
+    with open_product(tmp_path / "product.h5") as product:
+        assert product.frames.shape == (12, 16, 16)
+
+
+def test_quiet_prints_nothing(run_command, save_scan):
+    result = convert(run_command, save_scan(scan_index=np.zeros(12, int)), "--quiet")
+    assert (result.stdout, result.stderr) == ("", "")
+
+
+def test_json_is_one_object_and_nothing_else(run_command, save_scan):
+    result = convert(run_command, save_scan(scan_index=np.zeros(12, int)), "--json")
+    assert json.loads(result.stdout)["frames"] == 12
+
+
+def test_json_holds_the_warnings(run_command, save_scan):
+    result = convert(run_command, save_scan(scan_index=np.zeros(12, int)), "--json")
+    assert "scan_index" in json.loads(result.stdout)["warnings"][0]
+
+
+def test_json_of_a_failure_is_one_object_too(run_command):
+    result = run_command("ptychoproduct", "convert", "missing.npz", "product.h5", "--json")
+    assert json.loads(result.stdout) == {"error": "missing.npz: no such file"}
+
+
+def test_a_warning_is_one_line(run_command, save_scan):
+    result = convert(run_command, save_scan(scan_index=np.zeros(12, int)))
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["warning"]
+
+
+def test_no_clobber_keeps_what_is_there(run_command, save_scan, tmp_path):
+    (tmp_path / "product.h5").write_text("precious")
+    result = convert(run_command, save_scan(), "--no-clobber")
+    assert (result.returncode, (tmp_path / "product.h5").read_text()) == (2, "precious")
+
+
+def test_the_executable_of_the_reference_converts(run_command, save_scan, tmp_path):
+    words = (
+        *("--input-npz", save_scan(), "--output-product", "outputs/ptychodus_products/run1084_product.h5"),
+        *("--name", "Run1084", "--comments", "Run1084 reconstruction export", "--detector-distance-m", "0.0"),
+        *("--probe-energy-eV", "8000.0", "--exposure-time-s", "0.1", "--object-pixel-size-m", "5e-8"),
+        *("--probe-pixel-size-m", "1.25e-7", "--object-center-x-m", "0.0", "--object-center-y-m", "0.0"),
+        "--include-diffraction",
+    )
+    assert run_command("convert_to_ptychodus_product", *words).returncode == 0
+    with h5py.File(tmp_path / "outputs/ptychodus_products/run1084_product.h5") as file:
+        found = (file.attrs["name"], len(file["probe_position_indexes"]), file["raw_data/diffraction"].shape)
+    assert found == ("Run1084", 12, (12, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("flag", "attribute"),
+    [
+        ("--probe-photon-count", "probe_photon_count"),
+        ("--mass-attenuation-m2-kg", "mass_attenuation_m2_per_kg"),
+        ("--tomography-angle-deg", "tomography_angle_deg"),
+        ("--detector-distance-m", "detector_object_distance_m"),
+        ("--probe-energy-eV", "photon_energy_eV"),
+        ("--exposure-time-s", "exposure_time_s"),
+    ],
+)
+def test_a_flag_becomes_its_attribute(run_command, save_scan, tmp_path, flag, attribute):
+    convert(run_command, save_scan(), flag, "12.5")
+    with h5py.File(tmp_path / "product.h5") as file:
+        assert file.attrs[attribute] == 12.5
+
+
+def test_layer_spacings_are_given_with_commas(run_command, save_scan, tmp_path):
+    layers = np.ones((3, 64, 64), np.complex64)
+    convert(run_command, save_scan(objectGuess=layers), "--object-layer-spacing-m", "1e-6,2e-6")
+    with open_product(tmp_path / "product.h5") as product:
+        assert product.object_layer_spacing_m.tolist() == [1e-6, 2e-6]
+
+
+def test_the_compression_is_the_one_asked_for(run_command, save_scan, tmp_path):
+    convert(run_command, save_scan(), "--compression", "shuffle+gzip:7")
+    with h5py.File(tmp_path / "product.h5") as file:
+        frames = file["raw_data/diffraction"]
+        assert (frames.compression, frames.compression_opts, frames.shuffle) == ("gzip", 7, True)
+
+
+def test_the_executable_of_the_reference_imports(run_command, save_scan, tmp_path):
+    source = save_scan()
+    convert(run_command, source)
+    run_command("import_ptychodus_product", "--input-product", "product.h5", "--output-npz", "back.npz")
+    with np.load(source) as before, np.load(tmp_path / "back.npz") as after:
+        assert after["diff3d"].tobytes() == before["diff3d"].tobytes()
+
+
+def test_frames_can_be_left_out_of_an_import(run_command, save_scan, tmp_path):
+    convert(run_command, save_scan())
+    run_command("ptychoproduct", "import", "product.h5", "back.npz", "--no-diffraction")
+    with np.load(tmp_path / "back.npz") as scan:
+        assert "diff3d" not in scan
+
+
+def test_an_import_can_be_deflated(run_command, save_scan, tmp_path):
+    convert(run_command, save_scan())
+    for name, words in (("stored.npz", ()), ("deflated.npz", ("--compress",))):
+        run_command("ptychoproduct", "import", "product.h5", name, *words)
+    assert (tmp_path / "deflated.npz").stat().st_size < (tmp_path / "stored.npz").stat().st_size
+
+
+def test_frames_come_back_in_their_own_axis_order(run_command, save_scan, tmp_path):
+    frames = np.arange(14 * 12 * 10, dtype=np.float32).reshape(14, 12, 10)  # H, N, W
+    convert(run_command, save_scan(diff3d=frames))
+    run_command("ptychoproduct", "import", "product.h5", "back.npz", "--original-axis-order")
+    with np.load(tmp_path / "back.npz") as scan:
+        assert np.array_equal(scan["diff3d"], frames)
+
+
+def test_validating_a_valid_product_exits_with_0(run_command, save_scan):
+    source = save_scan()
+    convert(run_command, source)
+    assert run_command("ptychoproduct", "validate", "product.h5", "--deep", "--source-npz", source).returncode == 0
+
+
+def test_validating_tells_every_problem_and_exits_with_2(run_command, save_scan, tmp_path):
+    convert(run_command, save_scan())
+    with h5py.File(tmp_path / "product.h5", "r+") as file:
+        del file.attrs["name"], file["probe_position_x_m"]
+    result = run_command("ptychoproduct", "validate", "product.h5")
+    assert (result.returncode, result.stdout.count("missing, required")) == (2, 2)
+
+
+def test_validating_what_is_not_there_exits_with_1(run_command):
+    assert run_command("ptychoproduct", "validate", "missing.h5").returncode == 1
+
+
+def test_validating_prints_json(run_command, save_scan):
+    convert(run_command, save_scan())
+    assert json.loads(run_command("ptychoproduct", "validate", "product.h5", "--json").stdout)["valid"] is True
+
+
+def test_simulating_ends_with_the_command_that_converts(run_command):
+    result = run_command("ptychoproduct", "simulate", "sim.npz", "--frames", 20, "--size", 32)
+    assert result.stdout.splitlines()[-1].startswith("ptychoproduct convert sim.npz sim.h5 ")
+
+
+def test_that_command_puts_the_scan_on_the_object(run_command):
+    simulated = run_command("ptychoproduct", "simulate", "sim.npz", "--frames", 20, "--size", 32, "--json")
+    command = json.loads(simulated.stdout)["convert"]
+    assert "not on the object" not in run_command(*command).stderr
+
+
+def test_a_missing_command_is_an_error_of_usage(run_command):
+    assert run_command("ptychoproduct").returncode == 2
+
+
+def test_the_version_is_told(run_command):
+    assert run_command("ptychoproduct", "--version").stdout.startswith("ptychoproduct 0.")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals are pseudo terminals here")
+def test_a_terminal_sees_progress_and_a_pipe_does_not(save_scan, tmp_path):
+    source = save_scan()
+    terminal, end = pty.openpty()
+    command = [Path(sys.executable).with_name("ptychoproduct"), "convert", source, tmp_path / "product.h5"]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=end, check=True, env=os.environ | {"TERM": "xterm"})
+    os.close(end)
+    assert b"convert" in os.read(terminal, 10_000)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals are pseudo terminals here")
+def test_no_color_is_respected(save_scan, tmp_path):
+    source = save_scan()
+    terminal, end = pty.openpty()
+    command = [Path(sys.executable).with_name("ptychoproduct"), "convert", source, tmp_path / "product.h5"]
+    environment = os.environ | {"TERM": "xterm-256color", "NO_COLOR": "1"}
+    subprocess.run(command, stdout=end, stderr=subprocess.DEVNULL, check=True, env=environment)
+    os.close(end)
+    assert b"\x1b[3" not in os.read(terminal, 10_000)

@@ -1,0 +1,69 @@
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from ptychoproduct_cli import convert, importing, main, simulating, validating
+
+REFERENCE_DEFAULTS = {
+    "name": "",
+    "comments": "",
+    "detector_distance_m": 0.0,
+    "probe_energy_eV": 0.0,
+    "exposure_time_s": 0.0,
+    "object_pixel_size_m": 5e-8,
+    "probe_pixel_size_m": 1.25e-7,
+    "object_center_x_m": 0.0,
+    "object_center_y_m": 0.0,
+    "include_diffraction": True,
+}
+PARSERS = {
+    "ptychoproduct": main.build_parser,
+    "ptychoproduct convert": convert.build_command_parser,
+    "ptychoproduct import": importing.build_command_parser,
+    "ptychoproduct validate": validating.build_command_parser,
+    "ptychoproduct simulate": simulating.build_command_parser,
+    "convert_to_ptychodus_product": convert.build_parser,
+    "import_ptychodus_product": importing.build_parser,
+}
+
+
+@pytest.mark.parametrize(("option", "default"), REFERENCE_DEFAULTS.items())
+def test_an_option_of_the_reference_has_its_default(option, default):
+    arguments = convert.build_parser().parse_args(["--input-npz", "a.npz", "--output-product", "b.h5"])
+    assert getattr(arguments, option) == default
+
+
+def test_diffraction_can_be_excluded():
+    words = ["--input-npz", "a.npz", "--output-product", "b.h5", "--no-include-diffraction"]
+    assert convert.build_parser().parse_args(words).include_diffraction is False
+
+
+@pytest.mark.parametrize("option", ["--input-npz", "--output-product"])
+def test_paths_of_the_reference_are_required(option, capsys):
+    words = {"--input-npz": "a.npz", "--output-product": "b.h5"}
+    del words[option]
+    with pytest.raises(SystemExit):
+        convert.build_parser().parse_args([word for pair in words.items() for word in pair])
+    assert option in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("prog", PARSERS)
+def test_help_is_no_wider_than_80_columns(prog, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, PARSERS[prog]().format_help().splitlines())) <= 80
+
+
+@pytest.mark.parametrize("prog", PARSERS)
+def test_a_parser_is_called_by_its_name(prog):
+    assert PARSERS[prog]().prog == prog
+
+
+@pytest.mark.parametrize("module", ["convert", "importing", "main", "running", "simulating", "validating"])
+def test_a_parser_needs_no_package_that_does_the_work(module):
+    importlib.import_module(f"ptychoproduct_cli.{module}")
+    heavy = {"numpy", "h5py", "rich", "ptychoproduct"}
+    code = f"import sys, ptychoproduct_cli.{module}; print({heavy} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "set()\n"
