@@ -121,10 +121,10 @@ def _stored(dataset: h5py.Dataset) -> Array:
         return np.array(dataset.asstr()[()], dtype=np.str_)
     if dataset.dtype.hasobject:
         raise TypeError("HDF5 references and lists are no arrays")
-    stored = np.empty(dataset.shape, plain_dtype(dataset.dtype))
+    stored = np.empty(dataset.shape, dataset.dtype)
     if dataset.size:
         dataset.read_direct(stored)
-    return stored
+    return stored.view(plain_dtype(stored.dtype))
 
 
 def _decoded(stored: Array, source_dtype: object) -> Array:
@@ -155,7 +155,7 @@ def from_bytes(stored: Array, dtype: np.dtype[Any]) -> Array:
     if stored.dtype != np.uint8 or stored.shape[-1:] != (dtype.itemsize,):
         raise ValueError(f"{stored.dtype} {stored.shape} is not {dtype} in bytes")
     if dtype.itemsize == 0:
-        return np.empty(stored.shape[:-1], dtype)
+        return np.ndarray(stored.shape[:-1], dtype, buffer=b"")  # np.empty would give them a byte
     return np.frombuffer(stored.tobytes(), dtype).reshape(stored.shape[:-1])
 
 

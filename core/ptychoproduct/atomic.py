@@ -37,9 +37,9 @@ def atomic_output(path: Path, *, overwrite: bool = True, sources: tuple[Path, ..
     """
     try:
         target = path.resolve()
-    except (OSError, RuntimeError) as error:  # a loop of symbolic links
-        raise OutputError(path, f"cannot be written: {error}") from error
-    _check_destination(path, target, overwrite=overwrite, sources=sources)
+        _check_destination(path, target, overwrite=overwrite, sources=sources)
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of symbolic links, a name that is too long
+        raise OutputError(path, f"cannot be written: {getattr(error, 'strerror', None) or error}") from error
     part = target.with_name(f".ptychoproduct-{secrets.token_hex(8)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

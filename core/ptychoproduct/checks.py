@@ -22,8 +22,8 @@ from ptychoproduct.export import frames_member
 from ptychoproduct.links import local_dataset, local_group, reading
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npz import NpzArchive
-from ptychoproduct.positions import outside_object
-from ptychoproduct.reader import blocks_of, read_attribute
+from ptychoproduct.positions import outside_object, pixels_to_metres
+from ptychoproduct.reader import blocks_of, fits_contract, read_attribute
 from ptychoproduct.sources import member_rows
 from ptychoproduct.streaming import Progress
 
@@ -75,9 +75,7 @@ class Subject:
     def get(self, expected: contract.Dataset) -> h5py.Dataset | None:
         """Return a dataset that has the contract's kind of numbers and dimensions, None where there is none such."""
         dataset = self.found.get(expected.name)
-        if dataset is None or dataset.shape is None or dataset.ndim not in map(len, expected.shapes):
-            return None
-        return dataset if dataset.dtype.kind in {np.dtype(name).kind for name in expected.dtypes} else None
+        return dataset if dataset is not None and fits_contract(dataset, expected) else None
 
     def values(self, expected: contract.Dataset) -> Array | None:
         """Return the values of such a dataset, None where they cannot be read."""
@@ -175,10 +173,12 @@ def readable(subject: Subject) -> Iterator[Problem]:
 def one_length(subject: Subject) -> Iterator[Problem]:
     """Everything that has one entry a position has as many as there are positions."""
     positions = subject.get(contract.POSITION_X)
-    for expected in contract.DATASETS if positions is not None else ():
+    if positions is None:
+        return
+    for expected in contract.DATASETS:
         found = subject.get(expected)
-        if found is not None and expected.shapes[0][0] == "N" and len(found) != len(positions):
-            message = f"found length {len(found)}, expected {len(positions)}, the positions"
+        if found is not None and expected.shapes[0][0] == "N" and found.shape[0] != positions.shape[0]:
+            message = f"found length {found.shape[0]}, expected {positions.shape[0]}, the positions"
             yield Problem("error", f"/{expected.name}", message)
 
 
@@ -226,8 +226,8 @@ def layers_spaced(subject: Subject) -> Iterator[Problem]:
     if found is None or spacing is None:
         return
     layers = found.shape[0] if found.ndim == 3 else 1
-    if len(spacing) != layers - 1:
-        message = f"found length {len(spacing)}, expected {layers - 1} for {layers} object layers"
+    if spacing.shape[0] != layers - 1:
+        message = f"found length {spacing.shape[0]}, expected {layers - 1} for {layers} object layers"
         yield Problem("error", f"/{contract.OBJECT_LAYER_SPACING.name}", message)
 
 
@@ -244,8 +244,8 @@ def opr_weights_fit(subject: Subject) -> Iterator[Problem]:
             message = f"found shape {np.shape(values)}, expected [K, {modes}] for {modes} coherent modes"
             yield Problem("error", where, message)
     positions = subject.get(contract.POSITION_X)
-    if weights is not None and positions is not None and len(weights) != len(positions):
-        message = f"found {len(weights)} rows for {len(positions)} positions; ptychodus wants a row for each"
+    if weights is not None and positions is not None and len(weights) != positions.shape[0]:
+        message = f"found {len(weights)} rows for {positions.shape[0]} positions; ptychodus wants a row for each"
         yield Problem("warning", f"/{contract.OPR.name}", message)
     if weights is not None and attribute is not None and not np.array_equal(weights, attribute):
         yield Problem("error", f"/{contract.OPR.name}", "found other values than the attribute of the probe has")
@@ -257,8 +257,8 @@ def losses_agree(subject: Subject) -> Iterator[Problem]:
     values, epochs = subject.values(contract.LOSS_VALUES), subject.get(contract.LOSS_EPOCHS)
     if values is None:
         return
-    if epochs is not None and len(epochs) != len(values):
-        message = f"found length {len(epochs)}, expected {len(values)}, the losses"
+    if epochs is not None and epochs.shape[0] != len(values):
+        message = f"found length {epochs.shape[0]}, expected {len(values)}, the losses"
         yield Problem("error", f"/{contract.LOSS_EPOCHS.name}", message)
     for alias in contract.LOSS_VALUES.aliases:
         try:
@@ -311,7 +311,7 @@ def pixels_and_metres_agree(subject: Subject) -> Iterator[Problem]:
         pixel_m = subject.attribute(contract.OBJECT, size)
         if pixel_m is None or x_px is None or x_m is None or x_px.shape != x_m.shape:
             continue
-        if not np.allclose(x_px * pixel_m, x_m, rtol=1e-6, atol=1e-6 * abs(pixel_m), equal_nan=True):
+        if not np.allclose(pixels_to_metres(x_px, pixel_m), x_m, rtol=1e-6, atol=1e-6 * abs(pixel_m), equal_nan=True):
             message = f"found other positions than {raw.name} times the object's {size.name}"
             yield Problem("error", f"/{positions.name}", message)
 
@@ -420,7 +420,7 @@ def _compare_positions(subject: Subject, archive: NpzArchive) -> Iterator[Proble
         values, pixel_m = subject.values(positions), subject.attribute(contract.OBJECT, size)
         if values is None or pixel_m is None:
             continue
-        expected = archive.read(archive.require(key)).astype(np.float64) * pixel_m
+        expected = pixels_to_metres(archive.read(archive.require(key)), pixel_m)
         if values.shape != expected.shape:
             yield Problem("error", f"/{positions.name}", f"found shape {values.shape}, expected {expected.shape}")
         elif not np.array_equal(values, expected):
@@ -439,7 +439,7 @@ def _compare_frames(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
     try:
         member = frames_member(archive)
         order = recorded if recorded in contract.AXIS_ORDERS else "auto"
-        order = axis_order(member.shape, len(frames), order, archive.path, member.key)
+        order = axis_order(member.shape, frames.shape[0], order, archive.path, member.key)
     except ProductError as error:
         yield Problem("error", where, f"cannot be compared: {error}")
         return

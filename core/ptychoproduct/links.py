@@ -101,7 +101,7 @@ def local_group(group: h5py.Group, name: str) -> h5py.Group | None:
 
 
 @contextmanager
-def reading(dataset: h5py.Dataset) -> Iterator[None]:
+def reading(dataset: h5py.Dataset | h5py.File) -> Iterator[None]:
     """Name the dataset in what h5py says when its data cannot be read.
 
     Raises
@@ -113,6 +113,8 @@ def reading(dataset: h5py.Dataset) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         raise ContractError(dataset.file.filename, f"cannot be read: {_last_words(error)}", key=dataset.name) from error
+    except MemoryError as error:
+        raise ContractError(dataset.file.filename, "larger than the memory", key=dataset.name) from error
 
 
 def _last_words(error: Exception) -> str:

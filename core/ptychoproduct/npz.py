@@ -27,7 +27,13 @@ from ptychoproduct.byteorder import native
 from ptychoproduct.errors import SourceError
 from ptychoproduct.positional import PositionalFile
 
+# https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7 and 4.3.16
 _LOCAL_HEADER_BYTES = 30
+_LOCAL_NAME_LENGTH = 26
+_UTF8_FLAG = 0x800
+_END_RECORD_BYTES = 22
+_END_RECORD_COUNT = 10
+_UNCOUNTED = 0xFFFF
 _NPY_SUFFIX = ".npy"
 _INFLATE_STEP_BYTES = 256 * 1024
 # NPY headers are padded to 64 bytes; NumPy itself refuses to evaluate more than 10,000 characters.
@@ -196,18 +202,22 @@ class NpzArchive:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 infos = archive.infolist()
-        except (zipfile.BadZipFile, OSError, NotImplementedError, struct.error, ValueError) as error:
+                counted_at = self._file.size - len(archive.comment) - _END_RECORD_BYTES + _END_RECORD_COUNT
+            (count,) = struct.unpack("<H", self._file.read(counted_at, 2))
+        except (zipfile.BadZipFile, OSError, NotImplementedError, struct.error, ValueError, EOFError) as error:
             raise SourceError(self.path, found=f"no readable ZIP archive ({error})", expected="an NPZ file") from error
-        names = {info.filename: info for info in infos if not info.is_dir()}
-        if len(names) < sum(not info.is_dir() for info in infos):
+        if count not in (len(infos), _UNCOUNTED):
+            raise SourceError(self.path, found=f"{len(infos)} members", expected=f"{count} by the end of its directory")
+        if len({info.filename for info in infos}) < len(infos):
             raise SourceError(self.path, found="two members of one name", expected="distinct keys")
-        for info in names.values():
+        for info in infos:
             self._check_info(info)
-        return names
+        return {info.filename: info for info in infos if not info.filename.endswith("/")}
 
     def _check_info(self, info: zipfile.ZipInfo) -> None:
+        self._check_local_name(info)
         path = PurePosixPath(info.filename)
-        if path.is_absolute() or ".." in path.parts or "\\" in info.filename:
+        if not info.filename or path.is_absolute() or ".." in path.parts or "\\" in info.filename:
             raise SourceError(self.path, key=info.filename, found="a path", expected="a member name inside the archive")
         if info.flag_bits & 0x1:
             raise SourceError(self.path, key=info.filename, found="an encrypted member", expected="a plain one")
@@ -215,6 +225,8 @@ class NpzArchive:
             raise SourceError(
                 self.path, key=info.filename, found=f"ZIP method {info.compress_type}", expected="stored or deflated"
             )
+        if info.filename.endswith("/") and info.file_size:
+            raise SourceError(self.path, key=info.filename, found="a folder with contents", expected="an empty one")
         limit = info.compress_size * (1 if info.compress_type == zipfile.ZIP_STORED else _MAX_DEFLATE_RATIO)
         if info.file_size > limit + 1024 or info.header_offset + info.compress_size > self._file.size:
             raise SourceError(
@@ -222,6 +234,17 @@ class NpzArchive:
                 key=info.filename,
                 found=f"{info.compress_size} bytes said to hold {info.file_size}",
                 expected="sizes that fit the file",
+            )
+
+    def _check_local_name(self, info: zipfile.ZipInfo) -> None:
+        """Compare the name before the member's data with that in the directory, as `zipfile` does on opening it."""
+        header = self._read_at(info, info.header_offset, _LOCAL_HEADER_BYTES)
+        (length,) = struct.unpack_from("<H", header, _LOCAL_NAME_LENGTH)
+        name = self._read_at(info, info.header_offset + _LOCAL_HEADER_BYTES, length)
+        encoding = "utf-8" if info.flag_bits & _UTF8_FLAG else "cp437"
+        if name.decode(encoding, "replace") != info.orig_filename:
+            raise SourceError(
+                self.path, key=info.filename, found=f"a member named {name!r}", expected="the name in the directory"
             )
 
     def _read_header(self, info: zipfile.ZipInfo) -> Member:
@@ -285,7 +308,7 @@ class NpzArchive:
         header = self._read_at(info, info.header_offset, _LOCAL_HEADER_BYTES)
         if not header.startswith(b"PK\x03\x04"):
             raise SourceError(self.path, key=info.filename, found="no member where the directory says")
-        name_bytes, extra_bytes = struct.unpack_from("<HH", header, 26)
+        name_bytes, extra_bytes = struct.unpack_from("<HH", header, _LOCAL_NAME_LENGTH)
         return info.header_offset + _LOCAL_HEADER_BYTES + int(name_bytes) + int(extra_bytes)
 
     def _read_at(self, info: zipfile.ZipInfo, offset: int, nbytes: int) -> bytes:
@@ -298,8 +321,8 @@ class NpzArchive:
             self._file.read_into(offset, view)
         except EOFError as error:
             raise SourceError(self.path, f"truncated: {error}", key=info.filename) from error
-        except OSError as error:
-            raise SourceError(self.path, f"cannot be read: {error.strerror}", key=info.filename) from error
+        except (OSError, ValueError, OverflowError) as error:
+            raise SourceError(self.path, f"cannot be read: {error}", key=info.filename) from error
 
     def _check_crc(self, info: zipfile.ZipInfo, crc: int) -> None:
         if crc != info.CRC:

@@ -38,7 +38,11 @@ class PositionalFile:
         ------
         EOFError
             The file ends before the view is full.
+        ValueError
+            The offset is before the file.
         """
+        if offset < 0:
+            raise ValueError(f"offset {offset} is before the file")
         while len(view):
             count = self._read_some(offset, view)
             if count == 0:

@@ -21,6 +21,7 @@ from ptychoproduct.metadata import ExportMeta
 Array = np.ndarray[Any, Any]
 
 _BLOCK_BYTES = 4 * 1024**2
+_LONGEST_VALUE = 60
 
 
 class Frames:
@@ -125,12 +126,12 @@ class Product:
     def _read(self) -> None:
         probe = self._require(contract.PROBE)
         object_ = self._require(contract.OBJECT)
-        self.probe = _read_values(probe, "c")
-        self.object = _read_values(object_, "c")
+        self.probe = _read_values(probe, contract.PROBE)
+        self.object = _read_values(object_, contract.OBJECT)
         self.is_object_synthetic = bool(object_.attrs.get(contract.SYNTHETIC.name, False))
-        self.x_m = _read_values(self._require(contract.POSITION_X), "iuf")
-        self.y_m = _read_values(self._require(contract.POSITION_Y), "iuf")
-        self.position_indexes = _read_values(self._require(contract.POSITION_INDEXES), "iuf")
+        self.x_m = _read_values(self._require(contract.POSITION_X), contract.POSITION_X)
+        self.y_m = _read_values(self._require(contract.POSITION_Y), contract.POSITION_Y)
+        self.position_indexes = _read_values(self._require(contract.POSITION_INDEXES), contract.POSITION_INDEXES)
         spacing = self._read_if_there(contract.OBJECT_LAYER_SPACING)
         self.object_layer_spacing_m = np.empty(0) if spacing is None else spacing
         losses = self._read_if_there(contract.LOSS_VALUES)
@@ -142,7 +143,7 @@ class Product:
         self.opr_weights: Array | None = probe.attrs.get(contract.OPR.name) if weights is None else weights
         self.probe_photon_counts = self._read_if_there(contract.PHOTON_COUNTS)
         frames = local_dataset(self._file, contract.DIFFRACTION.name)
-        self.frames = None if frames is None else Frames(frames)
+        self.frames = None if frames is None else Frames(_checked(frames, contract.DIFFRACTION))
         self.meta = self._read_meta(probe, object_)
 
     def _read_meta(self, probe: h5py.Dataset, object_: h5py.Dataset) -> ExportMeta:
@@ -171,7 +172,7 @@ class Product:
 
     def _read_if_there(self, dataset: contract.Dataset) -> Array | None:
         found = find_dataset(self._file, dataset)
-        return None if found is None else _read_values(found, "iuf")
+        return None if found is None else _read_values(found, dataset)
 
     def _require(self, dataset: contract.Dataset) -> h5py.Dataset:
         found = find_dataset(self._file, dataset)
@@ -217,20 +218,43 @@ def find_dataset(file: h5py.File, expected: contract.Dataset) -> h5py.Dataset | 
     return None
 
 
-def _read_values(dataset: h5py.Dataset, kinds: str) -> Array:
-    """Read a dataset whole, of NumPy's kinds of numbers.
+def _checked(dataset: h5py.Dataset, expected: contract.Dataset) -> h5py.Dataset:
+    """Return the dataset.
 
     Raises
     ------
     ContractError
-        It holds something else, or cannot be decoded.
+        It has not the contract's kind of numbers and dimensions.
     """
-    if dataset.shape is None or dataset.dtype.kind not in kinds:
-        expected = "complex numbers" if kinds == "c" else "real numbers"
-        raise ContractError(dataset.file.filename, key=dataset.name, found=str(dataset.dtype), expected=expected)
-    with reading(dataset):
+    if not fits_contract(dataset, expected):
+        shapes = " or ".join(f"[{', '.join(shape)}]" for shape in expected.shapes)
+        raise ContractError(
+            dataset.file.filename,
+            key=dataset.name,
+            found=f"{dataset.dtype} {dataset.shape}",
+            expected=f"{expected.dtypes[0]} or alike, {shapes}",
+        )
+    return dataset
+
+
+def fits_contract(dataset: h5py.Dataset, expected: contract.Dataset) -> bool:
+    """Whether a dataset has the contract's kind of numbers and dimensions."""
+    if dataset.shape is None or dataset.ndim not in map(len, expected.shapes):
+        return False
+    return dataset.dtype.kind in {np.dtype(name).kind for name in expected.dtypes}
+
+
+def _read_values(dataset: h5py.Dataset, expected: contract.Dataset) -> Array:
+    """Read a dataset whole.
+
+    Raises
+    ------
+    ContractError
+        It does not fit the contract, or cannot be decoded.
+    """
+    with reading(_checked(dataset, expected)):
         values: Array = dataset[()]
-    return np.asarray(values)
+    return values
 
 
 def blocks_of(dataset: h5py.Dataset) -> Iterator[Array]:
@@ -255,13 +279,16 @@ def read_attribute(target: h5py.File | h5py.Dataset, attribute: contract.Attribu
     for name in (attribute.name, *attribute.aliases):
         if name not in target.attrs:
             continue
+        with reading(target):
+            value = target.attrs[name]
         try:
-            return _as_type(target.attrs[name], attribute.dtype)
-        except (TypeError, ValueError, OSError) as error:
+            return _as_type(value, attribute.dtype)
+        except (TypeError, ValueError) as error:
+            found = repr(value)
             raise ContractError(
                 target.file.filename,
                 key=f"{target.name}@{name}",
-                found="another type or shape",
+                found=found if len(found) <= _LONGEST_VALUE else f"{found[:_LONGEST_VALUE]}...",
                 expected=f"one value of {attribute.dtype}",
             ) from error
     return None

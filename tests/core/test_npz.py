@@ -19,7 +19,7 @@ MARKER = "made-by-a-pickle"
 SMALL = {"a": np.arange(12, dtype="<f4").reshape(3, 4), "count": np.arange(5, dtype="<i8")}
 
 # Offsets in an entry of the central directory: APPNOTE.TXT of PKWARE, 4.3.12.
-FLAGS, METHOD, CRC, COMPRESS_SIZE, FILE_SIZE, NAME_LENGTH, HEADER_OFFSET = 8, 10, 16, 20, 24, 28, 42
+FLAGS, METHOD, CRC, COMPRESS_SIZE, FILE_SIZE, NAME_LENGTH, HEADER_OFFSET, NAME = 8, 10, 16, 20, 24, 28, 42, 46
 
 # Python and NumPy warn of some of the text that a changed byte makes of a header.
 DAMAGED_HEADERS = pytest.mark.filterwarnings(
@@ -409,9 +409,11 @@ def test_a_member_whose_directory_entry_calls_it_a_folder_is_not_lost(archive_of
         read_all(archive_of(data))
 
 
-def test_a_member_without_a_name_is_a_source_error(archive_of):
+@pytest.mark.parametrize(("offset", "value"), [(NAME_LENGTH, 0), (NAME, 0)])
+def test_a_member_without_a_name_is_a_source_error(archive_of, offset, value):
+    # Of no letters, or of a NUL first, at which names end.
     with pytest.raises(SourceError):
-        read_all(archive_of(patched(npz_bytes(), NAME_LENGTH, "<H", 0)))
+        read_all(archive_of(patched(npz_bytes(), offset, "<B", value)))
 
 
 def test_folders_are_no_members(tmp_path):

@@ -188,7 +188,7 @@ def scans(draw):
     return frame_key, frames, scan
 
 
-@settings(max_examples=120, **QUIET)
+@settings(max_examples=80, **QUIET)
 @given(
     scans(),
     st.sampled_from(list(TRANSPOSED)),
