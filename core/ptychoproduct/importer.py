@@ -17,7 +17,8 @@ from ptychoproduct.atomic import atomic_output
 from ptychoproduct.axes import canonical_axes
 from ptychoproduct.errors import ContractError, OutputError, ProductWarning
 from ptychoproduct.links import local_dataset, local_object
-from ptychoproduct.npzwriter import NpzWriter, is_member_name
+from ptychoproduct.members import is_member_name
+from ptychoproduct.npzwriter import NpzWriter
 from ptychoproduct.positions import metres_to_pixels
 from ptychoproduct.rawdata import RawData
 from ptychoproduct.reader import Frames, Product, blocks_of, open_product, read_attribute

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ptychoproduct.errors import ContractError
+from ptychoproduct.members import is_member_name
 
 Array = np.ndarray[Any, Any]
-
-_MOST_NAME_BYTES = 0xFFFF  # by the ZIP format
 
 
 class NpzWriter:
@@ -76,17 +75,6 @@ class NpzWriter:
         info = zipfile.ZipInfo(member)
         info.compress_type = self._method
         return self._zip.open(info, "w", force_zip64=True)
-
-
-def is_member_name(name: str) -> bool:
-    """Whether a name is one that an archive can hold, and that leads to no other folder when it is unpacked."""
-    try:
-        encoded = name.encode()
-    except UnicodeEncodeError:
-        return False
-    if not encoded or len(encoded) > _MOST_NAME_BYTES or b"\0" in encoded or b"\\" in encoded:
-        return False
-    return not name.startswith("/") and ".." not in name.split("/")
 
 
 def _is_text_object(array: Array) -> bool:

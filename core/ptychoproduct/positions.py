@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from ptychoproduct.contract import RAW_X
-from ptychoproduct.errors import OptionError, ProductWarning, SourceError
-from ptychoproduct.metadata import ExportMeta
+from ptychoproduct.errors import OptionError, ProductWarning
 
 Array = np.ndarray[Any, Any]
 
@@ -26,26 +23,6 @@ def pixels_to_metres(coordinates_px: Array, pixel_size_m: float) -> Array:
 def metres_to_pixels(coordinates_m: Array, pixel_size_m: float) -> Array:
     """Scale positions from metres to object pixels, as float64."""
     return np.asarray(coordinates_m, np.float64) / pixel_size_m
-
-
-def check_coordinates(coordinates: Array, key: str, file: str | PathLike[str]) -> None:
-    """Refuse coordinates that are not a list of finite real numbers.
-
-    Raises
-    ------
-    SourceError
-        They are not.
-    """
-    if coordinates.ndim != 1:
-        raise SourceError(file, key=key, found=f"shape {coordinates.shape}", expected="1 dimension")
-    if coordinates.dtype.newbyteorder("=").name not in RAW_X.dtypes:
-        raise SourceError(file, key=key, found=f"dtype {coordinates.dtype}", expected="real numbers")
-    if not len(coordinates):
-        raise SourceError(file, key=key, found="no positions", expected="at least one")
-    finite = np.isfinite(coordinates)
-    if not finite.all():
-        index = int(np.argmin(finite))
-        raise SourceError(file, key=key, found=f"{coordinates[index]} at position {index}", expected="finite numbers")
 
 
 def position_indexes(scan_index: Array | None, positions: int, choice: str, file: str | PathLike[str]) -> Array:
@@ -100,37 +77,6 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
         _warn(file, "scan_index does not number the positions (its values are not distinct)")
         return sequence
     return indexes
-
-
-def outside_object(x_m: Array, y_m: Array, object_shape: tuple[int, ...], meta: ExportMeta) -> int:
-    """Count the positions that are not over the object array.
-
-    Parameters
-    ----------
-    x_m, y_m : array, [N]
-        Positions.
-    object_shape : tuple of int
-        Of the object, rows and columns last.
-    meta : ExportMeta
-        Object pixel size and centre.
-    """
-    height, width = object_shape[-2:]
-    over_columns = np.abs(x_m - meta.object_center_x_m) <= width * meta.object_pixel_width_m / 2
-    over_rows = np.abs(y_m - meta.object_center_y_m) <= height * meta.object_pixel_height_m / 2
-    return int(np.count_nonzero(~(over_columns & over_rows)))
-
-
-def with_corner_at_zero(object_shape: tuple[int, ...], meta: ExportMeta) -> ExportMeta:
-    """Return metadata with the centre that the object has where positions count from its first pixel.
-
-    ptychodus takes the centre to be (size - 1) / 2 pixels from the middle of the first one.
-    """
-    height, width = object_shape[-2:]
-    return replace(
-        meta,
-        object_center_x_m=float(f"{(width - 1) / 2 * meta.object_pixel_width_m:.9g}"),
-        object_center_y_m=float(f"{(height - 1) / 2 * meta.object_pixel_height_m:.9g}"),
-    )
 
 
 def _as_indexes(scan_index: Array) -> Array | None:

@@ -165,6 +165,65 @@ class ChunkStream:
             self._progress(rows * self.row_bytes)
 
 
+class RowAppender:
+    """Writes rows that come in blocks of any size, whose number is not known beforehand.
+
+    A context manager: leaving it with an error drops what is not written yet.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Made by `create_chunked` without a number of rows.
+    threads : int
+    progress : callable, optional
+        See `Progress`.
+    """
+
+    def __init__(self, dataset: h5py.Dataset, threads: int, progress: Progress | None = None) -> None:
+        self._dataset = dataset
+        self._stream = ChunkStream(dataset, threads, progress)
+        self._chunk: ChunkBuffer | None = None
+        self.rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.__exit__(kind, error, trace)
+
+    def append(self, source: RowSource) -> None:
+        """Append all rows of a source."""
+        stream = self._stream
+        taken = 0
+        while taken < source.shape[0]:
+            if self._chunk is None:
+                self._chunk = stream.new_chunk()
+            filled = self.rows % stream.chunk_rows
+            count = min(stream.chunk_rows - filled, source.shape[0] - taken)
+            start = filled * stream.row_bytes
+            with memoryview(self._chunk) as view, view[start : start + count * stream.row_bytes] as rows:
+                source.read_into(taken, rows)
+            taken += count
+            self.rows += count
+            if self.rows % stream.chunk_rows == 0:
+                stream.submit_filled(self.rows - stream.chunk_rows, stream.chunk_rows, self._chunk)
+                self._chunk = None
+
+    def finish(self) -> None:
+        """Write what is left, and give the dataset its length."""
+        stream = self._stream
+        if self._chunk is not None:
+            filled = self.rows % stream.chunk_rows
+            with memoryview(self._chunk) as view:
+                view[filled * stream.row_bytes :] = bytes(len(view) - filled * stream.row_bytes)
+            stream.submit_filled(self.rows - filled, filled, self._chunk)
+            self._chunk = None
+        stream.__exit__(None, None, None)
+        self._dataset.resize(self.rows, axis=0)
+
+
 def fill_rows(chunk: ChunkBuffer, nbytes: int, fill: Callable[[memoryview], None]) -> None:
     """Fill the first `nbytes` of a chunk, and the rest with zeros."""
     with memoryview(chunk) as view:

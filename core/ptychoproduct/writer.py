@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -18,26 +17,27 @@ import numpy as np
 
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import atomic_output
+from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
 from ptychoproduct.errors import OutputError, ProductWarning, SourceError
 from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
+from ptychoproduct.inputs import (
+    check_frames,
+    check_raw_array,
+    complex_array,
+    coordinates,
+    real_array,
+    require_length,
+)
+from ptychoproduct.members import NPY_SUFFIX, link_name
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.options import ExportOptions
-from ptychoproduct.positions import (
-    check_coordinates,
-    outside_object,
-    pixels_to_metres,
-    position_indexes,
-    with_corner_at_zero,
-)
+from ptychoproduct.positions import pixels_to_metres, position_indexes
 from ptychoproduct.sources import ArrayRows, RowSource
-from ptychoproduct.streaming import ChunkStream, Progress, available_threads, create_chunked, write_rows
-from ptychoproduct_native import ChunkBuffer
+from ptychoproduct.streaming import Progress, RowAppender, available_threads, create_chunked, write_rows
 
 Array = np.ndarray[Any, Any]
 
 _SUFFIXES = (".h5", ".hdf5")
-# 1 GiB of complex64: a scan that spans more has positions in another unit.
-_MOST_SYNTHETIC_PIXELS = 2**27
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,7 @@ class ProductWriter:
         self._source = source
         self._stack = ExitStack()
         self._frames: h5py.Dataset | None = None
-        self._stream: ChunkStream | None = None
-        self._chunk: ChunkBuffer | None = None
-        self._appended = 0
+        self._appender: RowAppender | None = None
         self._x_px: list[Array] = []
         self._y_px: list[Array] = []
         self._scan_index: list[Array] = []
@@ -164,7 +162,6 @@ class ProductWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._abandon_frames(kind, error, trace)
             self._stack.__exit__(kind, error, trace)
             return
         with self._stack:
@@ -189,15 +186,14 @@ class ProductWriter:
         SourceError
             They are not finite, or not of one length.
         """
-        x_px, y_px = np.asarray(x_px), np.asarray(y_px)
-        for key, coordinates in (("xcoords", x_px), ("ycoords", y_px)):
-            check_coordinates(coordinates, key, self._origin)
-        self._require_length("ycoords", len(y_px), len(x_px))
+        x_px = coordinates(x_px, "xcoords", self._origin)
+        y_px = coordinates(y_px, "ycoords", self._origin)
+        require_length(len(y_px), len(x_px), "ycoords", self._origin)
+        self._x_px, self._y_px, self._scan_index = [x_px], [y_px], []
         if scan_index is not None:
             scan_index = np.asarray(scan_index)
-            self._check_kept("scan_index", scan_index, len(x_px))
-        self._x_px, self._y_px = [x_px], [y_px]
-        self._scan_index = [] if scan_index is None else [scan_index]
+            check_raw_array(scan_index, "scan_index", "scan_index", self._origin, len(x_px))
+            self._scan_index = [scan_index]
 
     def set_probe(self, probe: Array, opr_weights: Array | None = None) -> None:
         """Write the probe.
@@ -213,14 +209,14 @@ class ProductWriter:
         SourceError
             The shape or type is another.
         """
-        probe = self._complex_array("probeGuess", probe, (2, 3, 4))
+        probe = complex_array(probe, (2, 3, 4), "probeGuess", self._origin)
         with hdf5_errors(self.path, self._output):
             dataset = self._file.create_dataset(contract.PROBE.name, data=probe)
             _write_attributes(dataset, contract.PROBE.attributes, self.meta)
             if opr_weights is not None:
-                weights = self._real_array("opr_weights", opr_weights, 2)
+                weights = real_array(opr_weights, 2, "opr_weights", self._origin)
                 modes = probe.shape[0] if probe.ndim == 4 else 1
-                self._require_length("opr_weights", weights.shape[1], modes, "coherent modes of the probe")
+                require_length(weights.shape[1], modes, "opr_weights", self._origin, "coherent modes of the probe")
                 dataset.attrs[contract.OPR.name] = weights
                 self._file.create_dataset(contract.OPR.name, data=weights)
 
@@ -238,10 +234,10 @@ class ProductWriter:
         SourceError
             The shape or type is another, or the number of spacings does not fit.
         """
-        array = self._complex_array("objectGuess", array, (2, 3))
+        array = complex_array(array, (2, 3), "objectGuess", self._origin)
         layers = array.shape[0] if array.ndim == 3 else 1
-        spacing_m = self._real_array("object_layer_spacing_m", layer_spacing_m, 1)
-        self._require_length("object_layer_spacing_m", len(spacing_m), layers - 1, "gaps between layers")
+        spacing_m = real_array(layer_spacing_m, 1, "object_layer_spacing_m", self._origin)
+        require_length(len(spacing_m), layers - 1, "object_layer_spacing_m", self._origin, "gaps between layers")
         with hdf5_errors(self.path, self._output):
             dataset = self._file.create_dataset(contract.OBJECT.name, data=array)
             _write_attributes(dataset, contract.OBJECT.attributes, self.meta)
@@ -256,9 +252,9 @@ class ProductWriter:
         epochs : sequence of int, [E], optional
             0 to E-1 by default.
         """
-        values = self._real_array("loss_values", values, 1)
-        numbers = np.arange(len(values)) if epochs is None else self._real_array("loss_epochs", epochs, 1)
-        self._require_length("loss_epochs", len(numbers), len(values), "loss values")
+        values = real_array(values, 1, "loss_values", self._origin)
+        numbers = np.arange(len(values)) if epochs is None else real_array(epochs, 1, "loss_epochs", self._origin)
+        require_length(len(numbers), len(values), "loss_epochs", self._origin, "loss values")
         with hdf5_errors(self.path, self._output):
             self._file.create_dataset(contract.LOSS_VALUES.name, data=values)
             for alias in contract.LOSS_VALUES.aliases:
@@ -267,7 +263,7 @@ class ProductWriter:
 
     def set_probe_photon_counts(self, counts: Sequence[float] | Array) -> None:
         """Write the photons of each position, [N]."""
-        counts = self._real_array("probe_photon_counts", counts, 1)
+        counts = real_array(counts, 1, "probe_photon_counts", self._origin)
         with hdf5_errors(self.path, self._output):
             self._file.create_dataset(contract.PHOTON_COUNTS.name, data=counts)
 
@@ -287,24 +283,22 @@ class ProductWriter:
             Shapes or types differ from each other, or from those of earlier frames.
         """
         frames = np.asarray(frames)
-        arrays_1d = {"x_px": np.atleast_1d(x_px), "y_px": np.atleast_1d(y_px)}
-        if scan_index is not None:
-            arrays_1d["scan_index"] = np.atleast_1d(scan_index)
         self._check_frames(frames.shape, frames.dtype, "frames")
-        for key, values in arrays_1d.items():
-            self._require_length(key, len(values), len(frames), "frames")
         if not len(frames):
             return
-        for key, values in arrays_1d.items():
-            check_coordinates(values, key, self._origin)
-        if (scan_index is not None) != bool(self._scan_index) and self._x_px:
+        new = {"x_px": np.atleast_1d(x_px), "y_px": np.atleast_1d(y_px)}
+        if scan_index is not None:
+            new["scan_index"] = np.atleast_1d(scan_index)
+        for key, values in new.items():
+            coordinates(values, key, self._origin)
+            require_length(len(values), len(frames), key, self._origin, "frames")
+        if self._x_px and bool(self._scan_index) != ("scan_index" in new):
             raise SourceError(self._origin, "given for some frames only", key="scan_index")
         if self._include_raw:
             self._append_frames(ArrayRows(frames, (0, 1, 2)))
-        self._x_px.append(arrays_1d["x_px"])
-        self._y_px.append(arrays_1d["y_px"])
-        if scan_index is not None:
-            self._scan_index.append(arrays_1d["scan_index"])
+        self._x_px.append(new["x_px"])
+        self._y_px.append(new["y_px"])
+        self._scan_index += [new["scan_index"]] if scan_index is not None else []
 
     def write_frames(self, source: RowSource, original_axis_order: str = "NHW", member: str = "diff3d.npy") -> None:
         """Write all frames from a source, in place of `append`.
@@ -337,9 +331,10 @@ class ProductWriter:
         source_dtype : str, optional
             What it was, where the array's type does not say it.
         """
-        self._check_kept(member.removesuffix(".npy"), array, len(self._x_px[0]) if self._x_px else None)
+        key = member.removesuffix(NPY_SUFFIX)
+        check_raw_array(array, key, key, self._origin, len(self._x_px[0]) if self._x_px else None)
         with hdf5_errors(self.path, self._output):
-            name = self._free_name(member)
+            name = link_name(member, self._raw)
             dataset = arrays.write_array(self._raw, name, array)
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
@@ -348,14 +343,14 @@ class ProductWriter:
     def keep_text(self, member: str, text: str) -> None:
         """Keep a string that was a 0-d object array."""
         with hdf5_errors(self.path, self._output):
-            name = self._free_name(member)
+            name = link_name(member, self._raw)
             arrays.write_text(self._raw, name, text)
             self._name_member(name, member)
 
     def keep_rows(self, member: str, source: RowSource, source_dtype: str | None = None) -> None:
         """Keep a large array of the source, streamed and compressed like the frames."""
         with hdf5_errors(self.path, self._output):
-            name = self._free_name(member)
+            name = link_name(member, self._raw)
             dataset = create_chunked(
                 self._raw, name, source.shape[1:], source.dtype, self.options.codec, source.shape[0]
             )
@@ -367,7 +362,7 @@ class ProductWriter:
     def link(self, member: str, target: contract.Dataset) -> None:
         """Keep an array of the source that is a root dataset already, as a hard link to it."""
         with hdf5_errors(self.path, self._output):
-            self._raw[member.removesuffix(".npy")] = self._file[target.name]
+            self._raw[member.removesuffix(NPY_SUFFIX)] = self._file[target.name]
 
     def _on_progress(self, nbytes: int) -> None:
         self._output.check()  # no need to compress what no disk will take
@@ -379,47 +374,23 @@ class ProductWriter:
         """What messages about the data name."""
         return self.path if self._source is None else self._source
 
-    def _append_frames(self, source: ArrayRows) -> None:
+    def _append_frames(self, source: RowSource) -> None:
         with hdf5_errors(self.path, self._output):
-            if self._stream is None:
+            if self._appender is None:
                 dataset = self._create_frames(source.shape[1:], source.dtype, None)
-                self._stream = ChunkStream(dataset, self._threads, self._on_progress)
-            stream = self._stream
-            taken = 0
-            while taken < source.shape[0]:
-                if self._chunk is None:
-                    self._chunk = stream.new_chunk()
-                in_chunk = self._appended % stream.chunk_rows
-                count = min(stream.chunk_rows - in_chunk, source.shape[0] - taken)
-                with memoryview(self._chunk) as view:
-                    start = in_chunk * stream.row_bytes
-                    with view[start : start + count * stream.row_bytes] as rows:
-                        source.read_into(taken, rows)
-                taken += count
-                self._appended += count
-                if self._appended % stream.chunk_rows == 0:
-                    first = self._appended - stream.chunk_rows
-                    stream.submit_filled(first, stream.chunk_rows, self._chunk)
-                    self._chunk = None
+                self._appender = self._stack.enter_context(RowAppender(dataset, self._threads, self._on_progress))
+            self._appender.append(source)
 
-    def _finish_frames(self) -> None:
-        if self._stream is None or self._frames is None:
-            return
-        stream = self._stream
-        with stream:
-            if self._chunk is not None:
-                rows = self._appended % stream.chunk_rows
-                with memoryview(self._chunk) as view:
-                    view[rows * stream.row_bytes :] = bytes(len(view) - rows * stream.row_bytes)
-                stream.submit_filled(self._appended - rows, rows, self._chunk)
-                self._chunk = None
-        self._frames.resize(self._appended, axis=0)
-
-    def _abandon_frames(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._stream is not None:
-            self._stream.__exit__(kind, error, trace)
+    def _check_frames(self, shape: tuple[int, ...], dtype: np.dtype[Any], key: str) -> None:
+        check_frames(shape, dtype, key, self._origin)
+        before = self._frames
+        if before is not None and (shape[1:], dtype.newbyteorder("=")) != (before.shape[1:], before.dtype):
+            raise SourceError(
+                self._origin,
+                key=key,
+                found=f"frames of {dtype} {shape[1:]}",
+                expected=f"{before.dtype} {before.shape[1:]}, like those before",
+            )
 
     def _create_frames(self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None) -> h5py.Dataset:
         self._frames = create_chunked(
@@ -446,9 +417,10 @@ class ProductWriter:
         x_m = pixels_to_metres(x_px, self.meta.object_pixel_width_m)
         y_m = pixels_to_metres(y_px, self.meta.object_pixel_height_m)
         with hdf5_errors(self.path, self._output):
-            self._finish_frames()
+            if self._appender is not None:
+                self._appender.finish()
             if self._frames is not None:
-                self._require_length("frames", len(self._frames), len(x_px))
+                require_length(len(self._frames), len(x_px), "frames", self._origin)
             if contract.OBJECT.name in self._file:
                 self._warn_outside(x_m, y_m)
             else:
@@ -457,7 +429,7 @@ class ProductWriter:
                 self.set_losses([])
             if contract.PHOTON_COUNTS.name in self._file:
                 counts = self._file[contract.PHOTON_COUNTS.name]
-                self._require_length(contract.PHOTON_COUNTS.name, len(counts), len(x_px))
+                require_length(len(counts), len(x_px), contract.PHOTON_COUNTS.name, self._origin)
             _write_attributes(self._file, contract.ROOT_ATTRIBUTES, self.meta)
             self._file.create_dataset(contract.POSITION_X.name, data=x_m)
             self._file.create_dataset(contract.POSITION_Y.name, data=y_m)
@@ -474,35 +446,20 @@ class ProductWriter:
                 arrays.write_array(self._raw, name, array)
 
     def _write_synthetic_object(self, x_px: Array, y_px: Array) -> None:
-        """Write an object of ones over the scan and the probe's reach."""
-        meta = self.meta
-        x_px, y_px = x_px.astype(np.float64), y_px.astype(np.float64)
-        # A centre of zero is one that nobody gave: the array is ours to place.
-        center_x_px = meta.object_center_x_m / meta.object_pixel_width_m or x_px.min() / 2 + x_px.max() / 2
-        center_y_px = meta.object_center_y_m / meta.object_pixel_height_m or y_px.min() / 2 + y_px.max() / 2
-        rows, columns = self._file[contract.PROBE.name].shape[-2:]
-        # Clipped, so that no position is too far to be counted with.
-        height = rows + 2 * math.ceil(min(np.abs(y_px - center_y_px).max(), _MOST_SYNTHETIC_PIXELS))
-        width = columns + 2 * math.ceil(min(np.abs(x_px - center_x_px).max(), _MOST_SYNTHETIC_PIXELS))
-        if height * width > _MOST_SYNTHETIC_PIXELS:
+        """Write an object of ones in the place of one that nobody gave, and say so."""
+        probe = self._file[contract.PROBE.name]
+        try:
+            shape, self.meta = covering_object(x_px, y_px, probe.shape, self.meta)
+        except ValueError as error:
             raise SourceError(
                 self._origin,
                 key="objectGuess",
-                found=f"none, for positions that need {height} x {width} pixels",
+                found=f"none, for positions that need {error}",
                 expected="an object, or positions in object pixels",
-            )
-        self.meta = replace(
-            meta,
-            object_center_x_m=float(center_x_px * meta.object_pixel_width_m),
-            object_center_y_m=float(center_y_px * meta.object_pixel_height_m),
-        )
-        self.set_object(np.ones((height, width), self._file[contract.PROBE.name].dtype))
+            ) from None
+        self.set_object(np.ones(shape, probe.dtype))
         self._file[contract.OBJECT.name].attrs[contract.SYNTHETIC.name] = True
-        warnings.warn(
-            f"{self._origin}: has no objectGuess; the object is {height} x {width} ones, marked synthetic",
-            ProductWarning,
-            stacklevel=4,
-        )
+        self._warn(f"has no objectGuess; the object is {shape[0]} x {shape[1]} ones, marked synthetic")
 
     def _warn_outside(self, x_m: Array, y_m: Array) -> None:
         shape = self._file[contract.OBJECT.name].shape
@@ -516,11 +473,10 @@ class ProductWriter:
                 f"positions count from the object's corner: --object-center-x-m {better.object_center_x_m} "
                 f"--object-center-y-m {better.object_center_y_m} would put them on it"
             )
-        warnings.warn(
-            f"{self._origin}: {count} of {len(x_m)} positions are not on the object; {advice}",
-            ProductWarning,
-            stacklevel=4,
-        )
+        self._warn(f"{count} of {len(x_m)} positions are not on the object; {advice}")
+
+    def _warn(self, message: str) -> None:
+        warnings.warn(f"{self._origin}: {message}", ProductWarning, stacklevel=5)
 
     def _summarise(self) -> ExportSummary:
         frames = self._frames
@@ -538,74 +494,8 @@ class ProductWriter:
             seconds=0.0,
         )
 
-    def _check_frames(self, shape: tuple[int, ...], dtype: np.dtype[Any], key: str) -> None:
-        if dtype.newbyteorder("=").name not in contract.FRAME:
-            raise SourceError(self._origin, key=key, found=f"dtype {dtype}", expected="real numbers")
-        if len(shape) != 3 or not math.prod(shape[1:]):
-            raise SourceError(self._origin, key=key, found=f"shape {shape}", expected="[N, H, W], none of them empty")
-        native = dtype.newbyteorder("=")
-        if self._frames is not None and (shape[1:], native) != (self._frames.shape[1:], self._frames.dtype):
-            raise SourceError(
-                self._origin,
-                key=key,
-                found=f"frames of {dtype} {shape[1:]}",
-                expected=f"{self._frames.dtype} {self._frames.shape[1:]}, like those before",
-            )
-
-    def _check_kept(self, key: str, array: Array, positions: int | None) -> None:
-        """Refuse an array whose name the contract knows, where it is not what the contract says."""
-        for expected in contract.RAW_DATASETS:
-            if expected.name != f"{contract.RAW_DATA}/{key}" or expected.shapes != (("N",),):
-                continue
-            if array.dtype.newbyteorder("=").name not in expected.dtypes:
-                raise SourceError(self._origin, key=key, found=f"dtype {array.dtype}", expected="real numbers")
-            if array.ndim != 1:
-                raise SourceError(self._origin, key=key, found=f"shape {array.shape}", expected="1 dimension")
-            if positions is not None:
-                self._require_length(key, len(array), positions)
-
-    def _complex_array(self, key: str, array: Array, dimensions: tuple[int, ...]) -> Array:
-        array = np.asarray(array)
-        if array.dtype.newbyteorder("=").name not in contract.COMPLEX:
-            expected = " or ".join(contract.COMPLEX)
-            raise SourceError(self._origin, key=key, found=f"dtype {array.dtype}", expected=expected)
-        if array.ndim not in dimensions or not array.size:
-            expected = f"{' or '.join(map(str, dimensions))} dimensions, none of them empty"
-            raise SourceError(self._origin, key=key, found=f"shape {array.shape}", expected=expected)
-        return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-    def _real_array(self, key: str, values: Sequence[float] | Array, dimensions: int) -> Array:
-        try:
-            array = np.asarray(values)
-        except ValueError:  # rows of different lengths
-            array = np.asarray(values, dtype=object)
-        if array.dtype.kind not in "iuf" or array.ndim != dimensions:
-            raise SourceError(
-                self._origin,
-                key=key,
-                found=f"{array.dtype} {array.shape}",
-                expected=f"real numbers in {dimensions} dimensions",
-            )
-        return array.astype(np.float32 if array.dtype == np.float32 else np.float64)
-
-    def _require_length(self, key: str, found: int, expected: int, of: str = "positions") -> None:
-        if found != expected:
-            raise SourceError(self._origin, key=key, found=f"length {found}", expected=f"{expected}, the {of}")
-
-    def _free_name(self, member: str) -> str:
-        """Return a link name for a member: its key, or one like it where HDF5 or the contract needs that name."""
-        key = member.removesuffix(".npy")
-        name = key.replace("/", "_")
-        if name in ("", "."):
-            name = "_"
-        reserved = {dataset.name for dataset in contract.RAW_DATASETS if dataset.name != f"{contract.RAW_DATA}/{key}"}
-        reserved.add(contract.DIFFRACTION.name)
-        while name in self._raw or f"{contract.RAW_DATA}/{name}" in reserved:
-            name += "_"
-        return name
-
     def _name_member(self, name: str, member: str) -> None:
-        if member != f"{name}.npy":
+        if member != name + NPY_SUFFIX:
             self._raw[name].attrs[contract.SOURCE_MEMBER.name] = member
 
 

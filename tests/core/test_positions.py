@@ -1,24 +1,15 @@
 """Positions in pixels and metres, and the numbers that pair them with patterns."""
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptychoproduct import ExportMeta, OptionError, ProductWarning, SourceError
-from ptychoproduct.positions import (
-    check_coordinates,
-    metres_to_pixels,
-    outside_object,
-    pixels_to_metres,
-    position_indexes,
-    with_corner_at_zero,
-)
+from ptychoproduct import OptionError, ProductWarning
+from ptychoproduct.positions import metres_to_pixels, pixels_to_metres, position_indexes
 
-META = ExportMeta(object_pixel_width_m=2e-8, object_pixel_height_m=5e-8)
 finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12)
 
 
@@ -39,31 +30,6 @@ def test_metres_are_float64_multiples_of_the_pixel(dtype):
     metres = pixels_to_metres(np.array([0, 1, 3], dtype), 5e-8)
     assert metres.dtype == np.float64
     assert metres.tolist() == [0, 5e-8, 3 * 5e-8]
-
-
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8", "i1", "u8"])
-def test_lists_of_real_numbers_are_coordinates(dtype):
-    assert check_coordinates(np.arange(3).astype(dtype), "xcoords", "scan.npz") is None
-
-
-@pytest.mark.parametrize(
-    ("coordinates", "message"),
-    [
-        (np.zeros((2, 2)), "1 dimension"),
-        (np.array(1.0), "1 dimension"),
-        (np.array([]), "at least one"),
-        (np.zeros(2, "c16"), "real numbers"),
-        (np.zeros(2, "?"), "real numbers"),
-        (np.array(["1", "2"]), "real numbers"),
-        (np.array([1, None], dtype=object), "real numbers"),
-        (np.array(["2026"], "M8[Y]"), "real numbers"),
-        (np.array([0, np.nan]), "nan at position 1"),
-        (np.array([np.inf, 0]), "inf at position 0"),
-    ],
-)
-def test_anything_else_is_no_coordinates(coordinates, message):
-    with pytest.raises(SourceError, match=rf"scan\.npz: xcoords: .*{message}"):
-        check_coordinates(coordinates, "xcoords", "scan.npz")
 
 
 @pytest.mark.parametrize("scan_index", [None, [0, 0, 0, 0], [3, 2, 1, 0], ["a", "b", "c", "d"]])
@@ -129,52 +95,3 @@ def test_numbers_that_are_not_there_cannot_be_asked_for():
 def test_distinct_integers_raise_no_warning(values):
     with warnings.catch_warnings(action="error"):
         assert indexes(values, positions=len(values)).tolist() == values
-
-
-def test_positions_on_the_object_are_not_outside():
-    edge_m = 64 * 2e-8 / 2
-    assert outside_object(np.array([-edge_m, 0, edge_m]), np.zeros(3), (64, 64), META) == 0
-
-
-def test_width_belongs_to_x_and_height_to_y():
-    meta = replace(META, object_pixel_height_m=META.object_pixel_width_m)
-    right_m = np.array([30 * 2e-8])
-    assert outside_object(right_m, np.zeros(1), (20, 80), meta) == 0
-    assert outside_object(np.zeros(1), right_m, (20, 80), meta) == 1
-
-
-def test_each_position_outside_counts_once():
-    x_m = np.array([0, 1.0, -1.0, 0])
-    y_m = np.array([0, 1.0, 0, 1.0])
-    assert outside_object(x_m, y_m, (64, 64), META) == 3
-
-
-def test_the_centre_of_the_object_moves_it():
-    meta = replace(META, object_center_x_m=1.0, object_center_y_m=-1.0)
-    assert outside_object(np.array([1.0, 0]), np.array([-1.0, 0]), (64, 64), meta) == 1
-
-
-@pytest.mark.parametrize("x_px", [31, 33])
-def test_layers_do_not_change_where_the_object_is(x_px):
-    x_m = np.array([x_px * 2e-8])
-    assert outside_object(x_m, np.zeros(1), (3, 64, 64), META) == outside_object(x_m, np.zeros(1), (64, 64), META)
-
-
-def test_the_centre_of_an_object_whose_first_pixel_is_at_zero():
-    meta = with_corner_at_zero((3, 64, 32), META)
-    assert meta.object_center_x_m == pytest.approx(15.5 * META.object_pixel_width_m)
-    assert meta.object_center_y_m == pytest.approx(31.5 * META.object_pixel_height_m)
-
-
-def test_that_centre_is_all_that_changes():
-    meta = with_corner_at_zero((64, 64), META)
-    assert replace(meta, object_center_x_m=0.0, object_center_y_m=0.0) == META
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.integers(1, 5000), st.integers(1, 5000), st.floats(0, 1), st.floats(0, 1))
-def test_positions_that_count_from_the_first_pixel_are_then_on_the_object(height, width, row, column):
-    meta = with_corner_at_zero((height, width), META)
-    x_m = np.array([column * (width - 1) * META.object_pixel_width_m])
-    y_m = np.array([row * (height - 1) * META.object_pixel_height_m])
-    assert outside_object(x_m, y_m, (height, width), meta) == 0
