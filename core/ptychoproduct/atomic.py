@@ -41,23 +41,29 @@ def atomic_output(path: Path, *, overwrite: bool = True, sources: tuple[Path, ..
     except (OSError, RuntimeError, ValueError) as error:  # a loop of symbolic links, a name that is too long
         raise OutputError(path, f"cannot be written: {getattr(error, 'strerror', None) or error}") from error
     part = target.with_name(f".ptychoproduct-{secrets.token_hex(8)}.part")
-    try:
+    with writing_errors(path):
         target.parent.mkdir(parents=True, exist_ok=True)
         part.touch(exist_ok=False)
-    except OSError as error:
-        raise OutputError(path, f"cannot be written: {error.strerror}") from error
     try:
         yield part
-        _sync(part)
-        _check_destination(path, target, overwrite=overwrite, sources=sources)
-        part.replace(target)
-    except OSError as error:
-        raise OutputError(path, f"cannot be written: {error.strerror or error}") from error
+        with writing_errors(path):
+            _sync(part)
+            _check_destination(path, target, overwrite=overwrite, sources=sources)
+            part.replace(target)
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # the folder's own entry; not every file system can
         _sync(target.parent)
+
+
+@contextmanager
+def writing_errors(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with writing into an OutputError that names the destination."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(path, f"cannot be written: {error.strerror or error}") from error
 
 
 def _check_destination(path: Path, target: Path, *, overwrite: bool, sources: tuple[Path, ...]) -> None:

@@ -114,7 +114,6 @@ def export_product_from_npz(
                 order = axis_order(frames.shape, len(x_px), options.axis_order, npz_path, frames.key)
                 rows = member_rows(archive, frames, canonical_axes(order), options.memory_bytes)
                 writer.write_frames(rows, order, frames.member)
-                _link_guesses(writer, "objectGuess" in archive.members)
                 for member in archive.members.values():
                     if member != frames and member.key not in _PRODUCT_KEYS:
                         _keep_member(writer, archive, member, metadata, options)
@@ -169,7 +168,6 @@ def export_product_from_rawdata(
             if frames is not None:
                 order = axis_order(frames.shape, len(x_px), options.axis_order, name, "diff3d")
                 writer.write_frames(ArrayRows(frames, canonical_axes(order)), order)
-            _link_guesses(writer, objectguess is not None)
             for key in (*_START_KEYS, "Y", "norm_Y_I"):
                 _keep_array(writer, key, _attribute(raw, key))
             metadata = getattr(raw, "metadata", None)
@@ -231,12 +229,6 @@ def _write_reconstruction(
     writer.set_losses(results.loss_values, results.loss_epochs)
     if results.probe_photon_counts is not None:
         writer.set_probe_photon_counts(results.probe_photon_counts)
-
-
-def _link_guesses(writer: ProductWriter, has_object: bool) -> None:
-    writer.link("probeGuess.npy", contract.PROBE)
-    if has_object:
-        writer.link("objectGuess.npy", contract.OBJECT)
 
 
 def _keep_member(

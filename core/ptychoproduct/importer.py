@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct import arrays, contract
-from ptychoproduct.atomic import atomic_output
+from ptychoproduct.atomic import atomic_output, writing_errors
 from ptychoproduct.axes import canonical_axes
 from ptychoproduct.errors import ContractError, OutputError, ProductWarning
 from ptychoproduct.links import local_dataset, local_object
@@ -158,6 +158,7 @@ def import_product_to_npz(
         _check_member_names([*kept, *([] if frames is None else [frames.source_member])], path)
         with (
             atomic_output(npz_path, overwrite=overwrite, sources=(path,)) as part,
+            writing_errors(npz_path),
             NpzWriter(part, compress=compress) as archive,
         ):
             for key, array in _root_arrays(product).items():

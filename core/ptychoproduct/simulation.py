@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ptychoproduct.atomic import atomic_output
+from ptychoproduct.atomic import atomic_output, writing_errors
 from ptychoproduct.errors import OptionError, OutputError
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npzwriter import NpzWriter
@@ -115,6 +115,7 @@ def simulate_scan(
     meta = _geometry(parameters, object_px)
     with (
         atomic_output(npz_path, overwrite=overwrite) as part,
+        writing_errors(npz_path),
         NpzWriter(part, compress=compress) as archive,
     ):
         archive.write_array("xcoords.npy", coordinates[:, 1])

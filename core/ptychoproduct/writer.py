@@ -301,7 +301,7 @@ class ProductWriter:
         self._scan_index += [new["scan_index"]] if scan_index is not None else []
 
     def write_frames(self, source: RowSource, original_axis_order: str = "NHW", member: str = "diff3d.npy") -> None:
-        """Write all frames from a source, in place of `append`.
+        """Write all frames from a source, in place of `append`; nothing without raw data.
 
         Parameters
         ----------
@@ -313,6 +313,8 @@ class ProductWriter:
             The archive member that they were, given back by the importer.
         """
         self._check_frames(source.shape, source.dtype, member)
+        if not self._include_raw:
+            return
         with hdf5_errors(self.path, self._output):
             dataset = self._create_frames(source.shape[1:], source.dtype, source.shape[0])
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
@@ -320,7 +322,7 @@ class ProductWriter:
             write_rows(dataset, source, self._threads, self._on_progress)
 
     def keep(self, member: str, array: Array, source_dtype: str | None = None) -> None:
-        """Keep an array of the source in ``/raw_data``, under the name of its archive member.
+        """Keep an array of the source in ``/raw_data``, under the name of its archive member; nothing without raw data.
 
         Parameters
         ----------
@@ -333,6 +335,8 @@ class ProductWriter:
         """
         key = member.removesuffix(NPY_SUFFIX)
         check_raw_array(array, key, key, self._origin, len(self._x_px[0]) if self._x_px else None)
+        if not self._include_raw:
+            return
         with hdf5_errors(self.path, self._output):
             name = link_name(member, self._raw)
             dataset = arrays.write_array(self._raw, name, array)
@@ -341,14 +345,18 @@ class ProductWriter:
             self._name_member(name, member)
 
     def keep_text(self, member: str, text: str) -> None:
-        """Keep a string that was a 0-d object array."""
+        """Keep a string that was a 0-d object array; nothing without raw data."""
+        if not self._include_raw:
+            return
         with hdf5_errors(self.path, self._output):
             name = link_name(member, self._raw)
             arrays.write_text(self._raw, name, text)
             self._name_member(name, member)
 
     def keep_rows(self, member: str, source: RowSource, source_dtype: str | None = None) -> None:
-        """Keep a large array of the source, streamed and compressed like the frames."""
+        """Keep a large array of the source, streamed and compressed like the frames; nothing without raw data."""
+        if not self._include_raw:
+            return
         with hdf5_errors(self.path, self._output):
             name = link_name(member, self._raw)
             dataset = create_chunked(
@@ -358,11 +366,6 @@ class ProductWriter:
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
             self._name_member(name, member)
-
-    def link(self, member: str, target: contract.Dataset) -> None:
-        """Keep an array of the source that is a root dataset already, as a hard link to it."""
-        with hdf5_errors(self.path, self._output):
-            self._raw[member.removesuffix(NPY_SUFFIX)] = self._file[target.name]
 
     def _on_progress(self, nbytes: int) -> None:
         self._output.check()  # no need to compress what no disk will take
@@ -438,12 +441,17 @@ class ProductWriter:
                 data=position_indexes(scan_index, len(x_px), self.options.position_index, self._origin),
             )
             if self._include_raw:
-                self._write_raw_positions(x_px, y_px, scan_index)
+                self._write_raw_scan(x_px, y_px, scan_index)
 
-    def _write_raw_positions(self, x_px: Array, y_px: Array, scan_index: Array | None) -> None:
+    def _write_raw_scan(self, x_px: Array, y_px: Array, scan_index: Array | None) -> None:
+        """Keep what the product's own datasets were made from."""
         for name, array in (("xcoords", x_px), ("ycoords", y_px), ("scan_index", scan_index)):
             if array is not None:
                 arrays.write_array(self._raw, name, array)
+        for name, dataset in (("probeGuess", contract.PROBE), ("objectGuess", contract.OBJECT)):
+            found = self._file[dataset.name]
+            if not found.attrs.get(contract.SYNTHETIC.name, False):
+                self._raw[name] = found
 
     def _write_synthetic_object(self, x_px: Array, y_px: Array) -> None:
         """Write an object of ones in the place of one that nobody gave, and say so."""

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from ptychoproduct.atomic import atomic_output
+from ptychoproduct.atomic import atomic_output, writing_errors
 from ptychoproduct.errors import OutputError
 
 
@@ -78,8 +78,16 @@ def test_an_error_leaves_the_existing_file(existing, error):
 
 
 def test_a_full_disk_is_an_output_error_that_says_so(tmp_path):
-    with pytest.raises(OutputError, match=r"product\.h5.*No space left on device"):
-        write_and_fail(tmp_path / "product.h5", OSError(28, "No space left on device"))
+    with (
+        pytest.raises(OutputError, match=r"product\.h5.*No space left on device"),
+        writing_errors(tmp_path / "product.h5"),
+    ):
+        raise OSError(28, "No space left on device")
+
+
+def test_an_error_of_the_block_stays_what_it_is(tmp_path):
+    with pytest.raises(ConnectionError):
+        write_and_fail(tmp_path / "product.h5", ConnectionError("detector"))
 
 
 def test_an_existing_file_is_kept_where_it_may_not_be_replaced(existing):

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ptychoproduct import ExportMeta, ExportOptions, OutputError, ProductWarning, ProductWriter, SourceError
+from ptychoproduct import (
+    ExportMeta,
+    ExportOptions,
+    OptionError,
+    OutputError,
+    ProductWarning,
+    ProductWriter,
+    SourceError,
+)
 from ptychoproduct.sources import ArrayRows
 
 QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
@@ -429,3 +437,28 @@ def test_a_product_can_be_opened_by_hdf5_1_10(tmp_path):
     path = write_whole(tmp_path / "product.h5", FRAMES, X_PX, Y_PX, INDEX)
     # Byte 8 of the file is the superblock's version: 2 is HDF5 1.8's, 4 would need 1.10's newest.
     assert path.read_bytes()[8] <= 3
+
+
+def test_an_error_of_the_caller_stays_the_callers(tmp_path):
+    def detector():
+        raise ConnectionError("detector")
+
+    with pytest.raises(ConnectionError, match="detector"), ProductWriter(tmp_path / "product.h5") as writer:
+        writer.append(*detector())
+
+
+def test_without_raw_data_nothing_of_the_scan_is_kept(tmp_path):
+    path = tmp_path / "product.h5"
+    with ProductWriter(path, include_raw=False) as writer:
+        writer.set_probe(PROBE)
+        writer.set_object(OBJECT)
+        writer.keep("Y.npy", np.ones(3))
+        writer.append(FRAMES, X_PX, Y_PX, INDEX)
+    with h5py.File(path) as file:
+        assert "raw_data" not in file
+
+
+def test_a_chunk_that_filters_cannot_take_is_an_option_error(tmp_path):
+    options = ExportOptions(chunk_frames=2**24)
+    with pytest.raises(OptionError, match="chunk_frames"), ProductWriter(tmp_path / "p.h5", options=options) as writer:
+        writer.append(FRAMES, X_PX, Y_PX)
