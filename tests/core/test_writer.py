@@ -459,6 +459,6 @@ def test_without_raw_data_nothing_of_the_scan_is_kept(tmp_path):
 
 
 def test_a_chunk_that_filters_cannot_take_is_an_option_error(tmp_path):
-    options = ExportOptions(chunk_frames=2**24)
+    options = ExportOptions(chunk_frames=2**30)
     with pytest.raises(OptionError, match="chunk_frames"), ProductWriter(tmp_path / "p.h5", options=options) as writer:
         writer.append(FRAMES, X_PX, Y_PX)
