@@ -7,6 +7,7 @@ from ptychoproduct_native.buffers import ChunkBuffer
 from ptychoproduct_native.gather import byteswap, gather
 from ptychoproduct_native.output_file import OutputFile
 from ptychoproduct_native.pipeline import DEFLATE_ID, SHUFFLE_ID, Filter, FilterError, FilterPipeline
+from ptychoproduct_native.segments import read_segments
 
 __all__ = [
     "DEFLATE_ID",
@@ -18,4 +19,5 @@ __all__ = [
     "OutputFile",
     "byteswap",
     "gather",
+    "read_segments",
 ]

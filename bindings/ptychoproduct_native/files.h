@@ -3,11 +3,25 @@
 #define PTYCHOPRODUCT_FILES_H
 
 #ifdef _WIN32
+#include <windows.h>
 #include <io.h>
+#include <stddef.h>
 typedef __int64 pp_offset;
 #define pp_seek _lseeki64
 #define pp_truncate _chsize_s
 /* Windows takes an unsigned int of bytes at a time. */
+static inline ptrdiff_t pp_pread(int fd, void *data, size_t nbytes, pp_offset offset)
+{
+    OVERLAPPED position = {0};
+    DWORD count = 0;
+    position.Offset = (DWORD)offset;
+    position.OffsetHigh = (DWORD)((unsigned long long)offset >> 32);
+    if (!ReadFile((HANDLE)_get_osfhandle(fd), data, (DWORD)(nbytes < 0x40000000 ? nbytes : 0x40000000), &count,
+                  &position)) {
+        return GetLastError() == ERROR_HANDLE_EOF ? 0 : -1;
+    }
+    return (ptrdiff_t)count;
+}
 #define pp_read(fd, data, nbytes) _read((fd), (data), (unsigned)((nbytes) < 0x40000000 ? (nbytes) : 0x40000000))
 #define pp_write(fd, data, nbytes) _write((fd), (data), (unsigned)((nbytes) < 0x40000000 ? (nbytes) : 0x40000000))
 #else
@@ -16,6 +30,7 @@ typedef __int64 pp_offset;
 typedef off_t pp_offset;
 #define pp_seek lseek
 #define pp_truncate ftruncate
+#define pp_pread pread
 #define pp_read read
 #define pp_write write
 #endif

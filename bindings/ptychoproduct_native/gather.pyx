@@ -52,35 +52,45 @@ cdef inline size_t magnitude(Py_ssize_t stride) noexcept nogil:
 
 cdef void copy_planes(Py_buffer *src, unsigned char *dst) noexcept nogil:
     """Walk all axes but two: the last, along which `dst` is contiguous, and that along which `src` is tightest."""
-    cdef Py_ssize_t index[MAX_NDIM]
+    cdef Py_ssize_t shape[MAX_NDIM]
+    cdef Py_ssize_t strides[MAX_NDIM]
     cdef Py_ssize_t dst_strides[MAX_NDIM]
-    cdef int last = src.ndim - 1, axis, row_axis = -1
+    cdef Py_ssize_t index[MAX_NDIM]
+    cdef int ndim = 0, axis, last, row_axis = -1
     cdef const unsigned char *source = <const unsigned char *> src.buf
     cdef Py_ssize_t stride = src.itemsize
-    if src.ndim == 0:
+    for axis in range(src.ndim):
+        if src.shape[axis] > 1:  # axes of length 1 only stand between others
+            shape[ndim] = src.shape[axis]
+            strides[ndim] = src.strides[axis]
+            ndim += 1
+    if ndim == 0:
         pp_copy_plane(dst, 0, source, 0, src.itemsize, 1, 1, src.itemsize)
         return
+    last = ndim - 1
     for axis in range(last, -1, -1):
         index[axis] = 0
         dst_strides[axis] = stride
-        stride *= src.shape[axis]
+        stride *= shape[axis]
     for axis in range(last):
-        if src.shape[axis] > 1 and (row_axis < 0 or magnitude(src.strides[axis]) < magnitude(src.strides[row_axis])):
+        if row_axis < 0 or magnitude(strides[axis]) < magnitude(strides[row_axis]):
             row_axis = axis
     while True:
-        pp_copy_plane(dst, dst_strides[row_axis] if row_axis >= 0 else 0,
-                      source, src.strides[row_axis] if row_axis >= 0 else 0, src.strides[last],
-                      src.shape[row_axis] if row_axis >= 0 else 1, src.shape[last], src.itemsize)
+        if row_axis < 0:
+            pp_copy_plane(dst, 0, source, 0, strides[last], 1, shape[last], src.itemsize)
+        else:
+            pp_copy_plane(dst, dst_strides[row_axis], source, strides[row_axis], strides[last],
+                          shape[row_axis], shape[last], src.itemsize)
         axis = last - 1
         while axis >= 0:
             if axis != row_axis:
                 index[axis] += 1
-                source += src.strides[axis]
+                source += strides[axis]
                 dst += dst_strides[axis]
-                if index[axis] < src.shape[axis]:
+                if index[axis] < shape[axis]:
                     break
-                source -= src.strides[axis] * src.shape[axis]
-                dst -= dst_strides[axis] * src.shape[axis]
+                source -= strides[axis] * shape[axis]
+                dst -= dst_strides[axis] * shape[axis]
                 index[axis] = 0
             axis -= 1
         if axis < 0:

@@ -112,11 +112,11 @@ def export_product_from_npz(
             _write_reconstruction(writer, probe, _read_if_there(archive, "objectGuess"), reconstruction)
             if frames is not None:
                 order = axis_order(frames.shape, len(x_px), options.axis_order, npz_path, frames.key)
-                rows = member_rows(archive, frames, canonical_axes(order), options.memory_bytes)
+                rows = member_rows(archive, frames, canonical_axes(order), writer.reordering)
                 writer.write_frames(rows, order, frames.member)
                 for member in archive.members.values():
                     if member != frames and member.key not in _PRODUCT_KEYS:
-                        _keep_member(writer, archive, member, metadata, options)
+                        _keep_member(writer, archive, member, metadata)
     assert writer.summary is not None
     return writer.summary
 
@@ -231,15 +231,12 @@ def _write_reconstruction(
         writer.set_probe_photon_counts(results.probe_photon_counts)
 
 
-def _keep_member(
-    writer: ProductWriter, archive: NpzArchive, member: Member, metadata: str | None, options: ExportOptions
-) -> None:
+def _keep_member(writer: ProductWriter, archive: NpzArchive, member: Member, metadata: str | None) -> None:
     source_dtype = None if member.is_array else arrays.MEMBER_BYTES
     if member.dtype.hasobject:
         writer.keep_text(member.member, metadata or "")
     elif _is_streamed(member.shape, member.dtype):
-        rows = member_rows(archive, member, memory_bytes=options.memory_bytes)
-        writer.keep_rows(member.member, rows, source_dtype)
+        writer.keep_rows(member.member, member_rows(archive, member, reordering=writer.reordering), source_dtype)
     else:
         writer.keep(member.member, archive.read(member), source_dtype)
 

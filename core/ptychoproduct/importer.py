@@ -22,7 +22,7 @@ from ptychoproduct.npzwriter import NpzWriter
 from ptychoproduct.positions import metres_to_pixels
 from ptychoproduct.rawdata import RawData
 from ptychoproduct.reader import Frames, Product, blocks_of, open_product, read_attribute
-from ptychoproduct.sources import DEFAULT_MEMORY_BYTES
+from ptychoproduct.reordering import DEFAULT_MEMORY_BYTES
 from ptychoproduct.streaming import Progress
 
 Array = np.ndarray[Any, Any]

@@ -13,7 +13,7 @@ import struct
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -26,6 +26,7 @@ from numpy.lib import format as npy
 from ptychoproduct.byteorder import native
 from ptychoproduct.errors import SourceError
 from ptychoproduct.positional import PositionalFile
+from ptychoproduct_native import read_segments
 
 # https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7 and 4.3.16
 _LOCAL_HEADER_BYTES = 30
@@ -89,6 +90,10 @@ class ByteStream(Protocol):
 
     def finish(self) -> None:
         """Read what is left, and compare with the checksum in the archive's directory."""
+
+
+SegmentReader = Callable[[int, int, int, memoryview], None]
+"""Fills memory with segments of an array's bytes: offset of the first, distance, length, memory. From any thread."""
 
 
 class NpzArchive:
@@ -179,6 +184,20 @@ class NpzArchive:
     def is_stored(self, member: Member) -> bool:
         """Whether the member's bytes lie uncompressed in the file."""
         return self._infos[member.member].compress_type == zipfile.ZIP_STORED
+
+    def segment_reader(self, member: Member) -> SegmentReader | None:
+        """Return a function that reads strided parts of a stored member's data; None where it is deflated."""
+        if not self.is_stored(member):
+            return None
+        start = self._data_offset(self._infos[member.member]) + member.data_start
+
+        def read(offset: int, stride: int, segment_bytes: int, destination: memoryview) -> None:
+            try:
+                read_segments(self._file.descriptor, start + offset, stride, segment_bytes, destination)
+            except (OSError, EOFError) as error:
+                raise SourceError(self.path, f"cannot be read: {error}", key=member.member) from error
+
+        return read
 
     def stream(self, member: Member) -> ByteStream:
         """Open the array's data as a stream of bytes; its checksum covers the NPY header too."""

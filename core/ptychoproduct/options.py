@@ -8,7 +8,7 @@ from ptychoproduct.codecs import DEFAULT, Codec, parse_codec
 from ptychoproduct.contract import AXIS_ORDERS
 from ptychoproduct.errors import OptionError
 from ptychoproduct.positions import POSITION_INDEX_CHOICES
-from ptychoproduct.sources import DEFAULT_MEMORY_BYTES
+from ptychoproduct.reordering import DEFAULT_MEMORY_BYTES
 
 
 @dataclass(frozen=True)

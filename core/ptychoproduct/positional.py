@@ -23,6 +23,11 @@ class PositionalFile:
         self._lock = threading.Lock()
         self.size = os.fstat(self._file.fileno()).st_size
 
+    @property
+    def descriptor(self) -> int:
+        """The file's descriptor."""
+        return self._file.fileno()
+
     def __enter__(self) -> Self:
         return self
 

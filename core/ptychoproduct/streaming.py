@@ -129,10 +129,15 @@ class ChunkStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            while error is None and self._pending:
-                self._write_oldest()
+            if error is None:
+                self.drain()
         finally:
             self._pool.shutdown(cancel_futures=True)
+
+    def drain(self) -> None:
+        """Write all chunks that were submitted."""
+        while self._pending:
+            self._write_oldest()
 
     def submit(self, first: int, rows: int, fill: Callable[[memoryview], None]) -> None:
         """Encode a chunk whose rows are read on the encoding thread.
@@ -257,15 +262,20 @@ def write_rows(dataset: h5py.Dataset, source: RowSource, threads: int, progress:
     progress : callable, optional
         See `Progress`.
     """
-    total = source.shape[0]
     with ChunkStream(dataset, threads, progress) as stream:
-        for first in range(0, total, stream.chunk_rows):
-            rows = min(stream.chunk_rows, total - first)
-            fill = partial(source.read_into, first)
-            if source.random_access:
-                stream.submit(first, rows, fill)
-            else:
-                chunk = stream.new_chunk()
-                fill_rows(chunk, rows * stream.row_bytes, fill)
-                stream.submit_filled(first, rows, chunk)
+        for window in source.windows(stream.chunk_rows):
+            _write_window(stream, source, window)
+            stream.drain()
     source.finish()
+
+
+def _write_window(stream: ChunkStream, source: RowSource, window: range) -> None:
+    for first in window[:: stream.chunk_rows]:
+        rows = min(stream.chunk_rows, window.stop - first)
+        fill = partial(source.read_into, first)
+        if source.random_access:
+            stream.submit(first, rows, fill)
+        else:
+            chunk = stream.new_chunk()
+            fill_rows(chunk, rows * stream.row_bytes, fill)
+            stream.submit_filled(first, rows, chunk)

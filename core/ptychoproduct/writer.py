@@ -32,6 +32,7 @@ from ptychoproduct.members import NPY_SUFFIX, link_name
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.positions import pixels_to_metres, position_indexes
+from ptychoproduct.reordering import Reordering
 from ptychoproduct.sources import ArrayRows, RowSource
 from ptychoproduct.streaming import Progress, RowAppender, available_threads, create_chunked, write_rows
 
@@ -137,6 +138,7 @@ class ProductWriter:
         self._progress = progress
         self._threads = self.options.threads or available_threads()
         self._source = source
+        self.reordering = Reordering(self.options.memory_bytes, self.path.absolute().parent, self._threads)
         self._stack = ExitStack()
         self._frames: h5py.Dataset | None = None
         self._appender: RowAppender | None = None

@@ -1,5 +1,7 @@
 """Rows of every source, with NumPy's transpose as the judge."""
 
+import subprocess
+import sys
 import zipfile
 from itertools import permutations
 
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 from ptychoproduct.axes import canonical_axes
 from ptychoproduct.errors import SourceError
 from ptychoproduct.npz import NpzArchive
-from ptychoproduct.sources import ArrayRows, InflatedRows, ReorderedRows, StoredRows, member_rows
+from ptychoproduct.reordering import Reordering, SpilledRows, TransposedRows, WindowedRows
+from ptychoproduct.sources import ArrayRows, InflatedRows, StoredRows, member_rows
 
 ORDERS = ["NHW", "HNW", "HWN"]
 SIZES = {"N": 11, "H": 5, "W": 7}
@@ -30,11 +33,16 @@ def stack(order, dtype="<f4", fortran=False):
 def rows_in_steps(source, step):
     """Read all rows, `step` at a time, as a writer does."""
     result = np.empty(source.shape, source.dtype)
-    for first in range(0, source.shape[0], step):
-        part = result[first : first + step]
-        source.read_into(first, memoryview(part.reshape(-1).view(np.uint8)))
+    for window in source.windows(step):
+        for first in window[::step]:
+            part = result[first : min(first + step, window.stop)]
+            source.read_into(first, memoryview(part.reshape(-1).view(np.uint8)))
     source.finish()
     return result
+
+
+def within(memory_bytes, folder):
+    return Reordering(memory_bytes, folder, threads=2)
 
 
 @pytest.fixture
@@ -78,19 +86,18 @@ def test_rows_of_a_member(saved, compress, order, fortran, dtype, step):
 @pytest.mark.parametrize(("order", "fortran"), [("HNW", False), ("HWN", False), ("NHW", True), ("HNW", True)])
 @pytest.mark.parametrize("memory_bytes", [1, ROW_BYTES, 3 * ROW_BYTES, 4 * ROW_BYTES + 1, 10 * ROW_BYTES, 2**30])
 @pytest.mark.parametrize("step", [1, 2, 5, 11])
-def test_reordered_rows_under_any_memory_budget(saved, compress, order, fortran, memory_bytes, step):
+def test_reordered_rows_under_any_memory_budget(saved, tmp_path, compress, order, fortran, memory_bytes, step):
     array, expected = stack(order, ">f4", fortran)
-    source = member_rows(*saved(array, compress), canonical_axes(order), memory_bytes)
-    assert isinstance(source, ReorderedRows)
+    source = member_rows(*saved(array, compress), canonical_axes(order), within(memory_bytes, tmp_path))
     assert rows_in_steps(source, step).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("axes", list(permutations(range(3))))
 @pytest.mark.parametrize("fortran", [False, True])
-def test_any_order_of_axes(saved, compress, axes, fortran):
+def test_any_order_of_axes(saved, tmp_path, compress, axes, fortran):
     array = np.asarray(np.arange(2 * 3 * 4).reshape(2, 3, 4), order="F" if fortran else "C")
-    result = rows_in_steps(member_rows(*saved(array, compress), axes, 1), 2)
+    result = rows_in_steps(member_rows(*saved(array, compress), axes, within(1, tmp_path)), 2)
     expected = array.transpose(axes)
     assert (result.shape, result.tobytes()) == (expected.shape, expected.tobytes())
 
@@ -111,7 +118,9 @@ def test_any_shape_and_order_and_budget(tmp_path_factory, shape_and_axes, fortra
     path = tmp_path_factory.mktemp("a") / "a.npz"
     (np.savez_compressed if compress else np.savez)(path, a=array)
     with NpzArchive(path) as archive:
-        result = rows_in_steps(member_rows(archive, archive.members["a"], axes, memory_bytes), step)
+        result = rows_in_steps(
+            member_rows(archive, archive.members["a"], axes, within(memory_bytes, path.parent)), step
+        )
     expected = array.transpose(axes).astype("=i2")
     assert (result.shape, result.tobytes()) == (expected.shape, expected.tobytes())
 
@@ -121,9 +130,10 @@ def test_any_shape_and_order_and_budget(tmp_path_factory, shape_and_axes, fortra
     [
         ("NHW", False, False, StoredRows),
         ("NHW", False, True, InflatedRows),
-        ("NHW", True, False, ReorderedRows),
-        ("HNW", False, False, ReorderedRows),
-        ("HWN", False, True, ReorderedRows),
+        ("NHW", True, False, WindowedRows),
+        ("HNW", False, False, WindowedRows),
+        ("HWN", False, True, WindowedRows),
+        ("HWN", True, False, TransposedRows),
     ],
 )
 def test_the_source_is_chosen_by_what_the_member_needs(saved, order, fortran, compress, kind):
@@ -167,13 +177,16 @@ def test_damage_to_the_data_is_found_before_the_rows_are_taken_for_good(tmp_path
     data[len(data) // 2] ^= 0x10
     path.write_bytes(data)
     with NpzArchive(path) as archive, pytest.raises(SourceError, match=r"a\.npy"):
-        rows_in_steps(member_rows(archive, archive.members["a"], canonical_axes(order), 4 * ROW_BYTES), 2)
+        rows_in_steps(
+            member_rows(archive, archive.members["a"], canonical_axes(order), within(4 * ROW_BYTES, tmp_path)), 2
+        )
 
 
 @pytest.mark.parametrize(
-    ("compress", "order", "random"), [(False, "NHW", True), (True, "NHW", False), (False, "HNW", False)]
+    ("compress", "order", "random"),
+    [(False, "NHW", True), (True, "NHW", False), (False, "HNW", True), (True, "HWN", True)],
 )
-def test_only_what_lies_in_order_may_be_read_at_random(saved, compress, order, random):
+def test_only_a_deflated_member_has_to_be_read_in_order(saved, compress, order, random):
     assert member_rows(*saved(stack(order)[0], compress), canonical_axes(order)).random_access is random
 
 
@@ -195,3 +208,66 @@ def test_a_member_that_is_no_array_is_rows_of_bytes(tmp_path):
         file.writestr("notes.txt", "some text")
     with NpzArchive(tmp_path / "a.npz") as archive:
         assert rows_in_steps(member_rows(archive, archive.members["notes.txt"]), 4).tobytes() == b"some text"
+
+
+def test_what_the_memory_cannot_hold_is_read_in_windows_where_the_file_has_long_segments(saved, tmp_path):
+    array = np.random.default_rng(0).integers(0, 99, (3, 20, 5000), np.uint8)
+    source = member_rows(*saved(array), canonical_axes("HNW"), within(array.nbytes // 3, tmp_path))
+    assert type(source) is WindowedRows
+    assert rows_in_steps(source, 2).tobytes() == array.transpose(1, 0, 2).tobytes()
+
+
+def test_damage_is_found_in_windows(tmp_path):
+    np.savez(tmp_path / "a.npz", a=np.zeros((3, 20, 5000), np.uint8))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[200_000] ^= 1
+    (tmp_path / "a.npz").write_bytes(data)
+    with NpzArchive(tmp_path / "a.npz") as archive:
+        source = member_rows(archive, archive.members["a"], canonical_axes("HNW"), within(100_000, tmp_path))
+        with pytest.raises(SourceError, match="CRC-32"):
+            rows_in_steps(source, 2)
+
+
+@pytest.mark.parametrize("order", ["HNW", "HWN"])
+def test_what_the_memory_cannot_hold_is_spilled_where_it_has_not(saved, tmp_path, order):
+    array, _ = stack(order)
+    source = member_rows(*saved(array), canonical_axes(order), within(array.nbytes - 1, tmp_path))
+    assert type(source) is SpilledRows
+
+
+def test_a_spill_file_leaves_no_name(saved, tmp_path):
+    source = member_rows(*saved(stack("HWN")[0]), canonical_axes("HWN"), within(1, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+    source.finish()
+
+
+@pytest.mark.parametrize("order", ["HNW", "HWN"])
+def test_spilled_rows_may_be_read_from_any_row_on(saved, tmp_path, order):
+    array, expected = stack(order)
+    source = member_rows(*saved(array), canonical_axes(order), within(4 * ROW_BYTES, tmp_path))
+    result = bytearray(3 * ROW_BYTES)
+    for first in (8, 0, 5, 2):
+        source.read_into(first, memoryview(result))
+        assert bytes(result) == expected[first : first + 3].tobytes()
+
+
+def test_a_spill_disk_that_fills_is_an_output_error(tmp_path):
+    code = f"""
+import resource
+from pathlib import Path
+import numpy as np
+from ptychoproduct import OutputError
+from ptychoproduct.npz import NpzArchive
+from ptychoproduct.reordering import Reordering
+from ptychoproduct.sources import member_rows
+folder = Path({str(tmp_path)!r})
+np.savez(folder / "a.npz", a=np.zeros((64, 64, 64)))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+with NpzArchive(folder / "a.npz") as archive:
+    try:
+        member_rows(archive, archive.members["a"], (2, 0, 1), Reordering(100_000, folder))
+    except OutputError as error:
+        print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == f"{tmp_path}: cannot be written: File too large\n"

@@ -1,0 +1,3 @@
+from collections.abc import Buffer
+
+def read_segments(descriptor: int, offset: int, stride: int, segment_bytes: int, destination: Buffer) -> None: ...
