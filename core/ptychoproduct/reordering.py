@@ -34,7 +34,7 @@ _LEAST_SEGMENT_BYTES = 8 * 1024
 _VERIFY_BYTES = 1024**2
 # What one thread transposes and writes at once: large enough for the disk, small enough for the cache.
 _BAND_BYTES = 1024**2
-_LEAST_OUTER = 16
+_CACHE_LINE_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -228,9 +228,10 @@ class WindowedRows:
         self._place(block, outer)
 
     def _blocks(self) -> Iterator[range]:
-        """Split the outer indexes: blocks fit the cache, and give each row more than a few bytes at once."""
-        outer_bytes = len(self._window) * self._stored.inner_bytes
-        return _ranges(self._stored.outer, max(_LEAST_OUTER, _BAND_BYTES // outer_bytes))
+        """Split the outer indexes: blocks fit the cache, and give each row a cache line at least."""
+        inner_bytes = self._stored.inner_bytes
+        least = -(-_CACHE_LINE_BYTES // inner_bytes)
+        return _ranges(self._stored.outer, max(least, _BAND_BYTES // (len(self._window) * inner_bytes)))
 
     def _new_block(self, outer: range) -> ChunkBuffer:
         return ChunkBuffer(len(outer) * len(self._window) * self._stored.inner_bytes)
