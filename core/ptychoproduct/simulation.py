@@ -14,10 +14,11 @@ from typing import Any, Literal
 import numpy as np
 
 from ptychoproduct.atomic import atomic_output, writing_errors
+from ptychoproduct.cores import available_threads
 from ptychoproduct.errors import OptionError, OutputError
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npzwriter import NpzWriter
-from ptychoproduct.streaming import Progress, available_threads
+from ptychoproduct.streaming import Progress
 
 Array = np.ndarray[Any, Any]
 

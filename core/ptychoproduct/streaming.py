@@ -6,7 +6,6 @@ source ─→ ChunkBuffer ─→ filter pipeline, on every core, no Python lock 
 from __future__ import annotations
 
 import math
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,13 +31,6 @@ _WINDOW_BYTES = 64 * 1024**2
 
 Progress = Callable[[int], None]
 """Called with the number of bytes of input that have been written since the last call."""
-
-
-def available_threads() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def default_chunk_rows(row_shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import atomic_output
+from ptychoproduct.cores import available_threads
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
 from ptychoproduct.errors import OutputError, ProductWarning, SourceError
 from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
@@ -34,7 +35,7 @@ from ptychoproduct.options import ExportOptions
 from ptychoproduct.positions import pixels_to_metres, position_indexes
 from ptychoproduct.reordering import Reordering
 from ptychoproduct.sources import ArrayRows, RowSource
-from ptychoproduct.streaming import Progress, RowAppender, available_threads, create_chunked, write_rows
+from ptychoproduct.streaming import Progress, RowAppender, create_chunked, write_rows
 
 Array = np.ndarray[Any, Any]
 
