@@ -24,7 +24,7 @@ from ptychoproduct.links import local_dataset, local_group, reading
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npz import NpzArchive
 from ptychoproduct.positions import pixels_to_metres
-from ptychoproduct.reader import blocks_of, fits_contract, read_attribute
+from ptychoproduct.reader import block_rows, fits_contract, read_attribute
 from ptychoproduct.sources import member_rows
 from ptychoproduct.streaming import Progress
 
@@ -448,20 +448,22 @@ def _compare_frames(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
     if (rows.shape, rows.dtype) != (frames.shape, frames.dtype):
         yield Problem("error", where, f"found {frames.dtype} {frames.shape}, expected {rows.dtype} {rows.shape}")
         return
-    first = 0
     different: list[int] = []
-    try:
-        for block in blocks_of(frames):
+    step = block_rows(frames)
+    for window in rows.windows(step):
+        for first in window[::step]:
+            try:
+                with reading(frames):
+                    block = frames[first : min(first + step, window.stop)]
+            except ContractError as error:
+                yield Problem("error", where, f"{error.problem}, from frame {first} on")
+                return
             expected = np.empty(block.shape, block.dtype)
             rows.read_into(first, memoryview(expected).cast("B"))
             same = (block.view(np.uint8) == expected.view(np.uint8)).reshape(len(block), -1).all(axis=1)
             different += (first + np.flatnonzero(~same)).tolist()
-            first += len(block)
             if subject.progress is not None:
                 subject.progress(block.nbytes)
-    except ContractError as error:
-        yield Problem("error", where, f"{error.problem}, from frame {first} on")
-        return
     rows.finish()  # where the source is damaged, nothing can be said of the product
     if different:
         others = f" and {len(different) - 1} more differ" if len(different) > 1 else " differs"

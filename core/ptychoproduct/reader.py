@@ -259,13 +259,18 @@ def _read_values(dataset: h5py.Dataset, expected: contract.Dataset) -> Array:
 
 def blocks_of(dataset: h5py.Dataset) -> Iterator[Array]:
     """Give an array of at least one dimension in order, in blocks of whole chunks of a few MiB."""
-    row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
-    chunk_rows = dataset.chunks[0] if dataset.chunks else 1
-    block_rows = max(1, _BLOCK_BYTES // max(1, row_bytes * chunk_rows)) * chunk_rows
-    for first in range(0, dataset.shape[0], block_rows):
+    step = block_rows(dataset)
+    for first in range(0, dataset.shape[0], step):
         with reading(dataset):
-            block: Array = dataset[first : first + block_rows]
+            block: Array = dataset[first : first + step]
         yield block
+
+
+def block_rows(dataset: h5py.Dataset) -> int:
+    """Return how many rows of a dataset to read at once: whole chunks of a few MiB."""
+    row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+    chunk_rows: int = dataset.chunks[0] if dataset.chunks else 1
+    return max(1, _BLOCK_BYTES // max(1, row_bytes * chunk_rows)) * chunk_rows
 
 
 def read_attribute(target: h5py.File | h5py.Dataset, attribute: contract.Attribute) -> Any:
