@@ -270,7 +270,8 @@ def block_rows(dataset: h5py.Dataset) -> int:
     """Return how many rows of a dataset to read at once: whole chunks of a few MiB."""
     row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
     chunk_rows: int = dataset.chunks[0] if dataset.chunks else 1
-    return max(1, _BLOCK_BYTES // max(1, row_bytes * chunk_rows)) * chunk_rows
+    chunks_at_once: int = max(1, _BLOCK_BYTES // max(1, row_bytes * chunk_rows))
+    return chunks_at_once * chunk_rows
 
 
 def read_attribute(target: h5py.File | h5py.Dataset, attribute: contract.Attribute) -> Any:
