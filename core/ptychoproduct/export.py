@@ -16,7 +16,8 @@ from ptychoproduct import arrays, contract
 from ptychoproduct.axes import axis_order, canonical_axes
 from ptychoproduct.errors import SourceError
 from ptychoproduct.metadata import ExportMeta
-from ptychoproduct.npz import Member, NpzArchive
+from ptychoproduct.npy import Member
+from ptychoproduct.npz import NpzArchive
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.sources import ArrayRows, member_rows
 from ptychoproduct.streaming import Progress

@@ -1,4 +1,4 @@
-"""Where rows of an array come from: memory, or a member of an NPZ archive.
+"""Where rows of an array come from: memory, a member of an NPZ archive, or an NPY file.
 
 A *row* is everything under one index of the first canonical axis: a diffraction frame, for a stack in NHW order. Every
 source gives rows in C order and native byte order, whatever the storage.
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ptychoproduct.npz import Member, NpzArchive
+from ptychoproduct.npy import Member, MemberFile
 from ptychoproduct_native import byteswap, gather
 
 DEFAULT_MEMORY_BYTES = 1024**3
@@ -74,7 +74,7 @@ class StoredRows:
 
     random_access = True
 
-    def __init__(self, archive: NpzArchive, member: Member) -> None:
+    def __init__(self, archive: MemberFile, member: Member) -> None:
         self.shape = member.stored_shape
         self.dtype = member.dtype.newbyteorder("=")
         self._stored_dtype = member.dtype
@@ -96,7 +96,7 @@ class InflatedRows:
 
     random_access = False
 
-    def __init__(self, archive: NpzArchive, member: Member) -> None:
+    def __init__(self, archive: MemberFile, member: Member) -> None:
         self.shape = member.stored_shape
         self.dtype = member.dtype.newbyteorder("=")
         self._stored_dtype = member.dtype
@@ -119,7 +119,7 @@ class ReorderedRows:
 
     Parameters
     ----------
-    archive : NpzArchive
+    archive : MemberFile
     member : Member
     axes : sequence of int
         The array's axes in canonical order.
@@ -129,7 +129,7 @@ class ReorderedRows:
 
     random_access = False
 
-    def __init__(self, archive: NpzArchive, member: Member, axes: Sequence[int], memory_bytes: int) -> None:
+    def __init__(self, archive: MemberFile, member: Member, axes: Sequence[int], memory_bytes: int) -> None:
         self.shape = tuple(member.shape[axis] for axis in axes)
         self.dtype = member.dtype.newbyteorder("=")
         self._archive = archive
@@ -186,7 +186,7 @@ class ReorderedRows:
 class _SegmentReader:
     """Reads or skips a member's bytes in order; what is skipped still counts for the checksum."""
 
-    def __init__(self, archive: NpzArchive, member: Member) -> None:
+    def __init__(self, archive: MemberFile, member: Member) -> None:
         self._stream = archive.stream(member)
         self._scratch = memoryview(bytearray(_SKIP_BYTES))
 
@@ -204,7 +204,7 @@ class _SegmentReader:
 
 
 def member_rows(
-    archive: NpzArchive,
+    archive: MemberFile,
     member: Member,
     axes: Sequence[int] | None = None,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
@@ -213,7 +213,7 @@ def member_rows(
 
     Parameters
     ----------
-    archive : NpzArchive
+    archive : MemberFile
     member : Member
         At least one dimension, at least one element.
     axes : sequence of int, optional
