@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -233,8 +233,14 @@ def fill_rows(chunk: ChunkBuffer, nbytes: int, fill: Callable[[memoryview], None
             view[nbytes:] = bytes(len(view) - nbytes)
 
 
-def write_rows(dataset: h5py.Dataset, source: RowSource, threads: int, progress: Progress | None = None) -> None:
-    """Write all rows of a source, and verify the source's checksums.
+def write_rows(
+    dataset: h5py.Dataset,
+    source: RowSource,
+    threads: int,
+    progress: Progress | None = None,
+    chunks: Sequence[int] | None = None,
+) -> None:
+    """Write the rows of a source, and verify the source's checksums.
 
     Parameters
     ----------
@@ -244,10 +250,12 @@ def write_rows(dataset: h5py.Dataset, source: RowSource, threads: int, progress:
     threads : int
     progress : callable, optional
         See `Progress`.
+    chunks : sequence of int, optional
+        First rows of the chunks to write, ascending; all by default. A source whose rows come in order has to have all.
     """
     total = source.shape[0]
     with ChunkStream(dataset, threads, progress) as stream:
-        for first in range(0, total, stream.chunk_rows):
+        for first in range(0, total, stream.chunk_rows) if chunks is None else chunks:
             rows = min(stream.chunk_rows, total - first)
             fill = partial(source.read_into, first)
             if source.random_access:
