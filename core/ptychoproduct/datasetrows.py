@@ -11,6 +11,7 @@ import numpy as np
 
 from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5source import Hdf5Source
+from ptychoproduct.links import last_words
 from ptychoproduct_native import gather
 
 Array = np.ndarray[Any, Any]
@@ -78,26 +79,22 @@ class DatasetRows:
         try:
             read_rows(self._dataset, self._axes[0], first, self._block)
         except OSError as error:
-            raise self._error(first, stop) from error
+            raise self._error(first, stop, error) from error
         self._block_range = range(first, stop)
 
-    def _error(self, first: int, stop: int) -> SourceError:
-        """Say which frames cannot be decoded: those of the first chunk that fails."""
-        for start in range(first, stop, self._chunk_rows):
-            end = min(start + self._chunk_rows, stop)
-            shape = list(self._dataset.shape)
-            shape[self._axes[0]] = end - start
+    def _error(self, first: int, stop: int, error: OSError) -> SourceError:
+        """Say which frames cannot be decoded: those of the first chunk in which one fails."""
+        row_shape = list(self._dataset.shape)
+        row_shape[self._axes[0]] = 1
+        frames = f"{first} to {stop - 1}"
+        for start in range(first // self._chunk_rows * self._chunk_rows, stop, self._chunk_rows):
             try:
-                read_rows(self._dataset, self._axes[0], start, np.empty(shape, self.dtype))
-            except OSError as error:
-                reason = str(error)
+                read_rows(self._dataset, self._axes[0], max(first, start), np.empty(row_shape, self.dtype))
+            except OSError as first_error:
+                frames, error = f"{start} to {min(start + self._chunk_rows, self.shape[0]) - 1}", first_error
                 break
-        else:
-            start, end, reason = first, stop, "it failed once"
-        frames = f"frame {start}" if end - start == 1 else f"frames {start} to {end - 1}"
-        return SourceError(
-            self._source.file_of(self._dataset), f"{frames} cannot be decoded: {reason}", key=self._dataset.name
-        )
+        file = self._source.file_of(self._dataset)
+        return SourceError(file, f"frames {frames} cannot be decoded: {last_words(error)}", key=self._dataset.name)
 
 
 def read_rows(dataset: h5py.Dataset, axis: int, first: int, out: Array) -> None:

@@ -75,8 +75,8 @@ class Hdf5Source:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files that have been found to hold data of this one, itself first."""
-        return (*self._files, *sorted(self._data_files.difference(self._files)))
+        """The file, and all others that it was found to lead to."""
+        return (self.path, *sorted({*self._files, *self._data_files}))
 
     def find(self, name: str) -> h5py.Dataset | None:
         """Return a dataset; None where there is none of that name.
@@ -123,6 +123,7 @@ class Hdf5Source:
     def stacks(self) -> list[tuple[str, tuple[int, ...]]]:
         """Return names and shapes of the datasets of three dimensions, of those behind links too."""
         stacks = []
+        visited: set[h5py.Group] = set()
         unvisited = ["/"]
         for _ in range(_MOST_OBJECTS):
             if not unvisited:
@@ -132,7 +133,8 @@ class Hdf5Source:
                 self._links = 0
                 with self.reading(name):
                     found = self._follow(self._root["/"], name)
-                    if isinstance(found, h5py.Group) and self._links == 0:
+                    if isinstance(found, h5py.Group) and self._links == 0 and found not in visited:
+                        visited.add(found)
                         unvisited += [f"{name.rstrip('/')}/{child}" for child in found]
                     elif isinstance(found, h5py.Dataset):
                         self._check_place(found, nested=False)
@@ -186,13 +188,16 @@ class Hdf5Source:
         """Open a file that another one names."""
         path = self._inside(file, name, key)
         if path not in self._files:
-            try:
-                self._files[path] = self._stack.enter_context(open_hdf5(path, "an HDF5 file"))
-            except SourceError as error:
-                raise SourceError(
-                    self.path, key=key, found=f"a link to {name}, which is no HDF5 file", expected="one"
-                ) from error
+            self._files[path] = self._stack.enter_context(self._open_linked(path, name, key))
         return self._files[path]
+
+    def _open_linked(self, path: Path, name: str, key: str) -> h5py.File:
+        try:
+            return open_hdf5(path, "an HDF5 file")
+        except SourceError as error:
+            raise SourceError(
+                self.path, key=key, found=f"a link to {name}, which is no HDF5 file", expected="one"
+            ) from error
 
     def _inside(self, file: h5py.File, name: str, key: str) -> Path:
         """Return the real path of a file that another one names; SourceError where it is not in the folder."""
@@ -249,7 +254,7 @@ class Hdf5Source:
             if file_name != ".":
                 path = self._inside(dataset.file, file_name, key)
                 self._data_files.add(path)
-                file = self._files.get(path) or stack.enter_context(open_hdf5(path, "an HDF5 file"))
+                file = self._files.get(path) or stack.enter_context(self._open_linked(path, file_name, key))
             if (file.filename, dataset_name) in self._checked:
                 return
             self._checked.add((file.filename, dataset_name))

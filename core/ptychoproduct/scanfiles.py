@@ -60,12 +60,12 @@ class ScanFiles:
             object.__setattr__(self, "kind", file_kind(Path(self.path)) or NPZ)
         kind = _KIND_NAMES[self.kind or NPZ]
         if self.dataset is not None and self.kind != HDF5:
-            raise OptionError("dataset", found=f"it, and {kind}", expected="it with an HDF5 file only")
+            raise OptionError("dataset", found=f"it with {kind}", expected="it with an HDF5 file")
         for key in ("positions", "positions_in", "probe"):
             if getattr(self, key) is not None and self.kind == NPZ:
-                raise OptionError(key, found=f"it, and {kind}", expected="it with frames in an NPY or HDF5 file only")
+                raise OptionError(key, found=f"it with {kind}", expected="it with frames in an NPY or HDF5 file")
         if self.positions is None and self.kind == NPY:
-            raise OptionError("positions", found=f"none, and {kind}", expected="a CSV, NPZ or HDF5 file")
+            raise OptionError("positions", found=f"none with {kind}", expected="a CSV, NPZ or HDF5 file")
 
 
 def export_product_from_files(
