@@ -172,8 +172,8 @@ def export_product_from_hdf5(
 ) -> ExportSummary:
     """Convert a scan whose frames are in an HDF5 file, streaming them.
 
-    Chunks that are already what they are to be in the product are copied, and not decoded. Links to other files are
-    followed inside the folder of the file only.
+    Chunks that are already what they are to be in the product are copied and not decoded, so that damage in them is not
+    noticed here; a deep validation notices it. Links to other files are followed inside the folder of the file only.
 
     Parameters
     ----------

@@ -76,7 +76,8 @@ class Hdf5Source:
     @property
     def files(self) -> tuple[Path, ...]:
         """The file, and all others that it was found to lead to."""
-        return (self.path, *sorted({*self._files, *self._data_files}))
+        others = {*self._files, *self._data_files} - {Path(self._root.filename)}
+        return (self.path, *sorted(others))
 
     def find(self, name: str) -> h5py.Dataset | None:
         """Return a dataset; None where there is none of that name.
