@@ -9,31 +9,61 @@ from typing import TYPE_CHECKING
 from ptychoproduct_cli import running
 
 if TYPE_CHECKING:
-    from ptychoproduct import ExportMeta, ExportOptions, ExportSummary
+    from ptychoproduct import ExportMeta, ExportOptions, ExportSummary, ScanFiles
 
-SUMMARY = "convert a PtychoPINN scan (NPZ) to a ptychodus product (HDF5)"
+SUMMARY = "convert a scan (NPZ, NPY or HDF5) to a ptychodus product (HDF5)"
 DESCRIPTION = """\
-Convert a ptychography scan in PtychoPINN's NPZ format to an HDF5 product that every ptychodus release opens. Frames
-are streamed: a scan of any size is converted in bounded memory, compressed on all cores. The product appears under its
-name when it is complete.
+Convert a ptychography scan to an HDF5 product that every ptychodus release opens. The scan is a PtychoPINN NPZ file; or
+frames in an NPY file, with positions and probe beside it; or an HDF5 file, of ptychodus, fold_slice, CXI, NeXus or any
+other kind, with positions and probe in it or beside it. Frames are streamed: a scan of any size is converted in bounded
+memory, compressed on all cores. The product appears under its name when it is complete.
 """
 
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "%(prog)s [options] SCAN.npz PRODUCT.h5"
-    parser.add_argument("input_npz", metavar="SCAN.npz", help="scan to convert")
+    parser.usage = "%(prog)s [options] SCAN PRODUCT.h5"
+    parser.add_argument("scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5, whatever its name ends in")
     parser.add_argument("output_product", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
     _add_options(parser)
 
 
 def _add_path_options(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "%(prog)s [options]\n           --input-npz SCAN.npz --output-product PRODUCT.h5"
-    parser.add_argument("--input-npz", required=True, metavar="SCAN.npz", help="scan to convert")
+    parser.usage = (
+        "%(prog)s [options]\n"
+        "           {--input-npz SCAN.npz | --input-npy FRAMES.npy | --input-h5 FILE}\n"
+        "           --output-product PRODUCT.h5"
+    )
+    scan = parser.add_mutually_exclusive_group(required=True)
+    scan.add_argument("--input-npz", metavar="SCAN.npz", help="scan to convert")
+    scan.add_argument("--input-npy", metavar="FRAMES.npy", help="frames to convert, with --positions and --probe")
+    scan.add_argument("--input-h5", metavar="FILE", help="HDF5 file to convert, with --dataset, --positions, --probe")
     parser.add_argument("--output-product", required=True, metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
     _add_options(parser)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
+    beside = parser.add_argument_group("frames in an NPY or HDF5 file")
+    beside.add_argument(
+        "--dataset",
+        metavar="PATH",
+        help="frames in the HDF5 file (default: where ptychodus, fold_slice, CXI and NeXus files have them)",
+    )
+    beside.add_argument(
+        "--positions",
+        metavar="FILE",
+        help="scan positions: CSV with columns x and y, NPZ with xcoords and ycoords, or HDF5 "
+        "(default: those in the HDF5 file)",
+    )
+    beside.add_argument(
+        "--positions-in",
+        choices=("px", "m", "um"),
+        help="their unit, px being object pixels (default: metres where the file is known to have them, else px)",
+    )
+    beside.add_argument(
+        "--probe",
+        metavar="FILE[:KEY]",
+        help="probe: NPY, NPZ or HDF5 (default: the one in the file of positions or frames)",
+    )
     metadata = parser.add_argument_group("metadata", "zero, the default, stands for a value that is not known")
     metadata.add_argument("--name", default="", help="product name (default: empty)")
     metadata.add_argument("--comments", default="", help="description (default: empty)")
@@ -94,16 +124,17 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def convert(arguments: argparse.Namespace) -> int:
     """Convert, and print a summary."""
-    from ptychoproduct.export import Reconstruction, export_product_from_npz, frame_bytes
+    from ptychoproduct import Reconstruction, export_product_from_files
+    from ptychoproduct.scanfiles import frame_bytes
 
-    options, meta = _options(arguments), _meta(arguments)
-    total = frame_bytes(arguments.input_npz) if arguments.include_diffraction else 0
+    files, options, meta = _files(arguments), _options(arguments), _meta(arguments)
+    total = frame_bytes(files) if arguments.include_diffraction else 0
     with (
         running.collected_warnings(arguments) as messages,
         running.progress_bar("convert", total, arguments) as progress,
     ):
-        summary = export_product_from_npz(
-            arguments.input_npz,
+        summary = export_product_from_files(
+            files,
             arguments.output_product,
             meta,
             arguments.include_diffraction,
@@ -124,6 +155,21 @@ def convert(arguments: argparse.Namespace) -> int:
 
 def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
+
+
+def _files(arguments: argparse.Namespace) -> ScanFiles:
+    from ptychoproduct import ScanFiles
+
+    named = {kind: getattr(arguments, f"input_{kind}", None) for kind in ("npz", "npy", "h5")}
+    kind, path = next(((kind, path) for kind, path in named.items() if path is not None), (None, None))
+    return ScanFiles(
+        path=arguments.scan if path is None else path,
+        kind=kind,
+        dataset=arguments.dataset,
+        positions=arguments.positions,
+        positions_in=arguments.positions_in,
+        probe=arguments.probe,
+    )
 
 
 def _meta(arguments: argparse.Namespace) -> ExportMeta:

@@ -9,12 +9,21 @@ from ptychoproduct.errors import (
     ProductWarning,
     SourceError,
 )
-from ptychoproduct.export import Reconstruction, export_product_from_npz, export_product_from_rawdata
+from ptychoproduct.export import (
+    Reconstruction,
+    export_product_from_hdf5,
+    export_product_from_npy,
+    export_product_from_npz,
+    export_product_from_rawdata,
+    export_product_from_scan,
+)
 from ptychoproduct.importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.rawdata import RawData
 from ptychoproduct.reader import Frames, Product, open_product
+from ptychoproduct.scan import Extra, FrameStack, Scan
+from ptychoproduct.scanfiles import ScanFiles, export_product_from_files
 from ptychoproduct.simulation import ScanParameters, simulate_scan
 from ptychoproduct.validation import ValidationReport, validate_product
 from ptychoproduct.writer import ExportSummary, ProductWriter
@@ -26,6 +35,8 @@ __all__ = [
     "ExportMeta",
     "ExportOptions",
     "ExportSummary",
+    "Extra",
+    "FrameStack",
     "Frames",
     "ImportSummary",
     "OptionError",
@@ -37,11 +48,17 @@ __all__ = [
     "ProductWriter",
     "RawData",
     "Reconstruction",
+    "Scan",
+    "ScanFiles",
     "ScanParameters",
     "SourceError",
     "ValidationReport",
+    "export_product_from_files",
+    "export_product_from_hdf5",
+    "export_product_from_npy",
     "export_product_from_npz",
     "export_product_from_rawdata",
+    "export_product_from_scan",
     "import_product_to_npz",
     "import_product_to_rawdata",
     "open_product",

@@ -19,10 +19,10 @@ from ptychoproduct import contract
 from ptychoproduct.axes import axis_order, canonical_axes
 from ptychoproduct.coverage import outside_object
 from ptychoproduct.errors import ContractError, OptionError, ProductError
-from ptychoproduct.export import frames_member
 from ptychoproduct.links import local_dataset, local_group, reading
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npz import NpzArchive
+from ptychoproduct.npzscan import frames_member
 from ptychoproduct.positions import pixels_to_metres
 from ptychoproduct.reader import block_rows, fits_contract, read_attribute
 from ptychoproduct.sources import member_rows

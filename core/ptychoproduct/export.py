@@ -1,9 +1,7 @@
-"""From a scan, in an NPZ file or in memory, to a product."""
+"""From a scan, wherever it is, to a product."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -12,24 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from ptychoproduct import arrays, contract
 from ptychoproduct.axes import axis_order, canonical_axes
-from ptychoproduct.errors import SourceError
+from ptychoproduct.cores import available_threads
+from ptychoproduct.framescan import Companions, hdf5_scan, npy_scan
+from ptychoproduct.hdf5source import Hdf5Source
+from ptychoproduct.inputs import Origin
 from ptychoproduct.metadata import ExportMeta
-from ptychoproduct.npz import Member, NpzArchive
+from ptychoproduct.npy import NpyFile
+from ptychoproduct.npz import NpzArchive
+from ptychoproduct.npzscan import npz_scan
 from ptychoproduct.options import ExportOptions
-from ptychoproduct.sources import ArrayRows, member_rows
+from ptychoproduct.rawscan import rawdata_scan
+from ptychoproduct.reordering import Reordering
+from ptychoproduct.scan import Extra, FrameStack, Scan
 from ptychoproduct.streaming import Progress
-from ptychoproduct.unpickle import unpickle_text
 from ptychoproduct.writer import ExportSummary, ProductWriter
 
 Array = np.ndarray[Any, Any]
-
-# Arrays from this size on are streamed, not loaded.
-_LARGE_BYTES = 8 * 1024**2
-_MOST_PICKLE_BYTES = 64 * 1024**2
-_START_KEYS = ("xcoords_start", "ycoords_start")
-_PRODUCT_KEYS = ("xcoords", "ycoords", "scan_index", "probeGuess", "objectGuess")
 
 
 @dataclass(frozen=True)
@@ -98,27 +95,121 @@ def export_product_from_npz(
     ProductWarning
         Something was decided that the user should know of.
     """
-    npz_path = Path(npz_path)
     options = options or ExportOptions()
-    with NpzArchive(npz_path) as archive:
-        metadata = _metadata_text(archive)
-        x_px, y_px = (archive.read(archive.require(key)) for key in ("xcoords", "ycoords"))
-        probe = archive.read(archive.require("probeGuess"))
-        frames = frames_member(archive) if include_raw else None
-        with ProductWriter(
-            out_path, meta, include_raw=include_raw, options=options, progress=progress, source=npz_path
-        ) as writer:
-            writer.set_positions(x_px, y_px, _read_if_there(archive, "scan_index"))
-            _write_reconstruction(writer, probe, _read_if_there(archive, "objectGuess"), reconstruction)
-            if frames is not None:
-                order = axis_order(frames.shape, len(x_px), options.axis_order, npz_path, frames.key)
-                rows = member_rows(archive, frames, canonical_axes(order), writer.reordering)
-                writer.write_frames(rows, order, frames.member)
-                for member in archive.members.values():
-                    if member != frames and member.key not in _PRODUCT_KEYS:
-                        _keep_member(writer, archive, member, metadata)
-    assert writer.summary is not None
-    return writer.summary
+    with NpzArchive(Path(npz_path)) as archive:
+        scan = npz_scan(archive, include_raw, _reordering(out_path, options))
+        return export_product_from_scan(
+            scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
+        )
+
+
+def export_product_from_npy(
+    npy_path: str | PathLike[str],
+    out_path: str | PathLike[str],
+    meta: ExportMeta | None = None,
+    include_raw: bool = True,
+    *,
+    positions: str | PathLike[str] | tuple[Array, Array],
+    positions_in: str | None = None,
+    probe: str | PathLike[str] | Array | None = None,
+    reconstruction: Reconstruction | None = None,
+    options: ExportOptions | None = None,
+    progress: Progress | None = None,
+) -> ExportSummary:
+    """Convert a scan whose frames are in an NPY file, streaming them.
+
+    Parameters
+    ----------
+    npy_path : path
+        Frames, in any axis order.
+    positions : path, or pair of arrays [N]
+        A CSV file with the columns x and y, an NPZ file with ``xcoords`` and ``ycoords``, an HDF5 file in a layout that
+        is known; or x and y themselves.
+    positions_in : {"px", "m", "um"}, optional
+        Their unit; by default what the file's layout says, else object pixels.
+    probe : path or array, optional
+        An NPY, NPZ or HDF5 file, ``FILE:KEY`` where the key is no usual one; or the probe itself. By default that of
+        the file of positions.
+    out_path, meta, include_raw, reconstruction, options, progress
+        As in `export_product_from_npz`.
+
+    Returns
+    -------
+    ExportSummary
+
+    Raises
+    ------
+    SourceError
+        A file is damaged, or the files do not hold a scan.
+    OutputError
+        The product cannot be written there.
+
+    Warns
+    -----
+    ProductWarning
+        Something was decided that the user should know of.
+    """
+    options, meta = options or ExportOptions(), meta or ExportMeta()
+    with NpyFile(Path(npy_path)) as file:
+        scan = npy_scan(file, Companions(positions, positions_in, probe), meta, _reordering(out_path, options))
+        return export_product_from_scan(
+            scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
+        )
+
+
+def export_product_from_hdf5(
+    h5_path: str | PathLike[str],
+    out_path: str | PathLike[str],
+    meta: ExportMeta | None = None,
+    include_raw: bool = True,
+    *,
+    dataset: str | None = None,
+    positions: str | PathLike[str] | tuple[Array, Array] | None = None,
+    positions_in: str | None = None,
+    probe: str | PathLike[str] | Array | None = None,
+    reconstruction: Reconstruction | None = None,
+    options: ExportOptions | None = None,
+    progress: Progress | None = None,
+) -> ExportSummary:
+    """Convert a scan whose frames are in an HDF5 file, streaming them.
+
+    Chunks that are already what they are to be in the product are copied and not decoded, so that damage in them is not
+    noticed here; a deep validation notices it. Links to other files are followed inside the folder of the file only.
+
+    Parameters
+    ----------
+    h5_path : path
+        Of ptychodus, fold_slice, a CXI or NeXus file, or any other.
+    dataset : str, optional
+        Path of the frames in the file; by default where those programs keep them, see `layouts`.
+    positions, positions_in, probe : optional
+        As in `export_product_from_npy`; by default those of the HDF5 file itself.
+    out_path, meta, include_raw, reconstruction, options, progress
+        As in `export_product_from_npz`.
+
+    Returns
+    -------
+    ExportSummary
+
+    Raises
+    ------
+    SourceError
+        A file is damaged, leads out of its folder, or the files do not hold a scan.
+    OutputError
+        The product cannot be written there.
+
+    Warns
+    -----
+    ProductWarning
+        Something was decided that the user should know of.
+    """
+    options, meta = options or ExportOptions(), meta or ExportMeta()
+    with Hdf5Source(Path(h5_path)) as source:
+        companions = Companions(positions, positions_in, probe)
+        scan = hdf5_scan(source, companions, meta, _reordering(out_path, options), dataset, include_raw)
+        return export_product_from_scan(
+            scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
+        )
 
 
 def export_product_from_rawdata(
@@ -156,67 +247,74 @@ def export_product_from_rawdata(
     ProductWarning
         Something was decided that the user should know of.
     """
-    options = options or ExportOptions()
-    name = type(raw).__name__
-    x_px, y_px, probe = (_required_attribute(raw, key) for key in ("xcoords", "ycoords", "probeGuess"))
-    frames = _attribute(raw, "diff3d")
-    with ProductWriter(out_path, meta, include_raw=include_raw, options=options, progress=progress) as writer:
-        writer.set_positions(x_px, y_px, _attribute(raw, "scan_index"))
-        objectguess = _attribute(raw, "objectGuess")
-        _write_reconstruction(writer, probe, objectguess, reconstruction)
-        if include_raw:
-            if frames is not None:
-                order = axis_order(frames.shape, len(x_px), options.axis_order, name, "diff3d")
-                writer.write_frames(ArrayRows(frames, canonical_axes(order)), order)
-            for key in (*_START_KEYS, "Y", "norm_Y_I"):
-                _keep_array(writer, key, _attribute(raw, key))
-            metadata = getattr(raw, "metadata", None)
-            if metadata is not None:
-                text = metadata if isinstance(metadata, str) else json.dumps(metadata)
-                writer.keep_text(f"{contract.METADATA_KEY}.npy", text)
-    assert writer.summary is not None
-    return writer.summary
+    scan = rawdata_scan(raw)
+    return export_product_from_scan(
+        scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
+    )
 
 
-def _metadata_text(archive: NpzArchive) -> str | None:
-    """Return the pickled ``_metadata``, and refuse every other pickle; None where there is nothing pickled."""
-    text = None
-    for member in archive.members.values():
-        if not member.dtype.hasobject:
-            continue
-        expected = f"plain data; pickles are not opened, but for a string in {contract.METADATA_KEY}"
-        if member.key != contract.METADATA_KEY or member.nbytes > _MOST_PICKLE_BYTES:
-            raise SourceError(archive.path, key=member.key, found="an array of Python objects", expected=expected)
-        try:
-            text = unpickle_text(archive.read_bytes(member)[member.data_start :])
-        except ValueError as error:
-            raise SourceError(archive.path, key=member.key, found=str(error), expected=expected) from error
-    return text
+def export_product_from_scan(
+    scan: Scan,
+    out_path: str | PathLike[str],
+    meta: ExportMeta | None = None,
+    include_raw: bool = True,
+    *,
+    reconstruction: Reconstruction | None = None,
+    options: ExportOptions | None = None,
+    progress: Progress | None = None,
+) -> ExportSummary:
+    """Convert a scan from anywhere; the road that all the others take.
 
+    Parameters
+    ----------
+    scan : Scan
+        Its frames are read here, a few at a time.
+    out_path, meta, include_raw, reconstruction, options, progress
+        As in `export_product_from_npz`.
 
-def frames_member(archive: NpzArchive) -> Member:
-    """Return the member that holds the diffraction frames, or SourceError where there is none."""
-    for key in contract.FRAME_KEYS:
-        if key in archive.members:
-            return archive.members[key]
-    return archive.require(" or ".join(contract.FRAME_KEYS))
-
-
-def frame_bytes(npz_path: str | PathLike[str]) -> int:
-    """Return the size of a scan's frames, without reading them; 0 where there are none.
+    Returns
+    -------
+    ExportSummary
 
     Raises
     ------
     SourceError
-        The NPZ file cannot be read.
+        The scan cannot be read, or is none.
+    OutputError
+        The product cannot be written there.
+
+    Warns
+    -----
+    ProductWarning
+        Something was decided that the user should know of.
     """
-    with NpzArchive(Path(npz_path)) as archive:
-        return max((archive.members[key].nbytes for key in contract.FRAME_KEYS if key in archive.members), default=0)
+    options = options or ExportOptions()
+    source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
+    with ProductWriter(
+        out_path,
+        meta,
+        include_raw=include_raw,
+        options=options,
+        progress=progress,
+        source=source,
+        inputs=inputs,
+    ) as writer:
+        writer.set_positions(scan.x_px, scan.y_px, scan.scan_index)
+        _write_reconstruction(writer, scan.probe, scan.object, reconstruction)
+        if include_raw:
+            if scan.frames is not None:
+                _write_frames(writer, scan.frames, len(scan.x_px), options.axis_order, scan.origin)
+            for extra in scan.extras:
+                _keep(writer, extra)
+    assert writer.summary is not None
+    return writer.summary
 
 
-def _read_if_there(archive: NpzArchive, key: str) -> Array | None:
-    member = archive.members.get(key)
-    return None if member is None else archive.read(member)
+def _write_frames(writer: ProductWriter, frames: FrameStack, positions: int, requested: str, origin: Origin) -> None:
+    order = axis_order(frames.shape, positions, requested, origin, frames.key)
+    writer.write_frames(
+        frames.rows(canonical_axes(order)), order, frames.member, frames.chunks if order == "NHW" else None
+    )
 
 
 def _write_reconstruction(
@@ -231,45 +329,16 @@ def _write_reconstruction(
         writer.set_probe_photon_counts(results.probe_photon_counts)
 
 
-def _keep_member(writer: ProductWriter, archive: NpzArchive, member: Member, metadata: str | None) -> None:
-    source_dtype = None if member.is_array else arrays.MEMBER_BYTES
-    if member.dtype.hasobject:
-        writer.keep_text(member.member, metadata or "")
-    elif _is_streamed(member.shape, member.dtype):
-        writer.keep_rows(member.member, member_rows(archive, member, reordering=writer.reordering), source_dtype)
+def _reordering(out_path: str | PathLike[str], options: ExportOptions) -> Reordering:
+    """Spill beside the product: that disk has to hold a scan anyway."""
+    folder = Path(out_path).absolute().parent
+    return Reordering(options.memory_bytes, folder, options.threads or available_threads())
+
+
+def _keep(writer: ProductWriter, extra: Extra) -> None:
+    if isinstance(extra.content, str):
+        writer.keep_text(extra.member, extra.content)
+    elif isinstance(extra.content, np.ndarray):
+        writer.keep(extra.member, extra.content, extra.source_dtype)
     else:
-        writer.keep(member.member, archive.read(member), source_dtype)
-
-
-def _keep_array(writer: ProductWriter, key: str, array: Array | None) -> None:
-    if array is None:
-        return
-    if _is_streamed(array.shape, array.dtype):
-        writer.keep_rows(f"{key}.npy", ArrayRows(array, range(array.ndim)))
-    else:
-        writer.keep(f"{key}.npy", array)
-
-
-def _is_streamed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    """Whether an array is streamed by rows: it is large, its rows are not, and HDF5 has its type."""
-    if not shape or not arrays.has_hdf5_type(dtype):
-        return False
-    row_bytes = math.prod(shape[1:]) * dtype.itemsize
-    return shape[0] * row_bytes >= _LARGE_BYTES >= row_bytes
-
-
-def _required_attribute(raw: Any, key: str) -> Array:
-    array = _attribute(raw, key)
-    if array is None:
-        raise SourceError(type(raw).__name__, key=key, found="None", expected="an array")
-    return array
-
-
-def _attribute(raw: Any, key: str) -> Array | None:
-    value = getattr(raw, key, None)
-    if value is None:
-        return None
-    array = np.asarray(value)
-    if array.dtype.hasobject:
-        raise SourceError(type(raw).__name__, key=key, found="an array of Python objects", expected="plain data")
-    return array
+        writer.keep_rows(extra.member, extra.content, extra.source_dtype)

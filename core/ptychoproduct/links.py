@@ -11,8 +11,14 @@ import h5py
 from ptychoproduct.errors import ContractError, SourceError
 
 
-def open_hdf5(path: Path) -> h5py.File:
+def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
     """Open an HDF5 file for reading.
+
+    Parameters
+    ----------
+    path : Path
+    expected : str
+        What messages call it.
 
     Raises
     ------
@@ -26,7 +32,7 @@ def open_hdf5(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise SourceError(path, found=f"no readable HDF5 file ({_last_words(error)})", expected="a product") from error
+        raise SourceError(path, found=f"no readable HDF5 file ({last_words(error)})", expected=expected) from error
 
 
 def local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
@@ -112,12 +118,12 @@ def reading(dataset: h5py.Dataset | h5py.File) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        raise ContractError(dataset.file.filename, f"cannot be read: {_last_words(error)}", key=dataset.name) from error
+        raise ContractError(dataset.file.filename, f"cannot be read: {last_words(error)}", key=dataset.name) from error
     except MemoryError as error:
         raise ContractError(dataset.file.filename, "larger than the memory", key=dataset.name) from error
 
 
-def _last_words(error: Exception) -> str:
+def last_words(error: Exception) -> str:
     """Return what HDF5 puts in the brackets at the end of its message."""
     text = str(error)
     return text[text.rfind("(") + 1 : text.rfind(")")] if "(" in text else text

@@ -7,24 +7,19 @@ nor inflates at isal's speed.
 
 from __future__ import annotations
 
-import io
-import math
 import struct
-import sys
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from isal import isal_zlib
-from numpy.lib import format as npy
 
-from ptychoproduct.byteorder import native
 from ptychoproduct.errors import SourceError
+from ptychoproduct.npy import MAX_HEADER_BYTES, ByteStream, Member, SegmentReader, check_size, read_header, read_member
 from ptychoproduct.positional import PositionalFile
 from ptychoproduct_native import read_segments
 
@@ -37,63 +32,8 @@ _END_RECORD_COUNT = 10
 _UNCOUNTED = 0xFFFF
 _NPY_SUFFIX = ".npy"
 _INFLATE_STEP_BYTES = 256 * 1024
-# NPY headers are padded to 64 bytes; NumPy itself refuses to evaluate more than 10,000 characters.
-_MAX_HEADER_BYTES = 16 * 1024
 # Deflate cannot shrink its input further than 1032 : 1. https://zlib.net/zlib_tech.html
 _MAX_DEFLATE_RATIO = 1032
-_MOST_DIMENSIONS = 32
-
-
-@dataclass(frozen=True)
-class Member:
-    """One member of an archive.
-
-    Parameters
-    ----------
-    key : str
-        The name under which `numpy.load` gives it.
-    member : str
-        Its file name in the archive.
-    dtype : numpy.dtype
-        As stored, byte order included.
-    shape : tuple of int
-    fortran_order : bool
-        Whether the first axis varies fastest in the file.
-    is_array : bool
-        False where the member is no NPY file that can be read here; its bytes are then a 1-D array of uint8.
-    data_start : int
-        Offset of the array's data within the member, behind the NPY header.
-    nbytes : int
-        Size of the array's data.
-    """
-
-    key: str
-    member: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    fortran_order: bool
-    is_array: bool
-    data_start: int
-    nbytes: int
-
-    @property
-    def stored_shape(self) -> tuple[int, ...]:
-        """The shape in file order: last axis varies fastest."""
-        return self.shape[::-1] if self.fortran_order else self.shape
-
-
-class ByteStream(Protocol):
-    """The bytes of a member, in order."""
-
-    def readinto(self, view: memoryview) -> None:
-        """Fill the view with the next bytes."""
-
-    def finish(self) -> None:
-        """Read what is left, and compare with the checksum in the archive's directory."""
-
-
-SegmentReader = Callable[[int, int, int, memoryview], None]
-"""Fills memory with segments of an array's bytes: offset of the first, distance, length, memory. From any thread."""
 
 
 class NpzArchive:
@@ -158,20 +98,7 @@ class NpzArchive:
         SourceError
             The data is damaged, or an array of Python objects.
         """
-        if member.dtype.hasobject:
-            raise SourceError(
-                self.path,
-                key=member.key,
-                found="an array of Python objects",
-                expected="plain data; pickles are not opened",
-            )
-        array = np.empty(member.stored_shape, member.dtype)
-        stream = self.stream(member)
-        stream.readinto(memoryview(array.reshape(-1).view(np.uint8)) if member.nbytes else memoryview(bytearray()))
-        stream.finish()
-        if member.fortran_order:
-            array = array.T
-        return native(array)
+        return read_member(self, member, self.path)
 
     def read_bytes(self, member: Member) -> bytes:
         """Read a member whole, NPY header included, its checksum verified."""
@@ -268,40 +195,23 @@ class NpzArchive:
 
     def _read_header(self, info: zipfile.ZipInfo) -> Member:
         key = info.filename.removesuffix(_NPY_SUFFIX)
-        start = bytearray(min(info.file_size, _MAX_HEADER_BYTES))
+        start = bytearray(min(info.file_size, MAX_HEADER_BYTES))
         self._raw_stream(info.filename).readinto(memoryview(start))
-        if not start.startswith(npy.MAGIC_PREFIX):
+        header = read_header(start, self.path, key)
+        if header is None or not header.dtype.itemsize:  # NumPy itself cannot make arrays of empty elements again
             return self._opaque_member(info)
-        header = io.BytesIO(start)
-        try:
-            version = npy.read_magic(header)
-            if version == (1, 0):
-                shape, fortran_order, dtype = npy.read_array_header_1_0(header)
-            elif version == (2, 0):
-                shape, fortran_order, dtype = npy.read_array_header_2_0(header)
-            else:
-                return self._opaque_member(info)
-            _check_shape(shape, dtype)
-        except Exception as error:  # NumPy's parser fails in many ways on damaged text
-            reason = str(error).split("\n")[0]
-            raise SourceError(self.path, f"NPY header cannot be read: {reason}", key=key) from error
-        if not dtype.itemsize:  # NumPy itself cannot make such arrays again
-            return self._opaque_member(info)
-        nbytes = math.prod(shape) * dtype.itemsize
-        found = info.file_size - header.tell()
-        if not dtype.hasobject and nbytes != found:
-            raise SourceError(
-                self.path, key=key, found=f"{found} bytes of data", expected=f"{nbytes} for {dtype} {shape}"
-            )
+        nbytes = info.file_size - header.data_start
+        if not header.dtype.hasobject:
+            check_size(header, nbytes, self.path, key)
         return Member(
             key=key,
             member=info.filename,
-            dtype=dtype,
-            shape=shape,
-            fortran_order=fortran_order and len(shape) > 1,
+            dtype=header.dtype,
+            shape=header.shape,
+            fortran_order=header.fortran_order,
             is_array=True,
-            data_start=header.tell(),
-            nbytes=found,
+            data_start=header.data_start,
+            nbytes=nbytes,
         )
 
     def _opaque_member(self, info: zipfile.ZipInfo) -> Member:
@@ -472,15 +382,6 @@ class _InflatedStream:
         data = self._archive._read_at(self._info, self._next, size)
         self._next += size
         return data
-
-
-def _check_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuse shapes that NumPy cannot make: ValueError."""
-    lengths = [length for length in shape if type(length) is int and length >= 0]
-    if len(lengths) < len(shape) or len(shape) > _MOST_DIMENSIONS:
-        raise ValueError(f"shape {shape} is none")
-    if math.prod(max(1, length) for length in lengths) * max(1, dtype.itemsize) > sys.maxsize:
-        raise ValueError(f"shape {shape} is too large")
 
 
 def _steps(nbytes: int, step: int = 1024 * 1024) -> Iterator[int]:

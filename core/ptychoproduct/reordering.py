@@ -12,17 +12,18 @@ range of rows; the spill file holds group after group, in each stripe after stri
 from __future__ import annotations
 
 import math
+import tempfile
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ptychoproduct.atomic import writing_errors
-from ptychoproduct.npz import ByteStream, SegmentReader
+from ptychoproduct.npy import ByteStream, SegmentReader
 from ptychoproduct.spillfile import SpillFile
 from ptychoproduct_native import ChunkBuffer, byteswap, gather
 
@@ -52,7 +53,7 @@ class Reordering:
     """
 
     memory_bytes: int = DEFAULT_MEMORY_BYTES
-    folder: Path = Path()
+    folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     threads: int = 1
 
 

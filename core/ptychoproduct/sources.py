@@ -1,4 +1,4 @@
-"""Where rows of an array come from: memory, or a member of an NPZ archive.
+"""Where rows of an array come from: memory, a member of an NPZ archive, or an NPY file.
 
 A *row* is everything under one index of the first canonical axis: a diffraction frame, for a stack in NHW order. Every
 source gives rows in C order and native byte order, whatever the storage.
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ptychoproduct.npz import Member, NpzArchive
+from ptychoproduct.npy import Member, MemberFile
 from ptychoproduct.reordering import Reordering, StoredArray, reordered_rows, to_native
 from ptychoproduct_native import gather
 
@@ -82,7 +82,7 @@ class StoredRows:
 
     random_access = True
 
-    def __init__(self, archive: NpzArchive, member: Member) -> None:
+    def __init__(self, archive: MemberFile, member: Member) -> None:
         self.shape = member.stored_shape
         self.dtype = member.dtype.newbyteorder("=")
         self._stored_dtype = member.dtype
@@ -108,7 +108,7 @@ class InflatedRows:
 
     random_access = False
 
-    def __init__(self, archive: NpzArchive, member: Member) -> None:
+    def __init__(self, archive: MemberFile, member: Member) -> None:
         self.shape = member.stored_shape
         self.dtype = member.dtype.newbyteorder("=")
         self._stored_dtype = member.dtype
@@ -129,13 +129,13 @@ class InflatedRows:
 
 
 def member_rows(
-    archive: NpzArchive, member: Member, axes: Sequence[int] | None = None, reordering: Reordering | None = None
+    archive: MemberFile, member: Member, axes: Sequence[int] | None = None, reordering: Reordering | None = None
 ) -> RowSource:
     """Open a member as rows in canonical axis order.
 
     Parameters
     ----------
-    archive : NpzArchive
+    archive : MemberFile
     member : Member
         At least one dimension, at least one element.
     axes : sequence of int, optional

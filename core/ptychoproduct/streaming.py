@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -242,8 +242,14 @@ def fill_rows(chunk: ChunkBuffer, nbytes: int, fill: Callable[[memoryview], None
             view[nbytes:] = bytes(len(view) - nbytes)
 
 
-def write_rows(dataset: h5py.Dataset, source: RowSource, threads: int, progress: Progress | None = None) -> None:
-    """Write all rows of a source, and verify the source's checksums.
+def write_rows(
+    dataset: h5py.Dataset,
+    source: RowSource,
+    threads: int,
+    progress: Progress | None = None,
+    chunks: Sequence[int] | None = None,
+) -> None:
+    """Write the rows of a source, and verify the source's checksums.
 
     Parameters
     ----------
@@ -253,17 +259,20 @@ def write_rows(dataset: h5py.Dataset, source: RowSource, threads: int, progress:
     threads : int
     progress : callable, optional
         See `Progress`.
+    chunks : sequence of int, optional
+        First rows of the chunks to write, ascending; all by default. A source whose rows come in order has to have all.
     """
     with ChunkStream(dataset, threads, progress) as stream:
         for window in source.windows(stream.chunk_rows):
-            _write_window(stream, source, window)
+            starts = window[:: stream.chunk_rows]
+            _write_chunks(stream, source, window.stop, [first for first in starts if chunks is None or first in chunks])
             stream.drain()
     source.finish()
 
 
-def _write_window(stream: ChunkStream, source: RowSource, window: range) -> None:
-    for first in window[:: stream.chunk_rows]:
-        rows = min(stream.chunk_rows, window.stop - first)
+def _write_chunks(stream: ChunkStream, source: RowSource, stop: int, starts: Sequence[int]) -> None:
+    for first in starts:
+        rows = min(stream.chunk_rows, stop - first)
         fill = partial(source.read_into, first)
         if source.random_access:
             stream.submit(first, rows, fill)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import numpy as np
 
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import atomic_output
+from ptychoproduct.chunkcopy import copy_chunks, has_same_chunks
 from ptychoproduct.cores import available_threads
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
 from ptychoproduct.errors import OutputError, ProductWarning, SourceError
@@ -33,7 +35,6 @@ from ptychoproduct.members import NPY_SUFFIX, link_name
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.positions import pixels_to_metres, position_indexes
-from ptychoproduct.reordering import Reordering
 from ptychoproduct.sources import ArrayRows, RowSource
 from ptychoproduct.streaming import Progress, RowAppender, create_chunked, write_rows
 
@@ -107,6 +108,8 @@ class ProductWriter:
         Called with a number of bytes whenever frames of that size have been written.
     source : path, optional
         The file that the data comes from: named in messages, never overwritten.
+    inputs : sequence of path
+        Other files that the data comes from: never overwritten.
 
     Raises
     ------
@@ -130,6 +133,7 @@ class ProductWriter:
         options: ExportOptions | None = None,
         progress: Progress | None = None,
         source: str | PathLike[str] | None = None,
+        inputs: Sequence[str | PathLike[str]] = (),
     ) -> None:
         self.path = Path(out_path)
         self.meta = meta or ExportMeta()
@@ -139,7 +143,7 @@ class ProductWriter:
         self._progress = progress
         self._threads = self.options.threads or available_threads()
         self._source = source
-        self.reordering = Reordering(self.options.memory_bytes, self.path.absolute().parent, self._threads)
+        self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
         self._stack = ExitStack()
         self._frames: h5py.Dataset | None = None
         self._appender: RowAppender | None = None
@@ -151,9 +155,8 @@ class ProductWriter:
 
     def __enter__(self) -> Self:
         self._started = time.perf_counter()
-        sources = () if self._source is None else (Path(self._source),)
         with ExitStack() as stack:
-            part = stack.enter_context(atomic_output(self.path, overwrite=self.options.overwrite, sources=sources))
+            part = stack.enter_context(atomic_output(self.path, overwrite=self.options.overwrite, sources=self._inputs))
             self._file, self._output = stack.enter_context(new_hdf5_file(part, self.path))
             with hdf5_errors(self.path, self._output):
                 if self._include_raw:
@@ -303,7 +306,13 @@ class ProductWriter:
         self._y_px.append(new["y_px"])
         self._scan_index += [new["scan_index"]] if scan_index is not None else []
 
-    def write_frames(self, source: RowSource, original_axis_order: str = "NHW", member: str = "diff3d.npy") -> None:
+    def write_frames(
+        self,
+        source: RowSource,
+        original_axis_order: str = "NHW",
+        member: str = "diff3d.npy",
+        chunks: h5py.Dataset | None = None,
+    ) -> None:
         """Write all frames from a source, in place of `append`; nothing without raw data.
 
         Parameters
@@ -314,6 +323,9 @@ class ProductWriter:
             What the order was.
         member : str
             The archive member that they were, given back by the importer.
+        chunks : h5py.Dataset, optional
+            A dataset of the same frames. Its chunks are copied without decoding, where those of the product would have
+            the same shape, type, filters and parameters of filters.
         """
         self._check_frames(source.shape, source.dtype, member)
         if not self._include_raw:
@@ -322,7 +334,11 @@ class ProductWriter:
             dataset = self._create_frames(source.shape[1:], source.dtype, source.shape[0])
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
             dataset.attrs[contract.SOURCE_MEMBER.name] = member
-            write_rows(dataset, source, self._threads, self._on_progress)
+            left = None
+            if chunks is not None and has_same_chunks(chunks, dataset):
+                frame_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
+                left = copy_chunks(chunks, dataset, lambda frames: self._on_progress(frames * frame_bytes))
+            write_rows(dataset, source, self._threads, self._on_progress, left)
 
     def keep(self, member: str, array: Array, source_dtype: str | None = None) -> None:
         """Keep an array of the source in ``/raw_data``, under the name of its archive member; nothing without raw data.

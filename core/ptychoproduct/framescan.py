@@ -1,0 +1,227 @@
+"""Scans whose frames lie in an NPY or HDF5 file, positions and probe in that file or beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ptychoproduct import layouts
+from ptychoproduct.companions import Positions, check_unit, find_probe, positions_in, read_positions, read_probe
+from ptychoproduct.contract import FRAME
+from ptychoproduct.datasetrows import DatasetRows
+from ptychoproduct.errors import SourceError
+from ptychoproduct.hdf5source import Hdf5Source
+from ptychoproduct.inputs import require_length
+from ptychoproduct.members import NPY_SUFFIX
+from ptychoproduct.metadata import ExportMeta
+from ptychoproduct.npy import NpyFile
+from ptychoproduct.pairing import rows_of_frames
+from ptychoproduct.reordering import Reordering
+from ptychoproduct.scan import Extra, FrameStack, Scan
+from ptychoproduct.sources import member_rows
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Companions:
+    """Where positions and probe are, if not in the file that holds the frames.
+
+    Parameters
+    ----------
+    positions : path, or pair of arrays [N], optional
+        See `read_positions`; or x and y themselves.
+    positions_in : {"px", "m", "um"}, optional
+        Their unit; by default what the file's layout says, else object pixels.
+    probe : str, path or array, optional
+        See `read_probe`; or the probe itself. By default that of the file of positions, or of frames.
+    """
+
+    positions: str | PathLike[str] | tuple[Array, Array] | None = None
+    positions_in: str | None = None
+    probe: str | PathLike[str] | Array | None = None
+
+
+def npy_scan(file: NpyFile, companions: Companions, meta: ExportMeta, reordering: Reordering) -> Scan:
+    """Describe a scan whose frames are an NPY file.
+
+    Parameters
+    ----------
+    file : NpyFile
+        Open until the product is written.
+    companions : Companions
+    meta : ExportMeta
+        Object pixel size.
+    reordering : Reordering
+        What may be used to reorder axes.
+
+    Raises
+    ------
+    SourceError
+        The files do not hold a scan.
+    """
+    positions = _positions(companions)
+    if positions is None:
+        raise SourceError(file.path, "no positions in an NPY file", expected="--positions")
+    frames = FrameStack(
+        file.member.key, file.member.shape, partial(member_rows, file, file.member, reordering=reordering)
+    )
+    return _scan(file.path, (file.path,), frames, positions, _probe(file.path, companions, positions, None), meta)
+
+
+def hdf5_scan(
+    source: Hdf5Source,
+    companions: Companions,
+    meta: ExportMeta,
+    reordering: Reordering,
+    dataset: str | None = None,
+    include_frames: bool = True,
+) -> Scan:
+    """Describe a scan whose frames are a dataset of an HDF5 file.
+
+    Parameters
+    ----------
+    source : Hdf5Source
+        Open until the product is written.
+    companions : Companions
+    meta : ExportMeta
+        Object pixel size.
+    reordering : Reordering
+        What may be used to reorder axes.
+    dataset : str, optional
+        Path of the frames; by default the first of `layouts.FRAMES` that is there.
+    include_frames : bool
+        Whether there must be frames.
+
+    Raises
+    ------
+    SourceError
+        The files do not hold a scan.
+    """
+    frames = frames_dataset(source, dataset) if include_frames else None
+    positions = _positions(companions) or positions_in(source, companions.positions_in)
+    probe = _probe(source.path, companions, positions, source)
+    if frames is None:
+        return _scan(source.path, source.files, None, positions, probe, meta)
+    rows = partial(DatasetRows, source, frames, memory_bytes=reordering.memory_bytes)
+    stack = FrameStack(frames.name, frames.shape, rows, chunks=frames)
+    positions = _paired(source, frames, positions)
+    return _scan(source.path, source.files, stack, positions, probe, meta, _extras(source, frames))
+
+
+def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
+    """Return the dataset that holds the diffraction frames.
+
+    Parameters
+    ----------
+    source : Hdf5Source
+    name : str, optional
+        Its path; by default the first of `layouts.FRAMES` that is there.
+
+    Raises
+    ------
+    SourceError
+        There is none; the message lists what could be meant.
+    """
+    for key in layouts.FRAMES if name is None else (name,):
+        dataset = source.find(key)
+        if dataset is None:
+            continue
+        with source.reading(key):
+            shape, dtype = dataset.shape, dataset.dtype
+        if shape is None or len(shape) != 3 or not math.prod(shape):
+            raise SourceError(source.path, key=key, found=f"shape {shape}", expected="[N, H, W], none of them empty")
+        if dtype.newbyteorder("=").name not in FRAME:
+            raise SourceError(source.path, key=key, found=f"dtype {dtype}", expected="real numbers")
+        return dataset
+    stacks = [f"{key} {shape}" for key, shape in source.stacks()]
+    raise SourceError(
+        source.path,
+        key=name,
+        found="no such dataset" if name else "no frames where they usually are",
+        expected=f"--dataset one of {', '.join(stacks)}" if stacks else "a dataset of three dimensions, it has none",
+    )
+
+
+def _positions(companions: Companions) -> Positions | None:
+    """Return positions that are not in the file that holds the frames; None where they are not given."""
+    given = companions.positions
+    check_unit(companions.positions_in)
+    if given is None:
+        return None
+    if isinstance(given, tuple):
+        x, y = map(np.asarray, given)
+        return Positions(x, y, companions.positions_in or "px")
+    return read_positions(Path(given), companions.positions_in)
+
+
+def _probe(
+    path: Path, companions: Companions, positions: Positions, source: Hdf5Source | None
+) -> tuple[Array, tuple[Path, ...]]:
+    """Return the probe, and the files that it was read from."""
+    given = companions.probe
+    if isinstance(given, np.ndarray):
+        return given, ()
+    if given is not None:
+        return read_probe(fspath(given))
+    found = positions.probe
+    if found is None and source is not None:
+        found = find_probe(source)
+    if found is None:
+        raise SourceError(path, key="probeGuess", found="no probe", expected="--probe")
+    return found, ()
+
+
+def _paired(source: Hdf5Source, frames: h5py.Dataset, positions: Positions) -> Positions:
+    """Return one position for each frame: of its number, where ptychodus has numbered them, else of its row."""
+    beside = source.find(f"{frames.parent.name}/{layouts.FRAME_NUMBERS}") if frames.name == layouts.FRAMES[0] else None
+    numbers = None if beside is None else source.read(beside)
+    if positions.numbers is None:
+        return positions if numbers is None else replace(positions, scan_index=numbers)
+    if numbers is None:
+        counts = len(positions.numbers) if len(positions.numbers) in frames.shape else frames.shape[0]
+        numbers = np.arange(counts)
+    rows = rows_of_frames(numbers, positions.numbers, source.path, layouts.FRAME_NUMBERS)
+    x, y = positions.x, positions.y
+    for key, values in (("x", x), ("y", y)):
+        require_length(len(values), len(positions.numbers), key, source.path, "numbers of positions")
+    return replace(positions, x=x[rows], y=y[rows], scan_index=numbers)
+
+
+def _extras(source: Hdf5Source, frames: h5py.Dataset) -> Iterator[Extra]:
+    """Give what ptychodus keeps beside patterns, and PtychoPINN knows under the same name."""
+    if frames.name == layouts.FRAMES[0]:
+        bad_pixels = source.find(layouts.BAD_PIXELS)
+        if bad_pixels is not None:
+            yield Extra(f"{layouts.BAD_PIXELS}{NPY_SUFFIX}", source.read(bad_pixels))
+
+
+def _scan(
+    origin: Path,
+    files: tuple[Path, ...],
+    frames: FrameStack | None,
+    positions: Positions,
+    probe: tuple[Array, tuple[Path, ...]],
+    meta: ExportMeta,
+    extras: Iterable[Extra] = (),
+) -> Scan:
+    x_px, y_px = positions.in_pixels(meta, origin)
+    return Scan(
+        origin=origin,
+        x_px=x_px,
+        y_px=y_px,
+        probe=probe[0],
+        frames=frames,
+        object=positions.object,
+        scan_index=positions.numbers if positions.scan_index is None else positions.scan_index,
+        extras=extras,
+        files=(*files, *positions.files, *probe[1]),
+    )

@@ -1,0 +1,77 @@
+"""A scan in memory, as an object with PtychoPINN's attributes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ptychoproduct import contract
+from ptychoproduct.errors import SourceError
+from ptychoproduct.members import NPY_SUFFIX
+from ptychoproduct.npzscan import is_streamed
+from ptychoproduct.scan import Extra, FrameStack, Scan
+from ptychoproduct.sources import ArrayRows
+
+Array = np.ndarray[Any, Any]
+
+_EXTRA_KEYS = ("xcoords_start", "ycoords_start", "Y", "norm_Y_I")
+
+
+def rawdata_scan(raw: Any) -> Scan:
+    """Describe a scan in memory.
+
+    Parameters
+    ----------
+    raw : RawData or alike
+        Attributes that it lacks count as None.
+
+    Raises
+    ------
+    SourceError
+        The object does not hold a scan.
+    """
+    x_px, y_px, probe = (_required_attribute(raw, key) for key in ("xcoords", "ycoords", "probeGuess"))
+    frames = _attribute(raw, "diff3d")
+    return Scan(
+        origin=type(raw).__name__,
+        x_px=x_px,
+        y_px=y_px,
+        probe=probe,
+        frames=None if frames is None else FrameStack("diff3d", frames.shape, partial(ArrayRows, frames)),
+        object=_attribute(raw, "objectGuess"),
+        scan_index=_attribute(raw, "scan_index"),
+        extras=_extras(raw),
+    )
+
+
+def _extras(raw: Any) -> Iterator[Extra]:
+    for key in _EXTRA_KEYS:
+        array = _attribute(raw, key)
+        if array is not None:
+            streamed = is_streamed(array.shape, array.dtype)
+            yield Extra(f"{key}{NPY_SUFFIX}", ArrayRows(array, range(array.ndim)) if streamed else array)
+    metadata = getattr(raw, "metadata", None)
+    if metadata is not None:
+        text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+        yield Extra(f"{contract.METADATA_KEY}{NPY_SUFFIX}", text)
+
+
+def _required_attribute(raw: Any, key: str) -> Array:
+    array = _attribute(raw, key)
+    if array is None:
+        raise SourceError(type(raw).__name__, key=key, found="None", expected="an array")
+    return array
+
+
+def _attribute(raw: Any, key: str) -> Array | None:
+    value = getattr(raw, key, None)
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.dtype.hasobject:
+        raise SourceError(type(raw).__name__, key=key, found="an array of Python objects", expected="plain data")
+    return array

@@ -1,0 +1,94 @@
+"""A scan, wherever it comes from: what a product is made of, frames and other large arrays not read yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ptychoproduct.contract import FRAME_KEYS
+from ptychoproduct.inputs import Origin
+from ptychoproduct.members import NPY_SUFFIX
+from ptychoproduct.sources import RowSource
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class FrameStack:
+    """Diffraction frames as their source has them, in any axis order.
+
+    Parameters
+    ----------
+    key : str
+        What messages call them.
+    shape : tuple of int
+        As stored.
+    rows : callable
+        Opens them in canonical order; given the stack's axes that are N, H and W.
+    member : str
+        The archive member that they were, or shall be when the product becomes an NPZ file.
+    chunks : h5py.Dataset, optional
+        A dataset that holds them as they are, whose chunks need no decoding where the product's would be the same.
+    """
+
+    key: str
+    shape: tuple[int, ...]
+    rows: Callable[[Sequence[int]], RowSource]
+    member: str = FRAME_KEYS[0] + NPY_SUFFIX
+    chunks: h5py.Dataset | None = None
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Something else of a source that the product keeps in ``/raw_data``.
+
+    Parameters
+    ----------
+    member : str
+        Its file name in an NPZ archive, such as ``Y.npy``.
+    content : array, RowSource or str
+        An array, rows of one that is streamed, or the text of a 0-d object array.
+    source_dtype : str, optional
+        What it was, where the array's type does not say it.
+    """
+
+    member: str
+    content: Array | RowSource | str
+    source_dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan, ready to become a product; the files it came from stay open until then.
+
+    Parameters
+    ----------
+    origin : path or str
+        What messages name.
+    x_px, y_px : array, [N], pixels
+        Scan positions.
+    probe : array, [H, W], [I, H, W] or [C, I, H, W], complex
+    frames : FrameStack, optional
+    object : array, [H, W] or [L, H, W], complex, optional
+    scan_index : array, [N], optional
+        See `position_indexes`.
+    extras : iterable of Extra
+        Gone through once, when frames have been written; need not be in memory before.
+    files : tuple of Path
+        Files that it is read from, which the product must not replace.
+    """
+
+    origin: Origin
+    x_px: Array
+    y_px: Array
+    probe: Array
+    frames: FrameStack | None = None
+    object: Array | None = None
+    scan_index: Array | None = None
+    extras: Iterable[Extra] = ()
+    files: tuple[Path, ...] = ()

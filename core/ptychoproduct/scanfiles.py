@@ -1,0 +1,162 @@
+"""A scan as a command line names it: one file or several, of a kind that is seen or said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from ptychoproduct import contract
+from ptychoproduct.errors import OptionError
+from ptychoproduct.export import (
+    Reconstruction,
+    export_product_from_hdf5,
+    export_product_from_npy,
+    export_product_from_npz,
+)
+from ptychoproduct.filekinds import HDF5, NPY, NPZ, file_kind
+from ptychoproduct.framescan import frames_dataset
+from ptychoproduct.hdf5source import Hdf5Source
+from ptychoproduct.metadata import ExportMeta
+from ptychoproduct.npy import NpyFile
+from ptychoproduct.npz import NpzArchive
+from ptychoproduct.options import ExportOptions
+from ptychoproduct.streaming import Progress
+from ptychoproduct.writer import ExportSummary
+
+_KIND_NAMES = {NPZ: "an NPZ scan", NPY: "an NPY file", HDF5: "an HDF5 file"}
+
+
+@dataclass(frozen=True)
+class ScanFiles:
+    """Where a scan is.
+
+    Parameters
+    ----------
+    path : path
+        The file that holds the frames.
+    kind : {"npz", "npy", "h5"}, optional
+        What it is; by default what its first bytes say.
+    dataset : str, optional
+        Path of the frames in an HDF5 file.
+    positions, positions_in, probe : optional
+        As in `export_product_from_npy`; not with an NPZ scan, which has its own.
+
+    Raises
+    ------
+    OptionError
+        An argument does not go with that kind of file.
+    """
+
+    path: str | PathLike[str]
+    kind: str | None = None
+    dataset: str | None = None
+    positions: str | PathLike[str] | None = None
+    positions_in: str | None = None
+    probe: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind is None:
+            object.__setattr__(self, "kind", file_kind(Path(self.path)) or NPZ)
+        kind = _KIND_NAMES[self.kind or NPZ]
+        if self.dataset is not None and self.kind != HDF5:
+            raise OptionError("dataset", found=f"it with {kind}", expected="it with an HDF5 file")
+        for key in ("positions", "positions_in", "probe"):
+            if getattr(self, key) is not None and self.kind == NPZ:
+                raise OptionError(key, found=f"it with {kind}", expected="it with frames in an NPY or HDF5 file")
+        if self.positions is None and self.kind == NPY:
+            raise OptionError("positions", found=f"none with {kind}", expected="a CSV, NPZ or HDF5 file")
+
+
+def export_product_from_files(
+    files: ScanFiles,
+    out_path: str | PathLike[str],
+    meta: ExportMeta | None = None,
+    include_raw: bool = True,
+    *,
+    reconstruction: Reconstruction | None = None,
+    options: ExportOptions | None = None,
+    progress: Progress | None = None,
+) -> ExportSummary:
+    """Convert a scan in files of any kind that is known.
+
+    Parameters
+    ----------
+    files : ScanFiles
+    out_path, meta, include_raw, reconstruction, options, progress
+        As in `export_product_from_npz`.
+
+    Returns
+    -------
+    ExportSummary
+
+    Raises
+    ------
+    SourceError
+        A file is damaged, or the files do not hold a scan.
+    OutputError
+        The product cannot be written there.
+
+    Warns
+    -----
+    ProductWarning
+        Something was decided that the user should know of.
+    """
+    if files.kind == NPZ:
+        return export_product_from_npz(
+            files.path,
+            out_path,
+            meta,
+            include_raw,
+            reconstruction=reconstruction,
+            options=options,
+            progress=progress,
+        )
+    if files.kind == NPY:
+        assert files.positions is not None
+        return export_product_from_npy(
+            files.path,
+            out_path,
+            meta,
+            include_raw,
+            positions=files.positions,
+            positions_in=files.positions_in,
+            probe=files.probe,
+            reconstruction=reconstruction,
+            options=options,
+            progress=progress,
+        )
+    return export_product_from_hdf5(
+        files.path,
+        out_path,
+        meta,
+        include_raw,
+        dataset=files.dataset,
+        positions=files.positions,
+        positions_in=files.positions_in,
+        probe=files.probe,
+        reconstruction=reconstruction,
+        options=options,
+        progress=progress,
+    )
+
+
+def frame_bytes(files: ScanFiles) -> int:
+    """Return the size of a scan's frames, without reading them; 0 where an NPZ scan has none.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read.
+    """
+    path = Path(files.path)
+    if files.kind == NPY:
+        with NpyFile(path) as file:
+            return file.member.nbytes
+    if files.kind == HDF5:
+        with Hdf5Source(path) as source:
+            dataset = frames_dataset(source, files.dataset)
+            nbytes: int = dataset.size * dataset.dtype.itemsize
+            return nbytes
+    with NpzArchive(path) as archive:
+        return max((archive.members[key].nbytes for key in contract.FRAME_KEYS if key in archive.members), default=0)
