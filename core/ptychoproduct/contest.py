@@ -96,7 +96,7 @@ def hold(
     lanes = [_Lane(entry, action, scan, work / f"lane-{number}") for number, entry in enumerate(entries)]
     try:
         for turn in range(rounds + 1):
-            batches = _random_batches(frames, turn) if action == "batch" else []
+            batches = random_batches(frames, turn) if action == "batch" else []
             title = f"round {turn} of {rounds}" if turn else "check"
             for step in range(len(lanes)):
                 lane = lanes[(turn + step) % len(lanes)]
@@ -163,7 +163,7 @@ class _Lane:
         outcome, whole_s = run_job(job)
         self._start_up_s += whole_s - outcome.busy_s
         self._busy_s += outcome.busy_s
-        return Run(outcome, whole_s, _size_bytes(self._output if action == "import" else self._product))
+        return Run(outcome, whole_s, peers.size_bytes(self._output if action == "import" else self._product))
 
 
 class JobError(Exception):
@@ -188,14 +188,8 @@ def run_job(job: Job) -> tuple[Outcome, float]:
     return Outcome(**json.loads(process.stdout)), whole_s
 
 
-def _random_batches(frames: int, seed: int) -> list[list[int]]:
+def random_batches(frames: int, seed: int) -> list[list[int]]:
     """Draw batches as a training loader does, without repetition, in ascending order."""
     rng = np.random.default_rng(seed)
     size = min(BATCH_FRAMES, frames)
     return [sorted(rng.choice(frames, size, replace=False).tolist()) for _ in range(_BATCHES)]
-
-
-def _size_bytes(path: Path) -> int:
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size if path.exists() else 0

@@ -127,12 +127,12 @@ def import_ours(product: Path, output: Path, settings: Settings) -> None:  # noq
 def h5py_hdf5plugin(scan_npz: Path, output: Path, settings: Settings) -> None:
     """Load the frames, and let HDF5 compress them with our filter in our chunks: one core."""
     filters = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.hdf5_filters.items()}
-    _write_hdf5(output, _load(scan_npz), filters, settings.chunk_frames)
+    _write_hdf5(output, load_frames(scan_npz), filters, settings.chunk_frames)
 
 
 def ptychopinn(scan_npz: Path, output: Path, settings: Settings) -> None:  # noqa: ARG001 - the signature of all
     """Load the frames, and write them with shuffle and gzip 4 in the chunks that h5py guesses, as PtychoPINN does."""
-    _write_hdf5(output, _load(scan_npz), {"compression": "gzip", "compression_opts": 4, "shuffle": True}, None)
+    _write_hdf5(output, load_frames(scan_npz), {"compression": "gzip", "compression_opts": 4, "shuffle": True}, None)
 
 
 def _write_hdf5(output: Path, frames: Array, filters: dict[str, Any], chunk_frames: int | None) -> None:
@@ -169,7 +169,7 @@ def zarr_python(scan_npz: Path, output: Path, settings: Settings) -> None:
     """Load the frames, and write a Zarr array, format 3, a file a chunk, with zarr's pool of threads."""
     import zarr
 
-    frames = _load(scan_npz)
+    frames = load_frames(scan_npz)
     with zarr.config.set({"threading.max_workers": settings.threads}):
         array = zarr.create_array(
             output,
@@ -193,7 +193,7 @@ def zarr_frames(product: Path, settings: Settings) -> Iterator[Read]:
 
 def tensorstore(scan_npz: Path, output: Path, settings: Settings) -> None:
     """Load the frames, and write a Zarr array, format 3, a file a chunk, with tensorstore's threads in C++."""
-    frames = _load(scan_npz)
+    frames = load_frames(scan_npz)
     chunk_shape = [settings.chunk_frames, *frames.shape[1:]]
     metadata = {
         "shape": list(frames.shape),
@@ -227,7 +227,7 @@ def _open_tensorstore(folder: Path, settings: Settings, **spec: Any) -> Any:
 
 def np_load(scan_npz: Path, output: Path, settings: Settings) -> None:  # noqa: ARG001 - the signature of all
     """Load the frames whole, and write nothing."""
-    _load(scan_npz)
+    load_frames(scan_npz)
 
 
 def cp(scan_npz: Path, output: Path, settings: Settings) -> None:  # noqa: ARG001 - the signature of all
@@ -235,7 +235,8 @@ def cp(scan_npz: Path, output: Path, settings: Settings) -> None:  # noqa: ARG00
     shutil.copyfile(scan_npz, output)
 
 
-def _load(scan_npz: Path) -> Array:
+def load_frames(scan_npz: Path) -> Array:
+    """Load the frames of a scan whole, as NumPy does."""
     with np.load(scan_npz) as scan:
         frames: Array = scan[FRAMES_KEY]
     return frames
@@ -307,7 +308,7 @@ def holds_the_frames(tool: Tool, output: Path, scan_npz: Path, settings: Setting
         return not output.exists() or filecmp.cmp(output, scan_npz, shallow=False)
     frames = h5py_frames if tool is OURS else tool.frames
     with frames(output, settings) as read:
-        return _equal(read(None), _load(scan_npz))
+        return _equal(read(None), load_frames(scan_npz))
 
 
 def _equal(found: Array, expected: Array) -> bool:
@@ -335,6 +336,13 @@ def remove(output: Path) -> None:
         shutil.rmtree(output)
     else:
         output.unlink(missing_ok=True)
+
+
+def size_bytes(path: Path) -> int:
+    """Return the size of a file, or of all files of a folder; 0 where there is neither."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.exists() else 0
 
 
 @dataclass(frozen=True)
@@ -412,13 +420,13 @@ def do(job: Job) -> Outcome:
         seconds, batches = _time_batches(tool, product, settings, job.batches)
         peak = _peak_memory_bytes()
         if job.check:
-            expected = _load(scan)
+            expected = load_frames(scan)
             correct = all(_equal(batch, expected[numbers]) for batch, numbers in zip(batches, job.batches, strict=True))
     elif job.action == "import":
         import_frames(tool, product, output, settings)
         flush(output)
         seconds, peak = time.perf_counter() - start, _peak_memory_bytes()
-        correct = not job.check or _equal(_load(output), _load(scan))
+        correct = not job.check or _equal(load_frames(output), load_frames(scan))
     else:
         tool.convert(scan, product, settings)
         flush(product)
