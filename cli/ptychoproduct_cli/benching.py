@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -85,7 +84,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     extent.add_argument(
         "--folder",
-        default=tempfile.gettempdir(),
+        metavar="DIR",
         help="folder on the disk to measure; what is written there is removed (default: the system's temporary folder)",
     )
     parser.add_argument("--plot", metavar="FILE.png", help="draw throughput against size; needs matplotlib")
@@ -125,10 +124,12 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
+    import tempfile
+
     from ptychoproduct.benchmark import BenchmarkOptions
 
     return BenchmarkOptions(
-        folder=Path(arguments.folder),
+        folder=Path(arguments.folder or tempfile.gettempdir()),
         action=arguments.action,
         quantity=arguments.quantity,
         deflated=arguments.deflated,
