@@ -164,9 +164,10 @@ def _print_tables(report: BenchmarkReport) -> None:
     console = Console()
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+    load = "" if machine.load is None else f", load {machine.load:.1f} before"
     running.print_rows(
         {
-            "machine": f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f} GB",
+            "machine": f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f} GB{load}",
             "folder": f"{machine.folder} ({machine.file_system})",
             "versions": versions,
             "codec": f"{report.codec}, {report.threads} threads",

@@ -234,6 +234,7 @@ def run_benchmark(options: BenchmarkOptions, progress: Progress | None = None) -
         Our own result is wrong or missing, or the folder cannot be written to.
     """
     start = time.monotonic()
+    machine = describe_machine(options.folder, [module for tool in PEERS for module in tool.modules])
     tools, absent = _tools(options)
     counts = sorted(set(options.threads))
     compares_threads = len(counts) > 1
@@ -249,7 +250,7 @@ def run_benchmark(options: BenchmarkOptions, progress: Progress | None = None) -
     except OSError as error:
         raise OutputError(options.folder, f"cannot be written: {error.strerror or error}") from error
     return BenchmarkReport(
-        machine=describe_machine(options.folder, [module for tool in PEERS for module in tool.modules]),
+        machine=machine,
         action=options.action,
         codec=str(options.parsed_codec),
         threads=options.most_threads,

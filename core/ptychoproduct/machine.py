@@ -26,6 +26,8 @@ class Machine:
         Model.
     cores : int
         That this process may use.
+    load : float or None
+        Processes that wanted a core over the last minute; None where the system does not tell.
     memory_bytes : int
         That this process may use.
     folder : str
@@ -38,6 +40,7 @@ class Machine:
     system: str
     cpu: str
     cores: int
+    load: float | None
     memory_bytes: int
     folder: str
     file_system: str
@@ -66,6 +69,7 @@ def describe_machine(folder: Path, packages: Iterable[str] = ()) -> Machine:
         system=f"{platform.system()} {platform.release()}",
         cpu=_cpu_model(),
         cores=available_threads(),
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         memory_bytes=min([_physical_memory_bytes(), *_memory_limits_bytes()]),
         folder=str(folder.resolve()),
         file_system=_file_system(folder.resolve()),
