@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ptychoproduct_cli import convert, importing, main, simulating, validating
+from ptychoproduct_cli import benching, convert, importing, main, simulating, validating
 
 REFERENCE_DEFAULTS = {
     "name": "",
@@ -24,6 +24,7 @@ PARSERS = {
     "ptychoproduct import": importing.build_command_parser,
     "ptychoproduct validate": validating.build_command_parser,
     "ptychoproduct simulate": simulating.build_command_parser,
+    "ptychoproduct bench": benching.build_command_parser,
     "convert_to_ptychodus_product": convert.build_parser,
     "import_ptychodus_product": importing.build_parser,
 }
@@ -60,7 +61,7 @@ def test_a_parser_is_called_by_its_name(prog):
     assert PARSERS[prog]().prog == prog
 
 
-@pytest.mark.parametrize("module", ["convert", "importing", "main", "running", "simulating", "validating"])
+@pytest.mark.parametrize("module", ["benching", "convert", "importing", "main", "running", "simulating", "validating"])
 def test_a_parser_needs_no_package_that_does_the_work(module):
     importlib.import_module(f"ptychoproduct_cli.{module}")
     heavy = {"numpy", "h5py", "rich", "ptychoproduct"}
