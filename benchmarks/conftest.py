@@ -7,8 +7,8 @@ import pytest
 from ptychoproduct.benchmark import entry
 from ptychoproduct.benchscan import Case
 from ptychoproduct.codecs import parse_codec
+from ptychoproduct.cores import available_threads
 from ptychoproduct.peers import TOOLS
-from ptychoproduct.streaming import available_threads
 
 SIZES_PX = (64, 128, 256, 512, 1024)
 FRAMES = (1_000, 10_000, 100_000)

@@ -19,8 +19,8 @@ from ptychoproduct.benchmark import entry
 from ptychoproduct.benchscan import Case
 from ptychoproduct.codecs import parse_codec
 from ptychoproduct.contest import run_job
+from ptychoproduct.cores import available_threads
 from ptychoproduct.peers import PEERS, Job, remove, size_bytes
-from ptychoproduct.streaming import available_threads
 
 PROGRAM = Path(sys.executable).with_name("ptychoproduct")
 OURS = "ptychoproduct convert"

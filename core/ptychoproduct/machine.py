@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from ptychoproduct.streaming import available_threads
+from ptychoproduct.cores import available_threads
 
 PACKAGES = ("ptychoproduct", "numpy", "h5py", "hdf5plugin", "isal")
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ptychoproduct.errors import SourceError
 from ptychoproduct.npy import NpyFile
-from ptychoproduct.sources import ReorderedRows, StoredRows, member_rows
+from ptychoproduct.reordering import Reordering, WindowedRows
+from ptychoproduct.sources import StoredRows, member_rows
 
 pytestmark = pytest.mark.filterwarnings(  # NumPy and Python warn of some of the text that damage makes of a header
     "ignore::DeprecationWarning", "ignore::SyntaxWarning", "ignore:Reading .*:UserWarning"
@@ -25,9 +26,10 @@ def saved(folder, array):
 
 def all_rows(source, step):
     rows = np.empty(source.shape, source.dtype)
-    for first in range(0, len(rows), step):
-        part = rows[first : first + step]
-        source.read_into(first, memoryview(part.reshape(-1).view(np.uint8)))
+    for window in source.windows(step):
+        for first in window[::step]:
+            part = rows[first : min(first + step, window.stop)]
+            source.read_into(first, memoryview(part.reshape(-1).view(np.uint8)))
     source.finish()
     return rows
 
@@ -39,7 +41,7 @@ def all_rows(source, step):
 def test_rows_of_an_npy_file(tmp_path, dtype, fortran, axes, step):
     stack = np.arange(5 * 6 * 7).reshape(5, 6, 7).astype(dtype)
     with NpyFile(saved(tmp_path, np.asfortranarray(stack) if fortran else stack)) as file:
-        rows = all_rows(member_rows(file, file.member, axes, memory_bytes=300), step)
+        rows = all_rows(member_rows(file, file.member, axes, Reordering(300, tmp_path)), step)
     assert rows.dtype.isnative
     assert np.array_equal(rows, stack.transpose(axes))
 
@@ -47,7 +49,7 @@ def test_rows_of_an_npy_file(tmp_path, dtype, fortran, axes, step):
 def test_rows_in_order_may_be_read_from_any_thread_and_others_not(tmp_path):
     with NpyFile(saved(tmp_path, np.zeros((5, 6, 7)))) as file:
         assert isinstance(member_rows(file, file.member), StoredRows)
-        assert isinstance(member_rows(file, file.member, (2, 0, 1)), ReorderedRows)
+        assert isinstance(member_rows(file, file.member, (2, 0, 1)), WindowedRows)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
