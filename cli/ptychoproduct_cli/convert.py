@@ -118,6 +118,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     writing.add_argument("--chunk-frames", type=int, metavar="N", help="frames of a chunk (default: about 1 MiB)")
     writing.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
+    running.add_memory_option(writing)
     writing.add_argument("--no-clobber", action="store_true", help="fail where the product exists already")
     running.add_output_options(parser)
 
@@ -202,6 +203,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         axis_order=arguments.axis_order,
         position_index=arguments.position_index,
         chunk_frames=arguments.chunk_frames,
+        memory_bytes=running.memory_bytes(arguments),
         overwrite=not arguments.no_clobber,
     )
 

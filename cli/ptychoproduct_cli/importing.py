@@ -37,6 +37,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--original-axis-order", action="store_true", help="give frames the axis order they once had, not NHW"
     )
+    running.add_memory_option(parser)
     parser.add_argument("--no-clobber", action="store_true", help="fail where the NPZ file exists already")
     running.add_output_options(parser)
 
@@ -58,6 +59,7 @@ def import_product(arguments: argparse.Namespace) -> int:
             compress=arguments.compress,
             original_axis_order=arguments.original_axis_order,
             overwrite=not arguments.no_clobber,
+            memory_bytes=running.memory_bytes(arguments),
             progress=progress,
         )
     rows = {

@@ -87,6 +87,27 @@ class Command:
         return parser
 
 
+def add_memory_option(parser: argparse._ActionsContainer) -> None:
+    """Add the option about memory, which `memory_bytes` reads."""
+    parser.add_argument(
+        "--memory",
+        default="1GiB",
+        metavar="SIZE",
+        help="what may be held at once to reorder the axes of frames (default: %(default)s)",
+    )
+
+
+def memory_bytes(arguments: argparse.Namespace) -> int:
+    """Read the option about memory; OptionError where it is no size."""
+    from ptychoproduct import OptionError
+    from ptychoproduct.sizes import parse_size
+
+    try:
+        return parse_size(arguments.memory)
+    except ValueError:
+        raise OptionError("--memory", found=repr(arguments.memory), expected="a size, such as 512MiB or 1GiB") from None
+
+
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Add the options about what is printed."""
     group = parser.add_argument_group("what is printed")

@@ -15,6 +15,7 @@ import hdf5plugin
 import numpy as np
 
 from ptychoproduct.errors import OptionError
+from ptychoproduct.sizes import parse_size, size_name
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,6 @@ _FAMILIES = {
     "bitshuffle-zstd": _Family(range(1, 23), 1, blocks=True, shuffles=False),
 }
 _SPELLING = re.compile(r"(?P<shuffle>shuffle\+)?(?P<name>[a-z0-9-]+)(?::(?P<level>\d{1,9}))?(?:,block=(?P<block>\w+))?")
-_SIZE = re.compile(r"(?P<number>\d{1,9})(?P<unit>KiB|MiB|B)?")
-_UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2}
 MAX_BLOCK_BYTES = 64 * 1024**2
 
 
@@ -64,7 +63,7 @@ class Codec:
         if _FAMILIES[self.name].levels:
             text += f":{self.level}"
         if self.block_bytes:
-            text += f",block={_size_name(self.block_bytes)}"
+            text += f",block={size_name(self.block_bytes)}"
         return text
 
     def dataset_options(self, dtype: np.dtype[Any]) -> dict[str, Any]:
@@ -134,23 +133,18 @@ def parse_codec(text: str) -> Codec:
     if match["block"] is not None:
         if not family.blocks:
             raise OptionError("compression", found=repr(text), expected=f"{name} without block=")
-        block_bytes = _parse_size(match["block"], text)
+        block_bytes = _parse_block(match["block"], text)
     return Codec(name, level, block_bytes, bool(match["shuffle"]))
 
 
-def _parse_size(size: str, text: str) -> int:
-    match = _SIZE.fullmatch(size)
-    nbytes = int(match["number"]) * _UNITS[match["unit"]] if match else 0
+def _parse_block(size: str, text: str) -> int:
+    try:
+        nbytes = parse_size(size)
+    except ValueError:
+        nbytes = 0
     # 128 bytes are bitshuffle's least block, 16 elements of 8 bytes.
     if nbytes < 128 or nbytes > MAX_BLOCK_BYTES or nbytes % 128:
         raise OptionError(
             "compression", found=repr(text), expected="block= a multiple of 128 up to 64MiB, such as 64KiB"
         )
     return nbytes
-
-
-def _size_name(nbytes: int) -> str:
-    for unit in ("MiB", "KiB"):
-        if nbytes % _UNITS[unit] == 0:
-            return f"{nbytes // _UNITS[unit]}{unit}"
-    return str(nbytes)

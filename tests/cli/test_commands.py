@@ -134,6 +134,19 @@ def test_frames_come_back_in_their_own_axis_order(run_command, save_scan, tmp_pa
         assert np.array_equal(scan["diff3d"], frames)
 
 
+def test_memory_for_reordering_can_be_less_than_the_scan(run_command, save_scan, tmp_path):
+    frames = np.arange(14 * 12 * 10, dtype=np.float32).reshape(14, 12, 10)  # H, N, W
+    convert(run_command, save_scan(diff3d=frames), "--memory", "2KiB")
+    with open_product(tmp_path / "product.h5") as product:
+        assert np.array_equal(product.frames[:], frames.transpose(1, 0, 2))
+
+
+@pytest.mark.parametrize("size", ["much", "0", "-1", "1TB"])
+def test_memory_that_is_no_size_is_told(run_command, save_scan, size):
+    result = convert(run_command, save_scan(), f"--memory={size}")
+    assert (result.returncode, "memory" in result.stderr) == (2, True)
+
+
 def test_validating_a_valid_product_exits_with_0(run_command, save_scan):
     source = save_scan()
     convert(run_command, source)
