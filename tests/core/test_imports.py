@@ -71,7 +71,7 @@ def test_no_cython_module_names_the_rooms_above(path):
 
 def test_core_is_pure_python():
     files = [path for path in ROOMS["core"].rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    assert {path.name for path in files if path.suffix != ".py"} == {"py.typed"}
+    assert {path.name for path in files if path.suffix not in (".py", ".pyi")} == {"py.typed"}
 
 
 @pytest.mark.parametrize("path", sorted(ROOMS["cli"].rglob("*.py")), ids=lambda path: path.stem)

@@ -1,0 +1,65 @@
+from .checks import Problem
+from .errors import (
+    ContractError,
+    OptionError,
+    OutputError,
+    ProductError,
+    ProductWarning,
+    SourceError,
+)
+from .export import (
+    Reconstruction,
+    export_product_from_hdf5,
+    export_product_from_npy,
+    export_product_from_npz,
+    export_product_from_rawdata,
+    export_product_from_scan,
+)
+from .importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
+from .metadata import ExportMeta
+from .options import ExportOptions
+from .rawdata import RawData
+from .reader import Frames, Product, open_product
+from .scan import Extra, FrameStack, Scan
+from .scanfiles import ScanFiles, export_product_from_files
+from .simulation import ScanParameters, simulate_scan
+from .validation import ValidationReport, validate_product
+from .writer import ExportSummary, ProductWriter
+
+__version__: str
+
+__all__ = [
+    "ContractError",
+    "ExportMeta",
+    "ExportOptions",
+    "ExportSummary",
+    "Extra",
+    "FrameStack",
+    "Frames",
+    "ImportSummary",
+    "OptionError",
+    "OutputError",
+    "Problem",
+    "Product",
+    "ProductError",
+    "ProductWarning",
+    "ProductWriter",
+    "RawData",
+    "Reconstruction",
+    "Scan",
+    "ScanFiles",
+    "ScanParameters",
+    "SourceError",
+    "ValidationReport",
+    "export_product_from_files",
+    "export_product_from_hdf5",
+    "export_product_from_npy",
+    "export_product_from_npz",
+    "export_product_from_rawdata",
+    "export_product_from_scan",
+    "import_product_to_npz",
+    "import_product_to_rawdata",
+    "open_product",
+    "simulate_scan",
+    "validate_product",
+]
