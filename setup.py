@@ -15,7 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent / "cli"))
 extensions = [
     Extension("ptychoproduct_native.buffers", [f"{NATIVE}/buffers.pyx"]),
     Extension("ptychoproduct_native.output_file", [f"{NATIVE}/output_file.pyx"]),
-    Extension("ptychoproduct_native.pipeline", [f"{NATIVE}/pipeline.pyx", f"{NATIVE}/kernels.c"]),
+    Extension(
+        "ptychoproduct_native.pipeline", [f"{NATIVE}/pipeline.pyx", f"{NATIVE}/encoded.c", f"{NATIVE}/kernels.c"]
+    ),
     Extension("ptychoproduct_native.gather", [f"{NATIVE}/gather.pyx", f"{NATIVE}/kernels.c"]),
 ]
 
