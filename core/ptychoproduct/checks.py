@@ -7,7 +7,7 @@ of any content: they ask `Subject` for what fits the contract, and leave the res
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,13 +18,14 @@ import numpy as np
 from ptychoproduct import contract
 from ptychoproduct.axes import axis_order, canonical_axes
 from ptychoproduct.coverage import outside_object
+from ptychoproduct.decoding import DatasetReader, blocks_of
 from ptychoproduct.errors import ContractError, OptionError, ProductError
 from ptychoproduct.export import frames_member
 from ptychoproduct.links import local_dataset, local_group, reading
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npz import NpzArchive
 from ptychoproduct.positions import pixels_to_metres
-from ptychoproduct.reader import blocks_of, fits_contract, read_attribute
+from ptychoproduct.reader import fits_contract, read_attribute
 from ptychoproduct.sources import member_rows
 from ptychoproduct.streaming import Progress
 
@@ -398,19 +399,24 @@ def _groups(file: h5py.File) -> Iterator[h5py.Group]:
 
 def _undecodable(dataset: h5py.Dataset, progress: Progress | None) -> Iterator[Problem]:
     """Decode a dataset, by chunks along its first axis."""
-    rows = dataset.shape[0] if dataset.shape else 1
-    step = dataset.chunks[0] if dataset.chunks else max(1, rows)
-    for first in range(0, rows, step):
-        last = min(first + step, rows) - 1
+    if not dataset.shape:
         try:
             with reading(dataset):
-                block = dataset[first : last + 1] if dataset.shape else dataset[()]
+                dataset[()]
         except ContractError as error:
-            named = "frames" if dataset.name == f"/{contract.DIFFRACTION.name}" else "rows"
-            yield Problem("error", dataset.name, f"{named} {first} to {last} {error.problem}")
-        else:
-            if progress is not None and dataset.name == f"/{contract.DIFFRACTION.name}":
-                progress(block.nbytes)
+            yield Problem("error", dataset.name, error.problem)
+        return
+    is_frames = dataset.name == f"/{contract.DIFFRACTION.name}"
+    with closing(DatasetReader(dataset)) as reader:
+        for rows, future in reader.blocks(lambda _, block: block.nbytes, block_bytes=1):
+            try:
+                nbytes = future.result()
+            except ContractError as error:
+                named = "frames" if is_frames else "rows"
+                yield Problem("error", dataset.name, f"{named} {rows.start} to {rows.stop - 1} {error.problem}")
+            else:
+                if progress is not None and is_frames:
+                    progress(nbytes)
 
 
 def _compare_positions(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
