@@ -6,11 +6,21 @@ Knows buffers, chunks and filters, and nothing of ptychography.
 from ptychoproduct_native.buffers import ChunkBuffer
 from ptychoproduct_native.gather import byteswap, gather
 from ptychoproduct_native.output_file import OutputFile
-from ptychoproduct_native.pipeline import DEFLATE_ID, SHUFFLE_ID, Filter, FilterError, FilterPipeline
+from ptychoproduct_native.pipeline import (
+    BUILT_IN_IDS,
+    DEFLATE_ID,
+    FLETCHER32_ID,
+    SHUFFLE_ID,
+    Filter,
+    FilterError,
+    FilterPipeline,
+)
 from ptychoproduct_native.segments import read_segments
 
 __all__ = [
+    "BUILT_IN_IDS",
     "DEFLATE_ID",
+    "FLETCHER32_ID",
     "SHUFFLE_ID",
     "ChunkBuffer",
     "Filter",

@@ -23,6 +23,60 @@ void pp_shuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t i
     }
 }
 
+/* With a constant size the compiler turns the inner loops into interleaving moves of vectors. */
+#define UNSHUFFLE(SIZE)                                                                                     \
+    for (size_t i = 0; i < n; i++) {                                                                        \
+        for (size_t j = 0; j < (SIZE); j++) {                                                               \
+            dst[i * (SIZE) + j] = src[j * n + i];                                                           \
+        }                                                                                                   \
+    }
+
+void pp_unshuffle(unsigned char *restrict dst, const unsigned char *restrict src, size_t n, size_t itemsize)
+{
+    switch (itemsize) {
+    case 2:
+        UNSHUFFLE(2)
+        break;
+    case 4:
+        UNSHUFFLE(4)
+        break;
+    case 8:
+        UNSHUFFLE(8)
+        break;
+    default:
+        UNSHUFFLE(itemsize)
+        break;
+    }
+}
+
+/* Sums modulo 65535, where 65535 may stand for 0: the carries are added back in. */
+static uint32_t folded(uint32_t sum) { return (sum & 0xFFFF) + (sum >> 16); }
+
+uint32_t pp_fletcher32(const unsigned char *data, size_t nbytes)
+{
+    /* As many words as can be summed up before the second sum overflows 32 bits. */
+    const size_t most = 360;
+    uint32_t first = 0, second = 0;
+    size_t words = nbytes / 2;
+    while (words) {
+        const size_t count = smaller(words, most);
+        for (size_t i = 0; i < count; i++, data += 2) {
+            first += (uint32_t)data[0] << 8 | data[1];
+            second += first;
+        }
+        first = folded(first);
+        second = folded(second);
+        words -= count;
+    }
+    if (nbytes % 2) {
+        first += (uint32_t)data[0] << 8;
+        second += first;
+        first = folded(first);
+        second = folded(second);
+    }
+    return folded(second) << 16 | folded(first);
+}
+
 void pp_byteswap(unsigned char *data, size_t n, size_t itemsize)
 {
     for (size_t i = 0; i < n; i++) {

@@ -1,8 +1,9 @@
-/* Memory kernels of the chunk writer. Pure C11, no allocation, no global state, no HDF5 and no Python. */
+/* Memory kernels of chunks. Pure C11, no allocation, no global state, no HDF5 and no Python. */
 #ifndef PTYCHOPRODUCT_KERNELS_H
 #define PTYCHOPRODUCT_KERNELS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * HDF5's byte shuffle (filter id 2): byte j of element i goes to dst[j * n + i].
@@ -10,6 +11,15 @@
  * https://docs.hdfgroup.org/hdf5/develop/_f_m_t3.html
  */
 void pp_shuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t itemsize);
+
+/* Undo pp_shuffle: byte j of element i comes from src[j * n + i]. */
+void pp_unshuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t itemsize);
+
+/*
+ * HDF5's checksum (filter id 3): Fletcher's, of 16-bit big-endian words, a last odd byte padded with zero.
+ * https://en.wikipedia.org/wiki/Fletcher%27s_checksum
+ */
+uint32_t pp_fletcher32(const unsigned char *data, size_t nbytes);
 
 /* Reverse the bytes of each of the n elements of `itemsize` bytes in place. */
 void pp_byteswap(unsigned char *data, size_t n, size_t itemsize);

@@ -1,10 +1,11 @@
-from collections.abc import Sequence
+from collections.abc import Buffer, Sequence
 
 from ptychoproduct_native.buffers import ChunkBuffer
 
+BUILT_IN_IDS: frozenset[int]
 DEFLATE_ID: int
 SHUFFLE_ID: int
-BITSHUFFLE_ID: int
+FLETCHER32_ID: int
 
 class FilterError(Exception): ...
 
@@ -15,3 +16,4 @@ class Filter:
 class FilterPipeline:
     def __init__(self, filters: Sequence[Filter]) -> None: ...
     def encode(self, chunk: ChunkBuffer) -> tuple[ChunkBuffer, int]: ...
+    def decode(self, data: Buffer, filter_mask: int, nbytes: int) -> ChunkBuffer: ...

@@ -2,25 +2,51 @@
 """HDF5 filter pipelines run on buffers, outside HDF5 and its locks.
 
 The compiled filters of hdf5plugin are plain functions on malloc'd memory. HDF5 calls them under its library-wide
-lock; called directly they run on every core at once. The two filters that HDF5 builds in are done here: shuffle by
-our kernel, deflate by zlib, which releases the GIL for large inputs.
+lock; called directly they run on every core at once. Three filters that HDF5 builds in are done here: shuffle and
+the checksum by our kernels, deflate by zlib, inflate by isal; these release the GIL.
 """
 
+import bz2
 import ctypes
 import zlib
-from cpython.buffer cimport PyBUF_READ
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_READ, PyBuffer_Release, PyObject_GetBuffer
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from isal import isal_zlib
 
 from ptychoproduct_native.buffers cimport ChunkBuffer
 
-DEFLATE_ID = 1
-SHUFFLE_ID = 2
-BITSHUFFLE_ID = 32008
+cdef enum:
+    DEFLATE = 1
+    SHUFFLE = 2
+    FLETCHER32 = 3
+    BZIP2 = 307
+    BLOSC = 32001
+    LZ4 = 32004
+    BITSHUFFLE = 32008
+    ZSTD = 32015
+
+DEFLATE_ID = DEFLATE
+SHUFFLE_ID = SHUFFLE
+FLETCHER32_ID = FLETCHER32
+BUILT_IN_IDS = frozenset({DEFLATE_ID, SHUFFLE_ID, FLETCHER32_ID})
+
+cdef extern from "Python.h":
+    size_t PY_SSIZE_T_MAX
 
 cdef extern from "kernels.h" nogil:
     void pp_shuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t itemsize)
+    void pp_unshuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t itemsize)
+    uint32_t pp_fletcher32(const unsigned char *data, size_t nbytes)
+
+cdef extern from "encoded.h" nogil:
+    bint pp_bitshuffle_fits(const unsigned char *data, size_t nbytes, size_t itemsize, size_t most)
+    bint pp_lz4_fits(const unsigned char *data, size_t nbytes, size_t most)
+    bint pp_zstd_fits(const unsigned char *data, size_t nbytes, size_t most)
+    bint pp_blosc_fits(const unsigned char *data, size_t nbytes, size_t most)
 
 # H5Z_func_t and H5Z_class2_t of HDF5's H5Zdevelop.h, spelled out so that HDF5's headers are not needed to build.
 ctypedef size_t (*filter_function)(unsigned int flags, size_t cd_nelmts, const unsigned int *cd_values,
@@ -38,8 +64,14 @@ cdef struct filter_class:
 
 cdef enum:
     H5Z_FLAG_OPTIONAL = 0x0001
+    H5Z_FLAG_REVERSE = 0x0100
     H5Z_CLASS_T_VERS = 1
     MAX_CD_VALUES = 32
+    MAX_FILTERS = 32  # by HDF5; a filter mask has no more bits
+    CHECKSUM_BYTES = 4
+
+# What a stage of several may put on top of data that it cannot compress; more is a forgery that only takes memory.
+cdef size_t SPARE_BYTES = 65536
 
 
 class FilterError(Exception):
@@ -58,10 +90,12 @@ cdef class Filter:
     cd_values : sequence of int
         All its parameters, after HDF5's ``set_local``.
     library : str or None
-        The plugin's shared library; None for shuffle and deflate.
+        The plugin's shared library; None for the filters of `BUILT_IN_IDS`.
     """
 
     cdef readonly int filter_id
+    cdef bint encodes
+    cdef bint decodes
     cdef bint optional
     cdef size_t cd_nelmts
     cdef unsigned int cd_values[MAX_CD_VALUES]
@@ -78,8 +112,10 @@ cdef class Filter:
         for i, value in enumerate(cd_values):
             self.cd_values[i] = value
         self.function = NULL
+        self.encodes = filter_id != FLETCHER32
+        self.decodes = True
         self.check_values(cd_values)
-        if filter_id == SHUFFLE_ID or filter_id == DEFLATE_ID:
+        if filter_id in BUILT_IN_IDS:
             return
         if library is None:
             raise FilterError(f"no library is known for filter {filter_id}")
@@ -93,13 +129,13 @@ cdef class Filter:
             raise FilterError(f"{library} does not describe an HDF5 filter")
         if plugin.id != filter_id:
             raise FilterError(f"{library} holds filter {plugin.id}, expected {filter_id}")
-        if not plugin.encoder_present:
-            raise FilterError(f"{library} cannot encode filter {filter_id}")
+        self.encodes = plugin.encoder_present
+        self.decodes = plugin.decoder_present
         self.function = plugin.filter
 
     cdef int check_values(self, cd_values) except -1:
         """Refuse parameters that HDF5 never stores, and on which the filters would divide by zero."""
-        cdef dict allowed = {SHUFFLE_ID: (0, 1, None), DEFLATE_ID: (0, 0, 9), BITSHUFFLE_ID: (2, 1, None)}
+        cdef dict allowed = {SHUFFLE: (0, 1, None), DEFLATE: (0, 0, 9), BITSHUFFLE: (2, 1, None)}
         if self.filter_id not in allowed:
             return 0
         position, least, most = allowed[self.filter_id]
@@ -108,11 +144,11 @@ cdef class Filter:
             raise FilterError(f"filter {self.filter_id} has parameters {tuple(cd_values)}, outside of its range")
         return 0
 
-    cdef bint call(self, ChunkBuffer chunk) noexcept nogil:
+    cdef bint call(self, unsigned int flags, ChunkBuffer chunk) noexcept nogil:
         """Run the plugin on the chunk's memory; False, with the chunk unchanged, where the plugin fails."""
         cdef void *data = chunk.data
         cdef size_t capacity = chunk.capacity
-        cdef size_t nbytes = self.function(0, self.cd_nelmts, self.cd_values, chunk.nbytes, &capacity, &data)
+        cdef size_t nbytes = self.function(flags, self.cd_nelmts, self.cd_values, chunk.nbytes, &capacity, &data)
         chunk.data = <unsigned char *> data
         if nbytes == 0:
             return False
@@ -138,6 +174,59 @@ cdef class Filter:
         chunk.data = shuffled
         return True
 
+    cdef ChunkBuffer decode(self, object data, size_t most, bint is_free):
+        """Return the decoded bytes; `is_free` says that `data` is a ChunkBuffer whose memory may be taken."""
+        cdef ChunkBuffer chunk
+        cdef bint done
+        if not self.decodes:
+            raise FilterError(f"filter {self.filter_id} cannot decode")
+        if self.filter_id == SHUFFLE:
+            return self.unshuffled(data)
+        if self.filter_id == DEFLATE:
+            return decompressed(isal_zlib.decompressobj(), DEFLATE, data, most)
+        if self.filter_id == BZIP2:  # the plugin never comes to the end of truncated data
+            return decompressed(bz2.BZ2Decompressor(), BZIP2, data, most)
+        chunk = data if is_free else copied(data)
+        with nogil:
+            if self.function == NULL:
+                done = verify_checksum(chunk)
+            else:
+                done = self.fits(chunk, most) and self.call(H5Z_FLAG_REVERSE, chunk) and chunk.nbytes <= most
+        if not done:
+            chunk.nbytes = 0  # which a plugin that failed may have set to anything
+            raise FilterError(f"filter {self.filter_id} cannot decode the chunk's bytes")
+        return chunk
+
+    cdef bint fits(self, ChunkBuffer chunk, size_t most) noexcept nogil:
+        """Whether the sizes in encoded bytes can be believed; always, where the plugin looks at them itself."""
+        if self.filter_id == BITSHUFFLE:
+            # Without a compressor there are no sizes.
+            return (self.cd_nelmts < 5 or self.cd_values[4] == 0
+                    or pp_bitshuffle_fits(chunk.data, chunk.nbytes, self.cd_values[2], most))
+        if self.filter_id == LZ4:
+            return pp_lz4_fits(chunk.data, chunk.nbytes, most)
+        if self.filter_id == ZSTD:
+            return pp_zstd_fits(chunk.data, chunk.nbytes, most)
+        if self.filter_id == BLOSC:
+            return pp_blosc_fits(chunk.data, chunk.nbytes, most)
+        return True
+
+    cdef ChunkBuffer unshuffled(self, object data):
+        cdef Py_buffer view
+        cdef ChunkBuffer chunk
+        cdef size_t itemsize = self.cd_values[0]
+        cdef size_t whole
+        PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS)
+        try:
+            chunk = ChunkBuffer(view.len)
+            whole = chunk.nbytes // itemsize * itemsize
+            with nogil:
+                pp_unshuffle(chunk.data, <const unsigned char *> view.buf, whole // itemsize, itemsize)
+                memcpy(chunk.data + whole, <const unsigned char *> view.buf + whole, chunk.nbytes - whole)
+        finally:
+            PyBuffer_Release(&view)
+        return chunk
+
 
 cdef class FilterPipeline:
     """The filters of one dataset, in order.
@@ -148,13 +237,15 @@ cdef class FilterPipeline:
 
     Notes
     -----
-    A pipeline holds no state of a chunk: any number of threads may encode with one pipeline at once.
+    A pipeline holds no state of a chunk: any number of threads may use one pipeline at once.
     """
 
     cdef tuple filters
 
     def __cinit__(self, filters):
         self.filters = tuple(filters)
+        if len(self.filters) > MAX_FILTERS:
+            raise FilterError(f"{len(self.filters)} filters, expected at most {MAX_FILTERS}")
         for stage in self.filters:
             if not isinstance(stage, Filter):
                 raise TypeError(f"expected Filter, found {type(stage).__name__}")
@@ -193,16 +284,97 @@ cdef class FilterPipeline:
         cdef unsigned int mask = 0
         cdef size_t i
         for i, stage in enumerate(self.filters):
-            if stage.filter_id == DEFLATE_ID:
+            if not stage.encodes:
+                raise FilterError(f"filter {stage.filter_id} cannot encode")
+            if stage.filter_id == DEFLATE:
                 chunk = deflated(chunk, stage.cd_values[0])
                 continue
             with nogil:
-                done = stage.shuffle(chunk) if stage.function == NULL else stage.call(chunk)
+                done = stage.shuffle(chunk) if stage.function == NULL else stage.call(0, chunk)
             if not done:
                 if not stage.optional:
                     raise FilterError(f"filter {stage.filter_id} failed on a chunk of {chunk.nbytes} bytes")
                 mask |= 1U << i
         return chunk, mask
+
+    def decode(self, data, unsigned int filter_mask, size_t nbytes):
+        """Decode a chunk.
+
+        Parameters
+        ----------
+        data : buffer
+            The encoded bytes, contiguous; they stay as they are.
+        filter_mask : int
+            HDF5's filter mask: filter i was skipped where bit i is set.
+        nbytes : int
+            Size of the decoded chunk.
+
+        Returns
+        -------
+        ChunkBuffer
+            Exactly `nbytes` bytes.
+
+        Raises
+        ------
+        FilterError
+            A filter cannot decode the bytes, or they decode to another size.
+        """
+        cdef Filter stage
+        cdef object current = data
+        cdef size_t most
+        cdef list active = [stage for i, stage in enumerate(self.filters) if not filter_mask >> i & 1]
+        if nbytes > PY_SSIZE_T_MAX // 4:
+            raise MemoryError(f"no memory for a chunk of {nbytes} bytes")
+        for i, stage in reversed(list(enumerate(active))):
+            # What the first filter was given is the chunk itself.
+            most = nbytes if i == 0 else 2 * nbytes + SPARE_BYTES
+            current = stage.decode(current, most, current is not data)
+        if current is data:
+            current = copied(data)
+        if <size_t> len(current) != nbytes:
+            raise FilterError(f"{len(current)} bytes decoded, expected {nbytes}")
+        return current
+
+
+cdef ChunkBuffer copied(data):
+    """Copy bytes into memory that a filter may replace."""
+    cdef Py_buffer view
+    cdef ChunkBuffer chunk
+    PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS)
+    try:
+        chunk = ChunkBuffer(view.len)
+        with nogil:
+            memcpy(chunk.data, view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+    return chunk
+
+
+cdef bint verify_checksum(ChunkBuffer chunk) noexcept nogil:
+    """Cut the checksum off the chunk's end; False where it is wrong.
+
+    HDF5 before 1.6.3 stored both halves of it with their bytes swapped, and newer ones accept that.
+    """
+    cdef uint32_t stored, computed
+    cdef const unsigned char *end
+    if chunk.nbytes < CHECKSUM_BYTES:
+        return False
+    chunk.nbytes -= CHECKSUM_BYTES
+    end = chunk.data + chunk.nbytes
+    stored = end[0] | <uint32_t> end[1] << 8 | <uint32_t> end[2] << 16 | <uint32_t> end[3] << 24
+    computed = pp_fletcher32(chunk.data, chunk.nbytes)
+    return stored == computed or stored == ((computed & 0x00FF00FF) << 8 | (computed >> 8 & 0x00FF00FF))
+
+
+cdef ChunkBuffer decompressed(stream, int filter_id, data, size_t most):
+    """Decompress with one of Python's streams, at most to a given size."""
+    try:
+        decoded = stream.decompress(data, most + 1)  # the one byte more lets it come to the end of the stream
+    except (OSError, isal_zlib.error) as error:
+        raise FilterError(f"filter {filter_id} cannot decode the chunk's bytes: {error}") from error
+    if not stream.eof or <size_t> len(decoded) > most:
+        raise FilterError(f"filter {filter_id} cannot decode the chunk's bytes: no end after {len(decoded)} bytes")
+    return copied(decoded)
 
 
 cdef ChunkBuffer deflated(ChunkBuffer chunk, int level):

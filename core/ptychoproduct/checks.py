@@ -6,8 +6,9 @@ of any content: they ask `Subject` for what fits the contract, and leave the res
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,17 +19,20 @@ import numpy as np
 from ptychoproduct import contract
 from ptychoproduct.axes import axis_order, canonical_axes
 from ptychoproduct.coverage import outside_object
+from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.errors import ContractError, OptionError, ProductError
 from ptychoproduct.links import local_dataset, local_group, reading
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npz import NpzArchive
 from ptychoproduct.npzscan import frames_member
 from ptychoproduct.positions import pixels_to_metres
-from ptychoproduct.reader import block_rows, fits_contract, read_attribute
+from ptychoproduct.reader import fits_contract, read_attribute
 from ptychoproduct.sources import member_rows
 from ptychoproduct.streaming import Progress
 
 Array = np.ndarray[Any, Any]
+
+_COMPARED_BYTES = 4 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -398,19 +402,24 @@ def _groups(file: h5py.File) -> Iterator[h5py.Group]:
 
 def _undecodable(dataset: h5py.Dataset, progress: Progress | None) -> Iterator[Problem]:
     """Decode a dataset, by chunks along its first axis."""
-    rows = dataset.shape[0] if dataset.shape else 1
-    step = dataset.chunks[0] if dataset.chunks else max(1, rows)
-    for first in range(0, rows, step):
-        last = min(first + step, rows) - 1
+    if not dataset.shape:
         try:
             with reading(dataset):
-                block = dataset[first : last + 1] if dataset.shape else dataset[()]
+                dataset[()]
         except ContractError as error:
-            named = "frames" if dataset.name == f"/{contract.DIFFRACTION.name}" else "rows"
-            yield Problem("error", dataset.name, f"{named} {first} to {last} {error.problem}")
-        else:
-            if progress is not None and dataset.name == f"/{contract.DIFFRACTION.name}":
-                progress(block.nbytes)
+            yield Problem("error", dataset.name, error.problem)
+        return
+    is_frames = dataset.name == f"/{contract.DIFFRACTION.name}"
+    with closing(DatasetReader(dataset)) as reader:
+        for rows, future in reader.blocks(lambda _, block: block.nbytes, block_bytes=1):
+            try:
+                nbytes = future.result()
+            except ContractError as error:
+                named = "frames" if is_frames else "rows"
+                yield Problem("error", dataset.name, f"{named} {rows.start} to {rows.stop - 1} {error.problem}")
+            else:
+                if progress is not None and is_frames:
+                    progress(nbytes)
 
 
 def _compare_positions(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
@@ -449,21 +458,21 @@ def _compare_frames(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
         yield Problem("error", where, f"found {frames.dtype} {frames.shape}, expected {rows.dtype} {rows.shape}")
         return
     different: list[int] = []
-    step = block_rows(frames)
-    for window in rows.windows(step):
-        for first in window[::step]:
-            try:
-                with reading(frames):
-                    block = frames[first : min(first + step, window.stop)]
-            except ContractError as error:
-                yield Problem("error", where, f"{error.problem}, from frame {first} on")
-                return
-            expected = np.empty(block.shape, block.dtype)
-            rows.read_into(first, memoryview(expected).cast("B"))
-            same = (block.view(np.uint8) == expected.view(np.uint8)).reshape(len(block), -1).all(axis=1)
-            different += (first + np.flatnonzero(~same)).tolist()
-            if subject.progress is not None:
-                subject.progress(block.nbytes)
+    step = max(1, _COMPARED_BYTES // (math.prod(frames.shape[1:]) * frames.dtype.itemsize))
+    with closing(DatasetReader(frames)) as reader:
+        for window in rows.windows(step):
+            for first in window[::step]:
+                try:
+                    block = reader.read(slice(first, min(first + step, window.stop)))
+                except ContractError as error:
+                    yield Problem("error", where, f"{error.problem}, from frame {first} on")
+                    return
+                expected = np.empty(block.shape, block.dtype)
+                rows.read_into(first, memoryview(expected).cast("B"))
+                same = (block.view(np.uint8) == expected.view(np.uint8)).reshape(len(block), -1).all(axis=1)
+                different += (first + np.flatnonzero(~same)).tolist()
+                if subject.progress is not None:
+                    subject.progress(block.nbytes)
     rows.finish()  # where the source is damaged, nothing can be said of the product
     if different:
         others = f" and {len(different) - 1} more differ" if len(different) > 1 else " differs"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -15,13 +17,14 @@ import numpy as np
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import atomic_output, writing_errors
 from ptychoproduct.axes import canonical_axes
+from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.errors import ContractError, OutputError, ProductWarning
 from ptychoproduct.links import local_dataset, local_object
 from ptychoproduct.members import is_member_name
-from ptychoproduct.npzwriter import NpzWriter
+from ptychoproduct.npzwriter import MemberStream, NpzWriter
 from ptychoproduct.positions import metres_to_pixels
 from ptychoproduct.rawdata import RawData
-from ptychoproduct.reader import Frames, Product, blocks_of, open_product, read_attribute
+from ptychoproduct.reader import Frames, Product, open_product, read_attribute
 from ptychoproduct.reordering import DEFAULT_MEMORY_BYTES
 from ptychoproduct.streaming import Progress
 
@@ -227,17 +230,35 @@ def _write_kept(archive: NpzWriter, member: str, dataset: h5py.Dataset) -> None:
     source_dtype = dataset.attrs.get(contract.SOURCE_DTYPE.name)
     is_bytes = dataset.dtype == np.uint8 and dataset.ndim == 1
     if isinstance(source_dtype, str) and source_dtype == arrays.MEMBER_BYTES and is_bytes:
-        archive.write_bytes(member, blocks_of(dataset))
+        with archive.member(member) as stream, closing(DatasetReader(dataset)) as reader:
+            _write_parts(stream, reader)
     elif source_dtype is None and dataset.shape and dataset.nbytes >= _LARGE_BYTES and not dataset.dtype.hasobject:
-        archive.write_blocks(member, dataset.shape, arrays.plain_dtype(dataset.dtype), blocks_of(dataset))
+        with archive.member(member) as stream, closing(DatasetReader(dataset)) as reader:
+            stream.write_header(reader.shape, arrays.plain_dtype(reader.dtype))
+            _write_parts(stream, reader)
     else:
         archive.write_array(member, arrays.read_array(dataset))
 
 
 def _write_frames(archive: NpzWriter, frames: Frames, order: str, memory_bytes: int, progress: Progress | None) -> None:
+    if order == "NHW":
+        with archive.member(frames.source_member) as stream:
+            stream.write_header(frames.shape, frames.dtype)
+            _write_parts(stream, frames.reader, progress)
+        return
     shape = tuple(frames.shape["NHW".index(axis)] for axis in order)
-    blocks = frames.blocks() if order == "NHW" else _reordered_blocks(frames, order, memory_bytes)
+    blocks = _reordered_blocks(frames, order, memory_bytes)
     archive.write_blocks(frames.source_member, shape, frames.dtype, _counted(blocks, progress))
+
+
+def _write_parts(stream: MemberStream, reader: DatasetReader, progress: Progress | None = None) -> None:
+    """Write all rows of a dataset; each core decodes, encodes and writes its own."""
+    row_bytes = math.prod(reader.shape[1:]) * reader.dtype.itemsize
+    for _, future in reader.blocks(lambda first, block: stream.encode(first * row_bytes, block)):
+        part = future.result()
+        stream.add(part)
+        if progress is not None:
+            progress(part.nbytes)
 
 
 def _reordered_blocks(frames: Frames, order: str, memory_bytes: int) -> Iterator[Array]:

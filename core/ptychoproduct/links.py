@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 
 from ptychoproduct.errors import ContractError, SourceError
+from ptychoproduct.pipeline import missing_filters
 
 
 def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
@@ -118,7 +119,9 @@ def reading(dataset: h5py.Dataset | h5py.File) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        raise ContractError(dataset.file.filename, f"cannot be read: {last_words(error)}", key=dataset.name) from error
+        missing = missing_filters(dataset) if isinstance(dataset, h5py.Dataset) else []
+        reason = f"filter {', '.join(missing)} is not available" if missing else last_words(error)
+        raise ContractError(dataset.file.filename, f"cannot be read: {reason}", key=dataset.name) from error
     except MemoryError as error:
         raise ContractError(dataset.file.filename, "larger than the memory", key=dataset.name) from error
 

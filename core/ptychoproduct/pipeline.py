@@ -7,14 +7,29 @@ from functools import cache
 import h5py
 import hdf5plugin
 
-from ptychoproduct_native import Filter, FilterPipeline
+from ptychoproduct_native import BUILT_IN_IDS, Filter, FilterError, FilterPipeline
 
-# hdf5plugin's names of the plugins that our codecs use, by registered filter number.
-_PLUGIN_NAMES = {32008: "bshuf", 32015: "zstd"}
+# hdf5plugin's names of its plugins, by registered filter number.
+_PLUGIN_NAMES = {
+    307: "bzip2",
+    32001: "blosc",
+    32004: "lz4",
+    32008: "bshuf",
+    32013: "zfp",
+    32015: "zstd",
+    32017: "sz",
+    32018: "fcidecomp",
+    32024: "sz3",
+    32026: "blosc2",
+    32028: "sperr",
+    32033: "htj2k",
+}
+# Those that work on nothing but the buffer they are given. The others keep a global state, or throw C++ exceptions.
+_DIRECT_IDS = {307, 32001, 32004, 32008, 32015, 32026}
 
 
 def filter_pipeline(dataset: h5py.Dataset) -> FilterPipeline:
-    """Build the pipeline that encodes chunks of a dataset.
+    """Build the pipeline that encodes and decodes chunks of a dataset.
 
     Parameters
     ----------
@@ -24,18 +39,46 @@ def filter_pipeline(dataset: h5py.Dataset) -> FilterPipeline:
     Raises
     ------
     ptychoproduct_native.FilterError
-        A filter has no library here.
+        A filter can only be run by HDF5, or is not available; its name and number are in the message.
     """
-    properties = dataset.id.get_create_plist()
     return FilterPipeline(
         [
-            Filter(filter_id, flags, cd_values, _library(filter_id))
-            for filter_id, flags, cd_values, _ in map(properties.get_filter, range(properties.get_nfilters()))
+            Filter(filter_id, flags, values, _library(filter_id, name))
+            for filter_id, flags, values, name in _all(dataset)
         ]
     )
 
 
-@cache
-def _library(filter_id: int) -> str | None:
-    path: str | None = hdf5plugin.get_config().registered_filters.get(_PLUGIN_NAMES.get(filter_id, ""))
+def missing_filters(dataset: h5py.Dataset) -> list[str]:
+    """Return the filters of a dataset that HDF5 has not either, by name and number."""
+    return [
+        filter_name(filter_id, name) for filter_id, _, _, name in _all(dataset) if not h5py.h5z.filter_avail(filter_id)
+    ]
+
+
+def filter_name(filter_id: int, stored_name: bytes = b"") -> str:
+    """Return how messages call a filter: its name, of hdf5plugin or as stored in the file, and its number."""
+    name = _PLUGIN_NAMES.get(filter_id) or stored_name.decode("utf-8", "replace") or "unknown"
+    return f"{name} ({filter_id})"
+
+
+def _all(dataset: h5py.Dataset) -> list[tuple[int, int, tuple[int, ...], bytes]]:
+    """Return number, flags, parameters and stored name of each filter."""
+    properties = dataset.id.get_create_plist()
+    return [properties.get_filter(i) for i in range(properties.get_nfilters())]
+
+
+def _library(filter_id: int, stored_name: bytes) -> str | None:
+    if filter_id in BUILT_IN_IDS:
+        return None
+    path = _registered().get(_PLUGIN_NAMES[filter_id]) if filter_id in _DIRECT_IDS else None
+    if path is None:
+        raise FilterError(f"filter {filter_name(filter_id, stored_name)} cannot be run outside of HDF5")
     return path
+
+
+@cache
+def _registered() -> dict[str, str]:
+    """Return the paths of hdf5plugin's libraries, by name."""
+    libraries: dict[str, str] = hdf5plugin.get_config().registered_filters
+    return libraries

@@ -1,4 +1,4 @@
-"""Reading a file at given offsets, from any number of threads at once."""
+"""Reading and writing files at given offsets, from any number of threads at once."""
 
 from __future__ import annotations
 
@@ -67,3 +67,46 @@ class PositionalFile:
         with self._lock:  # Windows: the position is shared
             self._file.seek(offset)
             return self._file.readinto(view) or 0
+
+
+class PositionalOutput:
+    """A file opened for writing that has no current position; an existing one is emptied.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write all of a buffer of bytes from `offset` on.
+
+        Raises
+        ------
+        OSError
+            The disk is full, for example.
+        """
+        view = memoryview(data)
+        while len(view):
+            count = self._write_some(offset, view)
+            view = view[count:]
+            offset += count
+
+    def _write_some(self, offset: int, view: memoryview) -> int:
+        if hasattr(os, "pwrite"):
+            return os.pwrite(self._file.fileno(), view, offset)
+        with self._lock:  # Windows: the position is shared
+            self._file.seek(offset)
+            return self._file.write(view) or 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -14,13 +13,13 @@ import hdf5plugin  # noqa: F401 - registers the filters that frames are compress
 import numpy as np
 
 from ptychoproduct import contract
+from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.errors import ContractError, OptionError
 from ptychoproduct.links import local_dataset, local_group, open_hdf5, reading
 from ptychoproduct.metadata import ExportMeta
 
 Array = np.ndarray[Any, Any]
 
-_BLOCK_BYTES = 4 * 1024**2
 _LONGEST_VALUE = 60
 
 
@@ -30,24 +29,27 @@ class Frames:
     Parameters
     ----------
     dataset : h5py.Dataset
+
+    Attributes
+    ----------
+    reader : DatasetReader
+        What decodes the frames.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
-        self._dataset = dataset
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = dataset.dtype
         self.nbytes: int = dataset.size * dataset.dtype.itemsize
         self.chunk_shape: tuple[int, ...] | None = dataset.chunks
         self.original_axis_order: str = read_attribute(dataset, contract.ORIGINAL_AXIS_ORDER) or "NHW"
         self.source_member: str = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{contract.FRAME_KEYS[0]}.npy"
+        self.reader = DatasetReader(dataset)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> Array:
-        with reading(self._dataset):
-            result: Array = self._dataset[index]
-        return result
+        return self.reader.read(index)
 
     def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> Array:
         if copy is False:
@@ -61,9 +63,37 @@ class Frames:
     def __repr__(self) -> str:
         return f"<Frames {self.shape} {self.dtype}>"
 
+    def read_into(self, out: Array, index: Any = ...) -> None:
+        """Read frames into an array of the caller's, as a training loader does that reuses its batch.
+
+        Parameters
+        ----------
+        out : array
+            Of the shape that ``frames[index]`` has; any strides, and any type that NumPy converts to within the same
+            kind, such as float32 for counts.
+        index : int, slice, ellipsis, list or array of int, mask, or a tuple of these
+            All frames by default. Numbers of frames may come in any order, repeat, and count from the end; a chunk
+            that holds several of them is decoded once.
+
+        Raises
+        ------
+        IndexError
+            There is no such frame.
+        ContractError
+            A chunk cannot be decoded, or its filter is not available.
+        TypeError, ValueError
+            The array has the wrong type or shape.
+        """
+        self.reader.read_into(out, index)
+
     def blocks(self) -> Iterator[Array]:
-        """Give all frames in order, in blocks of whole chunks of a few MiB."""
-        return blocks_of(self._dataset)
+        """Give all frames in order, in blocks of whole chunks of about a MiB."""
+        for _, future in self.reader.blocks(lambda _, block: block):
+            yield future.result()
+
+    def close(self) -> None:
+        """Let the threads end that decode frames."""
+        self.reader.close()
 
 
 class Product:
@@ -97,6 +127,7 @@ class Product:
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
         self._file = open_hdf5(self.path)
+        self.frames: Frames | None = None
         try:
             self._read()
         except BaseException:
@@ -116,6 +147,8 @@ class Product:
 
     def close(self) -> None:
         """Close the file; frames cannot be read any more."""
+        if self.frames is not None:
+            self.frames.close()
         self._file.close()
 
     @property
@@ -255,23 +288,6 @@ def _read_values(dataset: h5py.Dataset, expected: contract.Dataset) -> Array:
     with reading(_checked(dataset, expected)):
         values: Array = dataset[()]
     return values
-
-
-def blocks_of(dataset: h5py.Dataset) -> Iterator[Array]:
-    """Give an array of at least one dimension in order, in blocks of whole chunks of a few MiB."""
-    step = block_rows(dataset)
-    for first in range(0, dataset.shape[0], step):
-        with reading(dataset):
-            block: Array = dataset[first : first + step]
-        yield block
-
-
-def block_rows(dataset: h5py.Dataset) -> int:
-    """Return how many rows of a dataset to read at once: whole chunks of a few MiB."""
-    row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
-    chunk_rows: int = dataset.chunks[0] if dataset.chunks else 1
-    chunks_at_once: int = max(1, _BLOCK_BYTES // max(1, row_bytes * chunk_rows))
-    return chunks_at_once * chunk_rows
 
 
 def read_attribute(target: h5py.File | h5py.Dataset, attribute: contract.Attribute) -> Any:

@@ -1,0 +1,91 @@
+"""Work on every core, results in order."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+# Calls waiting for a core or for their turn; enough that neither side waits for the other.
+_WINDOW_PER_THREAD = 3
+
+
+class Workers:
+    """Threads that start when there is work for them, and stay for the next.
+
+    Parameters
+    ----------
+    threads : int
+        With one, work is done where it is asked for.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
+
+    def in_order(
+        self, calls: Iterable[Callable[[], Result]], most_waiting: int | None = None
+    ) -> Iterator[Future[Result]]:
+        """Give the futures of all calls, in their order.
+
+        Parameters
+        ----------
+        calls : iterable of callable
+            Taken from the iterator a few ahead of the futures given, on the thread that iterates. When the generator
+            is closed, none of them runs any more.
+        most_waiting : int, optional
+            How many to take ahead, where their size demands fewer than usual; one for each thread at the least.
+        """
+        if self.threads == 1:
+            yield from done_here(calls)
+            return
+        usual = self.threads * _WINDOW_PER_THREAD
+        window = usual if most_waiting is None else max(self.threads + 1, min(usual, most_waiting))
+        pool = self._running_pool()
+        pending: deque[Future[Result]] = deque()
+        try:
+            for call in calls:
+                pending.append(pool.submit(call))
+                if len(pending) >= window:
+                    yield pending[0]
+                    pending.popleft()
+            while pending:
+                yield pending[0]
+                pending.popleft()
+        finally:
+            for future in pending:
+                future.cancel()
+            wait(pending)
+
+    def close(self) -> None:
+        """Let the threads end when they have done what they were given."""
+        with self._lock:
+            if self._pool is not None and self._process == os.getpid():
+                self._pool.shutdown(wait=False)
+            self._pool = None
+
+    def _running_pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            # Threads are not there any more in a process that was forked from theirs, such as a training loader's.
+            if self._pool is None or self._process != os.getpid():
+                self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
+                self._process = os.getpid()
+            return self._pool
+
+
+def done_here(calls: Iterable[Callable[[], Result]]) -> Iterator[Future[Result]]:
+    """Give the futures of all calls, each made when it is asked for."""
+    for call in calls:
+        future: Future[Result] = Future()
+        try:
+            future.set_result(call())
+        except Exception as error:
+            future.set_exception(error)
+        yield future
