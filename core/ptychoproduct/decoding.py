@@ -76,7 +76,7 @@ class _EncodedChunks:
         with reading(self._dataset):
             try:
                 return piece, self._dataset.id.read_direct_chunk(piece.origin)
-            except (OSError, RuntimeError):
+            except (OSError, RuntimeError, MemoryError):  # the last where the dataset has no storage at all
                 if self._is_stored(piece.origin):
                     raise
         return piece, None
