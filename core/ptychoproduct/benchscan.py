@@ -15,6 +15,7 @@ from ptychoproduct.errors import OptionError
 from ptychoproduct.npzwriter import NpzWriter
 from ptychoproduct.peers import FRAMES_KEY
 from ptychoproduct.simulation import ScanParameters, simulate_scan
+from ptychoproduct.workers import Workers
 
 Array = np.ndarray[Any, Any]
 
@@ -86,7 +87,7 @@ class Case:
                 archive.write_array(f"{key}.npy", values)
             archive.write_array("probeGuess.npy", probe)
             shape = (self.frames, self.size_px, self.size_px)
-            archive.write_blocks(f"{FRAMES_KEY}.npy", shape, self.dtype, self._turned(frames))
+            archive.write_blocks(f"{FRAMES_KEY}.npy", shape, self.dtype, self._turned(frames), Workers(1))
 
     def _simulated(self) -> ScanParameters:
         """Return what is simulated: the first frames of the scan."""

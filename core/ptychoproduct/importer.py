@@ -17,6 +17,7 @@ import numpy as np
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import atomic_output, writing_errors
 from ptychoproduct.axes import canonical_axes
+from ptychoproduct.cores import available_threads
 from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.errors import ContractError, OutputError, ProductWarning
 from ptychoproduct.links import local_dataset, local_object
@@ -27,10 +28,12 @@ from ptychoproduct.rawdata import RawData
 from ptychoproduct.reader import Frames, Product, open_product, read_attribute
 from ptychoproduct.reordering import DEFAULT_MEMORY_BYTES
 from ptychoproduct.streaming import Progress
+from ptychoproduct.workers import Workers
 
 Array = np.ndarray[Any, Any]
 
 _LARGE_BYTES = 8 * 1024**2
+_BLOCK_BYTES = 1024**2
 
 
 @dataclass(frozen=True)
@@ -248,7 +251,8 @@ def _write_frames(archive: NpzWriter, frames: Frames, order: str, memory_bytes: 
         return
     shape = tuple(frames.shape["NHW".index(axis)] for axis in order)
     blocks = _reordered_blocks(frames, order, memory_bytes)
-    archive.write_blocks(frames.source_member, shape, frames.dtype, _counted(blocks, progress))
+    with closing(Workers(available_threads())) as workers:
+        archive.write_blocks(frames.source_member, shape, frames.dtype, blocks, workers, progress)
 
 
 def _write_parts(stream: MemberStream, reader: DatasetReader, progress: Progress | None = None) -> None:
@@ -273,11 +277,7 @@ def _reordered_blocks(frames: Frames, order: str, memory_bytes: int) -> Iterator
         for block in frames.blocks():
             canonical[first : first + len(block)] = block[:, top : top + rows]
             first += len(block)
-        yield window
-
-
-def _counted(blocks: Iterator[Array], progress: Progress | None) -> Iterator[Array]:
-    for block in blocks:
-        yield block
-        if progress is not None:
-            progress(block.nbytes)
+        elements = window.reshape(-1)
+        step = max(1, _BLOCK_BYTES // window.itemsize)
+        for start in range(0, len(elements), step):
+            yield elements[start : start + step]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,8 @@ from numpy.lib import format as npy
 from ptychoproduct.errors import ContractError
 from ptychoproduct.members import is_member_name
 from ptychoproduct.positional import PositionalOutput
+from ptychoproduct.streaming import Progress
+from ptychoproduct.workers import Workers
 from ptychoproduct.zipformat import ZIP_DEFLATED, ZIP_STORED, Entry, directory, local_header
 
 Array = np.ndarray[Any, Any]
@@ -173,19 +176,35 @@ class NpzWriter:
         with self.member(member) as stream:
             npy.write_array(stream, array, allow_pickle=_is_text_object(array))
 
-    def write_blocks(self, member: str, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[Array]) -> None:
-        """Write an array that comes in blocks, in C order."""
+    def write_blocks(
+        self,
+        member: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        blocks: Iterable[Array],
+        workers: Workers,
+        progress: Progress | None = None,
+    ) -> None:
+        """Write an array that comes in blocks, in C order; they are encoded on many cores, and are not to change."""
         with self.member(member) as stream:
             stream.write_header(shape, dtype)
-            position = 0
-            for block in blocks:
-                stream.add(stream.encode(position, block))
-                position += block.nbytes
+            for future in workers.in_order(_encodings(stream, blocks)):
+                part = future.result()
+                stream.add(part)
+                if progress is not None:
+                    progress(part.nbytes)
 
     @property
     def members(self) -> tuple[str, ...]:
         """Names of the members written so far."""
         return tuple(self._entries)
+
+
+def _encodings(stream: MemberStream, blocks: Iterable[Array]) -> Iterator[Callable[[], Part]]:
+    position = 0
+    for block in blocks:
+        yield partial(stream.encode, position, block)
+        position += block.nbytes
 
 
 def _is_text_object(array: Array) -> bool:

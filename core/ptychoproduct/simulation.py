@@ -19,6 +19,7 @@ from ptychoproduct.errors import OptionError, OutputError
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npzwriter import NpzWriter
 from ptychoproduct.streaming import Progress
+from ptychoproduct.workers import Workers
 
 Array = np.ndarray[Any, Any]
 
@@ -129,7 +130,8 @@ def simulate_scan(
         archive.write_array("_metadata.npy", np.array(_metadata_json(parameters, meta)))
         shape = (parameters.frames, parameters.size_px, parameters.size_px)
         dtype = np.dtype(np.float32 if parameters.quantity == "amplitude" else np.uint16)
-        archive.write_blocks("diff3d.npy", shape, dtype, _frames(parameters, probe, sample, corners, progress))
+        frames = _frames(parameters, probe, sample, corners, progress)
+        archive.write_blocks("diff3d.npy", shape, dtype, frames, Workers(1))  # the cores have the simulation to do
     return meta
 
 

@@ -64,6 +64,48 @@ def all_files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+def edit_chunk(path, number, byte):
+    """Overwrite what is behind the sizes in a chunk of the frames."""
+    with h5py.File(path) as file:
+        chunk = file[FRAMES].id.get_chunk_info(number)
+    data = bytearray(path.read_bytes())
+    data[chunk.byte_offset + 16 : chunk.byte_offset + chunk.size] = bytes([byte]) * (chunk.size - 16)
+    path.write_bytes(data)
+
+
+# Many chunks.
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("order", ["NHW", "HWN"])
+def test_many_chunks_come_back_in_order_and_are_counted(save_scan, centered_meta, tmp_path, compress, order):
+    frames = np.random.default_rng(3).poisson(3, (300, 64, 64)).astype(np.uint16)
+    coordinates = dict.fromkeys(("xcoords", "ycoords", "xcoords_start", "ycoords_start"), np.full(300, 9.0))
+    scan = np.ascontiguousarray(frames.transpose(["NHW".index(axis) for axis in order]))
+    source = save_scan(diff3d=scan, scan_index=np.arange(300), Y=np.ones((300, 64, 64), complex), **coordinates)
+    options = ExportOptions(chunk_frames=7, axis_order=order)
+    export_product_from_npz(source, tmp_path / "p.h5", centered_meta, options=options)
+    counted = []
+    back, _ = to_npz(tmp_path / "p.h5", compress=compress, original_axis_order=True, progress=counted.append)
+    with np.load(back) as archive:
+        assert archive["diff3d"].tobytes() == scan.tobytes()
+        assert np.array_equal(archive["Y"], np.ones((300, 64, 64), complex))
+    with zipfile.ZipFile(back) as archive:
+        assert archive.testzip() is None
+    assert sum(counted) == frames.nbytes
+    assert len(counted) > 1
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_damaged_chunk_is_named_and_leaves_no_archive(save_scan, centered_meta, tmp_path, compress):
+    path = tmp_path / "p.h5"
+    export_product_from_npz(save_scan(), path, centered_meta, options=ExportOptions(chunk_frames=5))
+    edit_chunk(path, 1, 0xFF)
+    with pytest.raises(ContractError, match=r"p.h5: /raw_data/diffraction: cannot be read: chunk \(5, 0, 0\)"):
+        to_npz(path, compress=compress)
+    assert all_files(tmp_path) == ["p.h5", "scan.npz"]
+
+
 # Into memory.
 
 

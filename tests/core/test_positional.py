@@ -1,11 +1,12 @@
 """Reads at offsets."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ptychoproduct.positional import PositionalFile
+from ptychoproduct.positional import PositionalFile, PositionalOutput
 
 DATA = np.random.default_rng(0).bytes(100_000)
 
@@ -68,3 +69,49 @@ def test_a_file_is_closed_at_the_end_of_the_block(tmp_path):
         pass
     with pytest.raises(ValueError, match="closed"):
         file.read(0, 1)
+
+
+# Writing.
+
+
+@pytest.fixture
+def output(tmp_path):
+    with PositionalOutput(tmp_path / "out.bin") as opened:
+        yield opened, tmp_path / "out.bin"
+
+
+def test_bytes_are_written_at_offsets_in_any_order(output):
+    file, path = output
+    file.write(6, b"ghi")
+    file.write(0, memoryview(b"abcdef"))
+    file.write(3, b"DE")
+    file.write(100, b"")
+    assert path.read_bytes() == b"abcDEfghi"
+
+
+def test_an_existing_file_is_emptied(tmp_path):
+    (tmp_path / "out.bin").write_bytes(b"long content")
+    with PositionalOutput(tmp_path / "out.bin") as file:
+        file.write(0, b"ab")
+    assert (tmp_path / "out.bin").read_bytes() == b"ab"
+
+
+def test_many_threads_write_at_once(output):
+    file, path = output
+    parts = [(start, DATA[start : start + 997]) for start in range(0, len(DATA), 997)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda part: file.write(*part), parts))
+    assert path.read_bytes() == DATA
+
+
+def test_a_system_without_pwrite_writes_the_same(output, monkeypatch):
+    monkeypatch.delattr("os.pwrite")
+    file, path = output
+    file.write(4, b"efg")
+    file.write(0, b"abcd")
+    assert path.read_bytes() == b"abcdefg"
+
+
+def test_a_disk_that_is_full_is_an_os_error():
+    with PositionalOutput(Path("/dev/full")) as file, pytest.raises(OSError, match="No space left"):
+        file.write(0, b"abc")

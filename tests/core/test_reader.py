@@ -144,7 +144,11 @@ def test_a_product_is_named_in_its_repr(product):
         slice(3, 9, 2),
         (slice(2, 4), 5),
         (slice(None), slice(1, 3), 7),
+        slice(None, None, -2),
         [1, 4, 6],
+        [6, 1, -1, 6],
+        ([6, 1, -1, 6], slice(3)),
+        np.array([11, 0]),
         ...,
         np.arange(12) % 2 == 0,
     ],
@@ -153,6 +157,21 @@ def test_a_product_is_named_in_its_repr(product):
 def test_frames_are_indexed_like_an_array(product, make_scan, index):
     with open_product(product) as opened:
         assert np.array_equal(opened.frames[index], make_scan()["diff3d"][index])
+
+
+def test_frames_are_read_into_an_array_of_the_callers(product, make_scan):
+    batch = np.empty((4, 16, 16))
+    with open_product(product) as opened:
+        for numbers in ([6, 1, -1, 6], [0, 2, 4, 3]):
+            opened.frames.read_into(batch, numbers)
+            assert np.array_equal(batch, make_scan()["diff3d"][numbers])
+
+
+def test_frames_of_a_closed_product_cannot_be_read(product):
+    with open_product(product) as opened:
+        assert opened.frames[3].shape == (16, 16)
+    with pytest.raises((ValueError, RuntimeError)):
+        opened.frames[3]
 
 
 def test_frames_have_the_shape_and_type_of_the_array(product):
@@ -209,7 +228,8 @@ def test_a_damaged_frame_is_a_contract_error_when_it_is_read_and_not_before(prod
     product.write_bytes(data)
     with open_product(product) as opened:
         assert opened.frames[4].shape == (16, 16)
-        with pytest.raises(ContractError, match="/raw_data/diffraction"):
+        message = r"product.h5: /raw_data/diffraction: cannot be read: chunk \(5, 0, 0\): filter 32008"
+        with pytest.raises(ContractError, match=message):
             opened.frames[5]
 
 
