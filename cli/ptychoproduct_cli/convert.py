@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ptychoproduct_cli import running
 
 if TYPE_CHECKING:
-    from ptychoproduct import ExportMeta, ExportOptions, ExportSummary, ScanFiles
+    from ptychoproduct import ExportMeta, ExportOptions, ExportSummary, NamedMetadata, ScanFiles
 
 SUMMARY = "convert a scan (NPZ, NPY or HDF5) to a ptychodus product (HDF5)"
 DESCRIPTION = """\
@@ -18,6 +18,14 @@ frames in an NPY file, with positions and probe beside it; or an HDF5 file, of p
 other kind, with positions and probe in it or beside it. Frames are streamed: a scan of any size is converted in bounded
 memory, compressed on all cores. The product appears under its name when it is complete.
 """
+
+# Names of the options that say what the user knows of the experiment.
+_METADATA = (
+    *("name", "comments", "detector_distance_m", "probe_energy_eV", "exposure_time_s", "probe_photon_count"),
+    *("mass_attenuation_m2_kg", "tomography_angle_deg", "tilt_angle_deg", "focus_object_distance_m"),
+    *("detector_pixel_size_m", "object_pixel_size_m", "probe_pixel_size_m", "object_center_x_m", "object_center_y_m"),
+    *("far_field", "polarization", "object_layer_spacing_m"),
+)
 
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:
@@ -64,30 +72,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE[:KEY]",
         help="probe: NPY, NPZ or HDF5 (default: the one in the file of positions or frames)",
     )
-    metadata = parser.add_argument_group("metadata", "zero, the default, stands for a value that is not known")
-    metadata.add_argument("--name", default="", help="product name (default: empty)")
-    metadata.add_argument("--comments", default="", help="description (default: empty)")
-    for flag, unit, default, meaning in (
-        ("--detector-distance-m", "m", 0.0, "from object to detector"),
-        ("--probe-energy-eV", "eV", 0.0, "photon energy"),
-        ("--exposure-time-s", "s", 0.0, "exposure time of a position"),
-        ("--probe-photon-count", "count", 0.0, "photons of an exposure"),
-        ("--mass-attenuation-m2-kg", "m2/kg", 0.0, "mass attenuation coefficient of the sample"),
-        ("--tomography-angle-deg", "deg", 0.0, "rotation of the sample"),
-        ("--object-pixel-size-m", "m", 5e-8, "object pixel size; positions in pixels are multiples of it"),
-        ("--probe-pixel-size-m", "m", 1.25e-7, "probe pixel size"),
-        ("--object-center-x-m", "m", 0.0, "x of the object array's middle, in the frame of the positions"),
-        ("--object-center-y-m", "m", 0.0, "y of the object array's middle"),
-    ):
-        text = f"{meaning} (default: %(default)s)"
-        metadata.add_argument(flag, type=float, default=default, metavar=unit, help=text)
-    metadata.add_argument(
-        "--object-layer-spacing-m",
-        type=_numbers,
-        default=(),
-        metavar="m,m,...",
-        help="distances between the layers of an object that has several (default: none)",
-    )
+    _add_metadata(parser)
     content = parser.add_argument_group("content")
     content.add_argument(
         "--include-diffraction",
@@ -123,12 +108,56 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     running.add_output_options(parser)
 
 
+def _add_metadata(parser: argparse.ArgumentParser) -> None:
+    metadata = parser.add_argument_group(
+        "metadata", "zero stands for a value that is not known; what is not given is listed in the summary"
+    )
+    metadata.add_argument(
+        "--metadata",
+        metavar="FILE",
+        help="TOML or JSON file with any of the following, by the same names; the command line wins",
+    )
+    metadata.add_argument("--name", help="product name (default: empty)")
+    metadata.add_argument("--comments", help="description (default: empty)")
+    follows = "what follows from the detector's: lambda z / (N pixels); else"
+    for flag, unit, default, meaning in (
+        ("--detector-distance-m", "m", "0", "from object to detector"),
+        ("--probe-energy-eV", "eV", "0", "photon energy"),
+        ("--exposure-time-s", "s", "0", "exposure time of a position"),
+        ("--probe-photon-count", "count", "0", "photons of an exposure"),
+        ("--mass-attenuation-m2-kg", "m2/kg", "0", "mass attenuation coefficient of the sample"),
+        ("--tomography-angle-deg", "deg", "0", "rotation of the sample"),
+        ("--tilt-angle-deg", "deg", "0", "tilt of the sample"),
+        ("--focus-object-distance-m", "m", "0", "from the focus to the object"),
+        ("--detector-pixel-size-m", "m", "0", "detector pixel size"),
+        ("--object-pixel-size-m", "m", f"{follows} 5e-8", "object pixel size; positions in pixels are multiples of it"),
+        ("--probe-pixel-size-m", "m", f"{follows} 1.25e-7", "probe pixel size"),
+        ("--object-center-x-m", "m", "0", "x of the object array's middle, in the frame of the positions"),
+        ("--object-center-y-m", "m", "0", "y of the object array's middle"),
+    ):
+        metadata.add_argument(flag, type=float, metavar=unit, help=f"{meaning} (default: {default})")
+    metadata.add_argument(
+        "--far-field",
+        action=argparse.BooleanOptionalAction,
+        help="whether the detector records the far field (default: yes)",
+    )
+    metadata.add_argument(
+        "--polarization", choices=("left_circular", "right_circular"), help="of the beam (default: not known)"
+    )
+    metadata.add_argument(
+        "--object-layer-spacing-m",
+        type=_numbers,
+        metavar="m,m,...",
+        help="distances between the layers of an object that has several (default: none)",
+    )
+
+
 def convert(arguments: argparse.Namespace) -> int:
     """Convert, and print a summary."""
-    from ptychoproduct import Reconstruction, export_product_from_files
+    from ptychoproduct import ExportMeta, Reconstruction, export_product_from_files
     from ptychoproduct.scanfiles import frame_bytes
 
-    files, options, meta = _files(arguments), _options(arguments), _meta(arguments)
+    files, options, metadata = _files(arguments), _options(arguments), _metadata(arguments)
     total = frame_bytes(files) if arguments.include_diffraction else 0
     with (
         running.collected_warnings(arguments) as messages,
@@ -137,9 +166,9 @@ def convert(arguments: argparse.Namespace) -> int:
         summary = export_product_from_files(
             files,
             arguments.output_product,
-            meta,
+            ExportMeta(**metadata.fields),
             arguments.include_diffraction,
-            reconstruction=Reconstruction(object_layer_spacing_m=arguments.object_layer_spacing_m),
+            reconstruction=Reconstruction(object_layer_spacing_m=metadata.object_layer_spacing_m or ()),
             options=options,
             progress=progress,
         )
@@ -148,6 +177,8 @@ def convert(arguments: argparse.Namespace) -> int:
         "ratio": summary.ratio,
         "throughput_mb_s": summary.throughput_mb_s,
         "peak_memory_bytes": peak,
+        "not_given": summary.meta.not_given,
+        "derived": summary.meta.derived,
         "warnings": messages,
     }
     running.report(result, _rows(summary, peak), arguments)
@@ -173,25 +204,13 @@ def _files(arguments: argparse.Namespace) -> ScanFiles:
     )
 
 
-def _meta(arguments: argparse.Namespace) -> ExportMeta:
-    from ptychoproduct import ExportMeta
+def _metadata(arguments: argparse.Namespace) -> NamedMetadata:
+    """Return the metadata of the command line, and what else the file has."""
+    from ptychoproduct import named_metadata, read_metadata_file
 
-    return ExportMeta(
-        name=arguments.name,
-        comments=arguments.comments,
-        detector_distance_m=arguments.detector_distance_m,
-        probe_energy_eV=arguments.probe_energy_eV,
-        exposure_time_s=arguments.exposure_time_s,
-        probe_photon_count=arguments.probe_photon_count,
-        mass_attenuation_m2_kg=arguments.mass_attenuation_m2_kg,
-        tomography_angle_deg=arguments.tomography_angle_deg,
-        object_pixel_width_m=arguments.object_pixel_size_m,
-        object_pixel_height_m=arguments.object_pixel_size_m,
-        probe_pixel_width_m=arguments.probe_pixel_size_m,
-        probe_pixel_height_m=arguments.probe_pixel_size_m,
-        object_center_x_m=arguments.object_center_x_m,
-        object_center_y_m=arguments.object_center_y_m,
-    )
+    flags = {name: value for name in _METADATA if (value := getattr(arguments, name)) is not None}
+    given = named_metadata(flags, "command line")
+    return given if arguments.metadata is None else given.over(read_metadata_file(arguments.metadata))
 
 
 def _options(arguments: argparse.Namespace) -> ExportOptions:
@@ -222,8 +241,22 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
             f"{running.megabytes(summary.stored_bytes)})",
             "speed": f"{summary.throughput_mb_s:,.0f} MB/s  ({summary.seconds:.2f} s)",
         }
+    rows |= _metadata_rows(summary.meta)
     if peak is not None:
         rows["memory"] = f"{running.megabytes(peak)} at most"
+    return rows
+
+
+def _metadata_rows(meta: ExportMeta) -> dict[str, str]:
+    """Say where the pixel sizes come from, and what nobody has said."""
+    rows = {}
+    for owner in ("object", "probe"):
+        width, height = f"{owner}_pixel_width_m", f"{owner}_pixel_height_m"
+        source = "the default" if width in meta.not_given else "derived" if width in meta.derived else "given"
+        rows[f"{owner} pixel"] = f"{getattr(meta, width):.6g} x {getattr(meta, height):.6g} m  ({source})"
+    missing = [name for name in meta.not_given if not name.startswith(("object_pixel", "probe_pixel"))]
+    if missing:
+        rows["not given"] = ", ".join(missing)
     return rows
 
 

@@ -17,6 +17,7 @@ from .export import (
 )
 from .importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
 from .metadata import ExportMeta
+from .metadatafile import NamedMetadata, named_metadata, read_metadata_file
 from .options import ExportOptions
 from .rawdata import RawData
 from .reader import Frames, Product, open_product
@@ -37,6 +38,7 @@ __all__ = [
     "FrameStack",
     "Frames",
     "ImportSummary",
+    "NamedMetadata",
     "OptionError",
     "OutputError",
     "Problem",
@@ -59,7 +61,9 @@ __all__ = [
     "export_product_from_scan",
     "import_product_to_npz",
     "import_product_to_rawdata",
+    "named_metadata",
     "open_product",
+    "read_metadata_file",
     "simulate_scan",
     "validate_product",
 ]

@@ -14,16 +14,12 @@ from ptychoproduct import layouts
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.filekinds import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.hdf5source import Hdf5Source
-from ptychoproduct.inputs import Origin, check_raw_array
-from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npy import NpyFile
 from ptychoproduct.npz import NpzArchive
-from ptychoproduct.positions import metres_to_pixels
+from ptychoproduct.positions import check_unit
 
 Array = np.ndarray[Any, Any]
 
-UNITS_M = {"m": 1.0, "um": 1e-6}
-UNITS = ("px", *UNITS_M)
 _PROBE_KEYS = ("probeGuess", "probe")
 
 
@@ -53,18 +49,6 @@ class Positions:
     probe: Array | None = None
     object: Array | None = None
     files: tuple[Path, ...] = ()
-
-    def in_pixels(self, meta: ExportMeta, origin: Origin) -> tuple[Array, Array]:
-        """Return x and y in object pixels; SourceError where they are no lists of real numbers."""
-        check_raw_array(self.x, "xcoords", "x", origin)
-        check_raw_array(self.y, "ycoords", "y", origin)
-        if self.unit == "px":
-            return self.x, self.y
-        factor = UNITS_M[self.unit]
-        return (
-            metres_to_pixels(self.x * factor, meta.object_pixel_width_m),
-            metres_to_pixels(self.y * factor, meta.object_pixel_height_m),
-        )
 
 
 def read_positions(path: Path, unit: str | None = None) -> Positions:
@@ -100,12 +84,6 @@ def read_positions(path: Path, unit: str | None = None) -> Positions:
     if kind == NPY:
         raise SourceError(path, found="an NPY file", expected="positions in a CSV, NPZ or HDF5 file")
     return Positions(*_read_csv(path), unit or "px", files=(path,))
-
-
-def check_unit(unit: str | None) -> None:
-    """Refuse what is no unit of positions: OptionError."""
-    if unit is not None and unit not in UNITS:
-        raise OptionError("positions_in", found=repr(unit), expected=f"one of {', '.join(UNITS)}")
 
 
 def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:

@@ -126,6 +126,8 @@ ROOT_ATTRIBUTES = (
     Attribute("focus_object_distance_m", "float64", "m", default=0.0, field="focus_object_distance_m"),
     Attribute("far_field", "bool", default=True, field="far_field"),
     POLARIZATION,
+    Attribute("detector_pixel_width_m", "float64", "m", default=0.0, field="detector_pixel_width_m"),
+    Attribute("detector_pixel_height_m", "float64", "m", default=0.0, field="detector_pixel_height_m"),
 )
 POLARIZATIONS = ("left_circular", "right_circular")
 
@@ -204,4 +206,5 @@ DATASETS = (*ROOT_DATASETS, *RAW_DATASETS)
 
 # PtychoPINN's NPZ keys.
 FRAME_KEYS = ("diff3d", "diffraction")
+START_KEYS = ("xcoords_start", "ycoords_start")
 METADATA_KEY = "_metadata"

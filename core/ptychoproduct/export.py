@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ptychoproduct import contract
 from ptychoproduct.axes import axis_order, canonical_axes
 from ptychoproduct.cores import available_threads
 from ptychoproduct.framescan import Companions, hdf5_scan, npy_scan
+from ptychoproduct.geometry import warn_of_contradictions, with_sample_pixels
 from ptychoproduct.hdf5source import Hdf5Source
 from ptychoproduct.inputs import Origin
+from ptychoproduct.members import NPY_SUFFIX
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npy import NpyFile
 from ptychoproduct.npz import NpzArchive
 from ptychoproduct.npzscan import npz_scan
 from ptychoproduct.options import ExportOptions
+from ptychoproduct.positions import to_object_pixels
 from ptychoproduct.rawscan import rawdata_scan
 from ptychoproduct.reordering import Reordering
-from ptychoproduct.scan import Extra, FrameStack, Scan
+from ptychoproduct.scan import Extra, FrameStack, Scan, detector_shape
 from ptychoproduct.streaming import Progress
 from ptychoproduct.writer import ExportSummary, ProductWriter
 
@@ -58,6 +62,7 @@ def export_product_from_npz(
     meta: ExportMeta | None = None,
     include_raw: bool = True,
     *,
+    positions_in: str | None = None,
     reconstruction: Reconstruction | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
@@ -74,6 +79,8 @@ def export_product_from_npz(
     meta : ExportMeta, optional
     include_raw : bool
         Whether ``/raw_data`` is written.
+    positions_in : {"px", "m", "um"}, optional
+        Unit of the positions, object pixels by default; ``/raw_data`` has them in pixels whatever it is.
     reconstruction : Reconstruction, optional
     options : ExportOptions, optional
     progress : callable, optional
@@ -97,7 +104,7 @@ def export_product_from_npz(
     """
     options = options or ExportOptions()
     with NpzArchive(Path(npz_path)) as archive:
-        scan = npz_scan(archive, include_raw, _reordering(out_path, options))
+        scan = npz_scan(archive, include_raw, _reordering(out_path, options), positions_in or "px")
         return export_product_from_scan(
             scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
         )
@@ -149,9 +156,9 @@ def export_product_from_npy(
     ProductWarning
         Something was decided that the user should know of.
     """
-    options, meta = options or ExportOptions(), meta or ExportMeta()
+    options = options or ExportOptions()
     with NpyFile(Path(npy_path)) as file:
-        scan = npy_scan(file, Companions(positions, positions_in, probe), meta, _reordering(out_path, options))
+        scan = npy_scan(file, Companions(positions, positions_in, probe), _reordering(out_path, options))
         return export_product_from_scan(
             scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
         )
@@ -203,10 +210,10 @@ def export_product_from_hdf5(
     ProductWarning
         Something was decided that the user should know of.
     """
-    options, meta = options or ExportOptions(), meta or ExportMeta()
+    options = options or ExportOptions()
     with Hdf5Source(Path(h5_path)) as source:
         companions = Companions(positions, positions_in, probe)
-        scan = hdf5_scan(source, companions, meta, _reordering(out_path, options), dataset, include_raw)
+        scan = hdf5_scan(source, companions, _reordering(out_path, options), dataset, include_raw)
         return export_product_from_scan(
             scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
         )
@@ -289,6 +296,7 @@ def export_product_from_scan(
         Something was decided that the user should know of.
     """
     options = options or ExportOptions()
+    meta = _geometry(scan, meta or ExportMeta(), options)
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
     with ProductWriter(
         out_path,
@@ -299,15 +307,36 @@ def export_product_from_scan(
         source=source,
         inputs=inputs,
     ) as writer:
-        writer.set_positions(scan.x_px, scan.y_px, scan.scan_index)
+        x_px, y_px = _in_pixels(scan, meta, "xcoords", scan.x), _in_pixels(scan, meta, "ycoords", scan.y)
+        writer.set_positions(x_px, y_px, scan.scan_index)
         _write_reconstruction(writer, scan.probe, scan.object, reconstruction)
         if include_raw:
             if scan.frames is not None:
-                _write_frames(writer, scan.frames, len(scan.x_px), options.axis_order, scan.origin)
+                _write_frames(writer, scan.frames, len(x_px), options.axis_order, scan.origin)
             for extra in scan.extras:
-                _keep(writer, extra)
+                _keep(writer, _extra_in_pixels(scan, meta, extra))
     assert writer.summary is not None
     return writer.summary
+
+
+def _geometry(scan: Scan, meta: ExportMeta, options: ExportOptions) -> ExportMeta:
+    """Return metadata with the pixel sizes that follow from the detector's, and tell of others."""
+    frame_shape = detector_shape(scan.frames, scan.probe.shape, scan.x.size, options.axis_order)
+    warn_of_contradictions(meta, frame_shape, scan.origin)
+    return with_sample_pixels(meta, frame_shape)
+
+
+def _in_pixels(scan: Scan, meta: ExportMeta, key: str, coordinates: Array) -> Array:
+    pixel_m = meta.object_pixel_width_m if key.startswith("x") else meta.object_pixel_height_m
+    return to_object_pixels(coordinates, key, scan.positions_in, pixel_m, scan.origin)
+
+
+def _extra_in_pixels(scan: Scan, meta: ExportMeta, extra: Extra) -> Extra:
+    """Bring positions before correction to the unit of the others."""
+    key = extra.member.removesuffix(NPY_SUFFIX)
+    if key not in contract.START_KEYS or not isinstance(extra.content, np.ndarray):
+        return extra
+    return replace(extra, content=_in_pixels(scan, meta, key, extra.content))
 
 
 def _write_frames(writer: ProductWriter, frames: FrameStack, positions: int, requested: str, origin: Origin) -> None:

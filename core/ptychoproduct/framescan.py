@@ -14,16 +14,16 @@ import h5py
 import numpy as np
 
 from ptychoproduct import layouts
-from ptychoproduct.companions import Positions, check_unit, find_probe, positions_in, read_positions, read_probe
+from ptychoproduct.companions import Positions, find_probe, positions_in, read_positions, read_probe
 from ptychoproduct.contract import FRAME
 from ptychoproduct.datasetrows import DatasetRows
 from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5source import Hdf5Source
 from ptychoproduct.inputs import require_length
 from ptychoproduct.members import NPY_SUFFIX
-from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npy import NpyFile
 from ptychoproduct.pairing import rows_of_frames
+from ptychoproduct.positions import check_unit
 from ptychoproduct.reordering import Reordering
 from ptychoproduct.scan import Extra, FrameStack, Scan
 from ptychoproduct.sources import member_rows
@@ -50,7 +50,7 @@ class Companions:
     probe: str | PathLike[str] | Array | None = None
 
 
-def npy_scan(file: NpyFile, companions: Companions, meta: ExportMeta, reordering: Reordering) -> Scan:
+def npy_scan(file: NpyFile, companions: Companions, reordering: Reordering) -> Scan:
     """Describe a scan whose frames are an NPY file.
 
     Parameters
@@ -58,8 +58,6 @@ def npy_scan(file: NpyFile, companions: Companions, meta: ExportMeta, reordering
     file : NpyFile
         Open until the product is written.
     companions : Companions
-    meta : ExportMeta
-        Object pixel size.
     reordering : Reordering
         What may be used to reorder axes.
 
@@ -74,13 +72,12 @@ def npy_scan(file: NpyFile, companions: Companions, meta: ExportMeta, reordering
     frames = FrameStack(
         file.member.key, file.member.shape, partial(member_rows, file, file.member, reordering=reordering)
     )
-    return _scan(file.path, (file.path,), frames, positions, _probe(file.path, companions, positions, None), meta)
+    return _scan(file.path, (file.path,), frames, positions, _probe(file.path, companions, positions, None))
 
 
 def hdf5_scan(
     source: Hdf5Source,
     companions: Companions,
-    meta: ExportMeta,
     reordering: Reordering,
     dataset: str | None = None,
     include_frames: bool = True,
@@ -92,8 +89,6 @@ def hdf5_scan(
     source : Hdf5Source
         Open until the product is written.
     companions : Companions
-    meta : ExportMeta
-        Object pixel size.
     reordering : Reordering
         What may be used to reorder axes.
     dataset : str, optional
@@ -110,11 +105,11 @@ def hdf5_scan(
     positions = _positions(companions) or positions_in(source, companions.positions_in)
     probe = _probe(source.path, companions, positions, source)
     if frames is None:
-        return _scan(source.path, source.files, None, positions, probe, meta)
+        return _scan(source.path, source.files, None, positions, probe)
     rows = partial(DatasetRows, source, frames, memory_bytes=reordering.memory_bytes)
     stack = FrameStack(frames.name, frames.shape, rows, chunks=frames)
     positions = _paired(source, frames, positions)
-    return _scan(source.path, source.files, stack, positions, probe, meta, _extras(source, frames))
+    return _scan(source.path, source.files, stack, positions, probe, _extras(source, frames))
 
 
 def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
@@ -210,14 +205,13 @@ def _scan(
     frames: FrameStack | None,
     positions: Positions,
     probe: tuple[Array, tuple[Path, ...]],
-    meta: ExportMeta,
     extras: Iterable[Extra] = (),
 ) -> Scan:
-    x_px, y_px = positions.in_pixels(meta, origin)
     return Scan(
         origin=origin,
-        x_px=x_px,
-        y_px=y_px,
+        x=positions.x,
+        y=positions.y,
+        positions_in=positions.unit,
         probe=probe[0],
         frames=frames,
         object=positions.object,

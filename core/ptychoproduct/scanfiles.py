@@ -39,8 +39,10 @@ class ScanFiles:
         What it is; by default what its first bytes say.
     dataset : str, optional
         Path of the frames in an HDF5 file.
-    positions, positions_in, probe : optional
+    positions, probe : optional
         As in `export_product_from_npy`; not with an NPZ scan, which has its own.
+    positions_in : {"px", "m", "um"}, optional
+        As in `export_product_from_npy`.
 
     Raises
     ------
@@ -61,7 +63,7 @@ class ScanFiles:
         kind = _KIND_NAMES[self.kind or NPZ]
         if self.dataset is not None and self.kind != HDF5:
             raise OptionError("dataset", found=f"it with {kind}", expected="it with an HDF5 file")
-        for key in ("positions", "positions_in", "probe"):
+        for key in ("positions", "probe"):
             if getattr(self, key) is not None and self.kind == NPZ:
                 raise OptionError(key, found=f"it with {kind}", expected="it with frames in an NPY or HDF5 file")
         if self.positions is None and self.kind == NPY:
@@ -108,6 +110,7 @@ def export_product_from_files(
             out_path,
             meta,
             include_raw,
+            positions_in=files.positions_in,
             reconstruction=reconstruction,
             options=options,
             progress=progress,

@@ -62,6 +62,8 @@ class ExportSummary:
     chunk_shape : tuple of int
     frame_bytes, stored_bytes : int
         Size of the frames before and after compression.
+    meta : ExportMeta
+        As written.
     file_bytes : int
         Size of the product.
     seconds : float
@@ -77,6 +79,7 @@ class ExportSummary:
     chunk_shape: tuple[int, ...]
     frame_bytes: int
     stored_bytes: int
+    meta: ExportMeta
     file_bytes: int
     seconds: float
 
@@ -517,6 +520,7 @@ class ProductWriter:
             chunk_shape=() if frames is None else frames.chunks,
             frame_bytes=0 if frames is None else frames.size * frames.dtype.itemsize,
             stored_bytes=0 if frames is None else frames.id.get_storage_size(),
+            meta=self.meta,
             file_bytes=0,
             seconds=0.0,
         )
