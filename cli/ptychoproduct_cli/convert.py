@@ -93,6 +93,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="numbers that pair patterns with positions; auto: the scan's scan_index where its values are distinct, "
         "else 0 to N-1 (default: %(default)s)",
     )
+    content.add_argument(
+        "--nexus",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="let NeXus viewers (silx view, h5web, NexPy) find frames, object phase and scan (default: yes)",
+    )
     writing = parser.add_argument_group("writing")
     writing.add_argument(
         "--compression",
@@ -237,6 +243,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         chunk_frames=arguments.chunk_frames,
         chunk_shape=arguments.chunk_shape,
         memory_bytes=running.memory_bytes(arguments),
+        nexus=arguments.nexus,
         overwrite=not arguments.no_clobber,
     )
 

@@ -31,6 +31,8 @@ class ExportOptions:
         Frames, rows and columns of a chunk, in place of `chunk_frames`: chunks may be tiles of frames.
     memory_bytes : int
         What may be held at once to reorder the axes of frames.
+    nexus : bool
+        Whether NeXus viewers find the frames, the object's phase and the scan, see `add_plots`.
     overwrite : bool
         Whether an existing product may be replaced.
 
@@ -47,6 +49,7 @@ class ExportOptions:
     chunk_frames: int | None = None
     chunk_shape: tuple[int, int, int] | None = None
     memory_bytes: int = DEFAULT_MEMORY_BYTES
+    nexus: bool = True
     overwrite: bool = True
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ from ptychoproduct.inputs import (
 )
 from ptychoproduct.members import NPY_SUFFIX, link_name
 from ptychoproduct.metadata import ExportMeta
+from ptychoproduct.nexus import add_plots
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.positions import pixels_to_metres, position_indexes
 from ptychoproduct.sources import ArrayRows, RowSource
@@ -472,6 +473,8 @@ class ProductWriter:
             )
             if self._include_raw:
                 self._write_raw_scan(x_px, y_px, scan_index)
+            if self.options.nexus:
+                add_plots(self._file, self.meta)
 
     def _write_raw_scan(self, x_px: Array, y_px: Array, scan_index: Array | None) -> None:
         """Keep what the product's own datasets were made from."""
