@@ -123,6 +123,10 @@ class CountsRecipe:
         if exact < amplitudes.size:
             raise InexactError(amplitudes, exact)
 
+    def convert(self, origin: tuple[int, ...], amplitudes: Array, counts: Array) -> None:  # noqa: ARG002
+        """Do what `fill_counts` does; see `chunking.Convert`."""
+        self.fill_counts(amplitudes, counts)
+
     def to_counts(self, amplitudes: Array) -> Array:
         """Return the counts of amplitudes, of the same shape.
 
@@ -172,10 +176,8 @@ class CountsRecipe:
     def _steps(self) -> dict[str, str]:
         """Precisions of the steps, by step."""
         steps = self.operation_order.split(",") if self.operation_order != contract.NO_OPERATION else []
-        return dict(step.split(":") for step in steps)  # type: ignore[misc]
+        return dict(step.split(":") for step in steps)
 
     @cached_property
     def _native(self) -> CountSteps:
         return CountSteps(self.root_dtype, self.scaling, self.scaling_dtype or "float64", self.amplitude_scale)
-
-

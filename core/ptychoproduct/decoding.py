@@ -142,9 +142,7 @@ class DatasetReader:
         Amplitudes are read, which it makes of the dataset's counts on the threads that decode.
     """
 
-    def __init__(
-        self, dataset: h5py.Dataset, threads: int | None = None, recipe: CountsRecipe | None = None
-    ) -> None:
+    def __init__(self, dataset: h5py.Dataset, threads: int | None = None, recipe: CountsRecipe | None = None) -> None:
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = dataset.dtype if recipe is None else np.dtype(recipe.amplitude_dtype)
         self._dataset = dataset

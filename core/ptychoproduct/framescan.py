@@ -15,7 +15,7 @@ import numpy as np
 
 from ptychoproduct import layouts
 from ptychoproduct.companions import Positions, check_unit, find_probe, positions_in, read_positions, read_probe
-from ptychoproduct.contract import FRAME
+from ptychoproduct.contract import DIFFRACTION, FRAME
 from ptychoproduct.datasetrows import DatasetRows
 from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5source import Hdf5Source
@@ -24,9 +24,10 @@ from ptychoproduct.members import NPY_SUFFIX
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npy import NpyFile
 from ptychoproduct.pairing import rows_of_frames
+from ptychoproduct.reader import read_recipe
 from ptychoproduct.reordering import Reordering
 from ptychoproduct.scan import Extra, FrameStack, Scan
-from ptychoproduct.sources import member_rows
+from ptychoproduct.sources import member_rows, stored_rows
 
 Array = np.ndarray[Any, Any]
 
@@ -72,7 +73,10 @@ def npy_scan(file: NpyFile, companions: Companions, meta: ExportMeta, reordering
     if positions is None:
         raise SourceError(file.path, "no positions in an NPY file", expected="--positions")
     frames = FrameStack(
-        file.member.key, file.member.shape, partial(member_rows, file, file.member, reordering=reordering)
+        file.member.key,
+        file.member.shape,
+        partial(member_rows, file, file.member, reordering=reordering),
+        as_stored=partial(stored_rows, file, file.member),
     )
     return _scan(file.path, (file.path,), frames, positions, _probe(file.path, companions, positions, None), meta)
 
@@ -111,8 +115,11 @@ def hdf5_scan(
     probe = _probe(source.path, companions, positions, source)
     if frames is None:
         return _scan(source.path, source.files, None, positions, probe, meta)
-    rows = partial(DatasetRows, source, frames, memory_bytes=reordering.memory_bytes)
-    stack = FrameStack(frames.name, frames.shape, rows, chunks=frames)
+    recipe = read_recipe(frames) if frames.name == f"/{DIFFRACTION.name}" else None
+    rows = partial(DatasetRows, source, frames, memory_bytes=reordering.memory_bytes, recipe=recipe)
+    chunks = frames if recipe is None else None
+    as_stored = partial(rows, range(frames.ndim))
+    stack = FrameStack(frames.name, frames.shape, rows, chunks=chunks, as_stored=as_stored)
     positions = _paired(source, frames, positions)
     return _scan(source.path, source.files, stack, positions, probe, meta, _extras(source, frames))
 

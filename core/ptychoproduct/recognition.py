@@ -49,8 +49,10 @@ def recognise_counts(values: Array) -> CountsRecipe | None:
         Gives back every value bit for bit, and has the smallest `count_dtype` that holds their counts. None where
         nothing was found, or the type is another.
     """
+    if values.dtype.newbyteorder("=").name not in contract.AMPLITUDES:
+        return None
     found = closest_recipe(values)
-    return found.recipe if found is not None and found.inexact == 0 else None
+    return None if found.inexact else found.recipe
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,15 @@ class Likeness:
     inexact: int
 
 
-def closest_recipe(values: Array) -> Likeness | None:
-    """Find the recipe that gives back most of some amplitudes; None where their type is none of amplitudes."""
-    if values.dtype.newbyteorder("=").name not in contract.AMPLITUDES:
-        return None
+def closest_recipe(values: Array) -> Likeness:
+    """Find the recipe that gives back the most of amplitudes, float32 or float64."""
     distinct = _distinct(values)
-    best: Likeness | None = None
+    tried: list[Likeness] = []
     for recipe in _candidates(distinct):
-        found = _likeness(recipe, distinct)
-        if best is None or (found.exact - found.inexact) > (best.exact - best.inexact):
-            best = found
-        if found.inexact == 0:
-            break
-    return best
+        tried.append(_likeness(recipe, distinct))
+        if not tried[-1].inexact:
+            return tried[-1]
+    return max(tried, key=lambda likeness: likeness.exact - likeness.inexact)
 
 
 def _distinct(values: Array) -> Array:
