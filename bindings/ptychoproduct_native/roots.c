@@ -1,4 +1,5 @@
 #include "roots.h"
+#include "vectors.h"
 
 #include <float.h>
 #include <math.h>
@@ -309,6 +310,7 @@ size_t pp_counts_of(const void *amplitudes, pp_precision precision, size_t n, co
 {
     const size_t amplitude_size = precision == PP_SINGLE ? sizeof(float) : sizeof(double);
     uint32_t tile[TILE], most = 0;
+    pp_clear_vectors();
     for (size_t start = 0; start < n; start += TILE) {
         const size_t length = smaller(TILE, n - start);
         const unsigned char *from = (const unsigned char *)amplitudes + start * amplitude_size;
@@ -331,6 +333,7 @@ void pp_amplitudes_of(const void *counts, size_t count_size, size_t n, const pp_
 {
     uint32_t tile[TILE];
     double x[TILE];
+    pp_clear_vectors();
     for (size_t start = 0; start < n; start += TILE) {
         const size_t length = smaller(TILE, n - start);
         uint32_t most = 0;
