@@ -16,6 +16,7 @@ import numpy as np
 from ptychoproduct import layouts
 from ptychoproduct.companions import Positions, check_unit, find_probe, positions_in, read_positions, read_probe
 from ptychoproduct.contract import DIFFRACTION, FRAME
+from ptychoproduct.counts import CountsRecipe
 from ptychoproduct.datasetrows import DatasetRows
 from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5source import Hdf5Source
@@ -115,7 +116,7 @@ def hdf5_scan(
     probe = _probe(source.path, companions, positions, source)
     if frames is None:
         return _scan(source.path, source.files, None, positions, probe, meta)
-    recipe = read_recipe(frames) if frames.name == f"/{DIFFRACTION.name}" else None
+    recipe = product_recipe(frames)
     rows = partial(DatasetRows, source, frames, memory_bytes=reordering.memory_bytes, recipe=recipe)
     chunks = frames if recipe is None else None
     as_stored = partial(rows, range(frames.ndim))
@@ -156,6 +157,11 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
         found="no such dataset" if name else "no frames where they usually are",
         expected=f"--dataset one of {', '.join(stacks)}" if stacks else "a dataset of three dimensions, it has none",
     )
+
+
+def product_recipe(frames: h5py.Dataset) -> CountsRecipe | None:
+    """Return how amplitudes are made of frames that a product has stored as counts; None for all other frames."""
+    return read_recipe(frames) if frames.name == f"/{DIFFRACTION.name}" else None
 
 
 def _positions(companions: Companions) -> Positions | None:
