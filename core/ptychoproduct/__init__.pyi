@@ -1,4 +1,5 @@
 from .checks import Problem
+from .counts import CountsRecipe, InexactError
 from .errors import (
     ContractError,
     OptionError,
@@ -21,6 +22,7 @@ from .metadatafile import NamedMetadata, named_metadata, read_metadata_file
 from .options import ExportOptions
 from .rawdata import RawData
 from .reader import Frames, Product, open_product
+from .recognition import recognise_counts
 from .scan import Extra, FrameStack, Scan
 from .scanfiles import ScanFiles, export_product_from_files
 from .simulation import ScanParameters, simulate_scan
@@ -31,6 +33,7 @@ __version__: str
 
 __all__ = [
     "ContractError",
+    "CountsRecipe",
     "ExportMeta",
     "ExportOptions",
     "ExportSummary",
@@ -38,6 +41,7 @@ __all__ = [
     "FrameStack",
     "Frames",
     "ImportSummary",
+    "InexactError",
     "NamedMetadata",
     "OptionError",
     "OutputError",
@@ -64,6 +68,7 @@ __all__ = [
     "named_metadata",
     "open_product",
     "read_metadata_file",
+    "recognise_counts",
     "simulate_scan",
     "validate_product",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptychoproduct.counts import CountsRecipe
 from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5source import Hdf5Source
 from ptychoproduct.links import last_words
@@ -34,13 +35,24 @@ class DatasetRows:
         The dataset's axes in canonical order.
     memory_bytes : int
         Size of the block; at least one row is held.
+    recipe : CountsRecipe, optional
+        Rows are the amplitudes that it makes of the dataset's counts.
     """
 
     random_access = False
 
-    def __init__(self, source: Hdf5Source, dataset: h5py.Dataset, axes: Sequence[int], memory_bytes: int) -> None:
+    def __init__(
+        self,
+        source: Hdf5Source,
+        dataset: h5py.Dataset,
+        axes: Sequence[int],
+        memory_bytes: int,
+        recipe: CountsRecipe | None = None,
+    ) -> None:
         self.shape: tuple[int, ...] = tuple(dataset.shape[axis] for axis in axes)
-        self.dtype = np.dtype(dataset.dtype).newbyteorder("=")
+        self._stored_dtype = np.dtype(dataset.dtype).newbyteorder("=")
+        self.dtype = self._stored_dtype if recipe is None else np.dtype(recipe.amplitude_dtype)
+        self._recipe = recipe
         self._source = source
         self._dataset = dataset
         self._axes = tuple(axes)
@@ -51,6 +63,7 @@ class DatasetRows:
         whole = max(1, wanted // (self._row_bytes * self._chunk_rows)) * self._chunk_rows
         self._block_rows = min(whole, max(1, memory_bytes // self._row_bytes), self.shape[0])
         self._block: Array | None = None
+        self._rows: Array | None = None
         self._block_range = range(0)
 
     def windows(self, multiple: int) -> Iterator[range]:  # noqa: ARG002 - there is one
@@ -66,9 +79,9 @@ class DatasetRows:
                 self._load_block((first + filled) // self._block_rows * self._block_rows)
             start = first + filled - self._block_range.start
             count = min(rows - filled, len(self._block_range) - start)
-            assert self._block is not None
+            assert self._rows is not None
             part = view[filled * self._row_bytes : (filled + count) * self._row_bytes]
-            gather(self._block.transpose(self._axes)[start : start + count], part)
+            gather(self._rows.transpose(self._axes)[start : start + count], part)
             filled += count
 
     def finish(self) -> None:
@@ -79,11 +92,12 @@ class DatasetRows:
         if self._block is None or self._block.shape[self._axes[0]] != stop - first:
             shape = list(self._dataset.shape)
             shape[self._axes[0]] = stop - first
-            self._block = np.empty(shape, self.dtype)
+            self._block = np.empty(shape, self._stored_dtype)
         try:
             read_rows(self._dataset, self._axes[0], first, self._block)
         except OSError as error:
             raise self._error(first, stop, error) from error
+        self._rows = self._block if self._recipe is None else self._recipe.to_amplitudes(self._block)
         self._block_range = range(first, stop)
 
     def _error(self, first: int, stop: int, error: OSError) -> SourceError:
@@ -93,7 +107,7 @@ class DatasetRows:
         frames = f"{first} to {stop - 1}"
         for start in range(first // self._chunk_rows * self._chunk_rows, stop, self._chunk_rows):
             try:
-                read_rows(self._dataset, self._axes[0], max(first, start), np.empty(row_shape, self.dtype))
+                read_rows(self._dataset, self._axes[0], max(first, start), np.empty(row_shape, self._stored_dtype))
             except OSError as first_error:
                 frames, error = f"{start} to {min(start + self._chunk_rows, self.shape[0]) - 1}", first_error
                 break

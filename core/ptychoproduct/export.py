@@ -13,6 +13,7 @@ import numpy as np
 from ptychoproduct import contract
 from ptychoproduct.axes import axis_order, canonical_axes
 from ptychoproduct.cores import available_threads
+from ptychoproduct.exactframes import write_counts
 from ptychoproduct.framescan import Companions, hdf5_scan, npy_scan
 from ptychoproduct.geometry import warn_of_contradictions, with_sample_pixels
 from ptychoproduct.hdf5source import Hdf5Source
@@ -341,6 +342,9 @@ def _extra_in_pixels(scan: Scan, meta: ExportMeta, extra: Extra) -> Extra:
 
 def _write_frames(writer: ProductWriter, frames: FrameStack, positions: int, requested: str, origin: Origin) -> None:
     order = axis_order(frames.shape, positions, requested, origin, frames.key)
+    if writer.options.store_counts:
+        write_counts(writer, frames, order, origin)
+        return
     writer.write_frames(
         frames.rows(canonical_axes(order)), order, frames.member, frames.chunks if order == "NHW" else None
     )

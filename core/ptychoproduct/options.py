@@ -33,6 +33,9 @@ class ExportOptions:
         What may be held at once to reorder the axes of frames.
     nexus : bool
         Whether NeXus viewers find the frames, the object's phase and the scan, see `add_plots`.
+    store_counts : bool
+        Whether frames of amplitudes that are square roots of counts are stored as these counts, exactly; frames that
+        are not are an error then. See `CountsRecipe`.
     overwrite : bool
         Whether an existing product may be replaced.
 
@@ -50,6 +53,7 @@ class ExportOptions:
     chunk_shape: tuple[int, int, int] | None = None
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     nexus: bool = True
+    store_counts: bool = False
     overwrite: bool = True
 
     def __post_init__(self) -> None:
