@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import running
 
 if TYPE_CHECKING:
-    from ptychoproduct import ExportMeta, ExportOptions, ExportSummary, NamedMetadata, ScanFiles
+    from ptychoproduct import (
+        DiffractionFile,
+        DiffractionSummary,
+        ExportMeta,
+        ExportOptions,
+        ExportSummary,
+        NamedMetadata,
+        ScanFiles,
+    )
 
 SUMMARY = "convert a scan (NPZ, NPY or HDF5) to a ptychodus product (HDF5)"
 DESCRIPTION = """\
@@ -29,9 +38,11 @@ _METADATA = (
 
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "%(prog)s [options] SCAN PRODUCT.h5"
+    parser.usage = "%(prog)s [options] SCAN {PRODUCT.h5 | --standard-layout DIR}"
     parser.add_argument("scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5, whatever its name ends in")
-    parser.add_argument("output_product", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    product = parser.add_mutually_exclusive_group(required=True)
+    product.add_argument("output_product", nargs="?", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    _add_standard_layout(product)
     _add_options(parser)
 
 
@@ -39,14 +50,24 @@ def _add_path_options(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
         "%(prog)s [options]\n"
         "           {--input-npz SCAN.npz | --input-npy FRAMES.npy | --input-h5 FILE}\n"
-        "           --output-product PRODUCT.h5"
+        "           {--output-product PRODUCT.h5 | --standard-layout DIR}"
     )
     scan = parser.add_mutually_exclusive_group(required=True)
     scan.add_argument("--input-npz", metavar="SCAN.npz", help="scan to convert")
     scan.add_argument("--input-npy", metavar="FRAMES.npy", help="frames to convert, with --positions and --probe")
     scan.add_argument("--input-h5", metavar="FILE", help="HDF5 file to convert, with --dataset, --positions, --probe")
-    parser.add_argument("--output-product", required=True, metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    product = parser.add_mutually_exclusive_group(required=True)
+    product.add_argument("--output-product", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    _add_standard_layout(product)
     _add_options(parser)
+
+
+def _add_standard_layout(group: argparse._MutuallyExclusiveGroup) -> None:
+    group.add_argument(
+        "--standard-layout",
+        metavar="DIR",
+        help="folder for product.h5 and diffraction.h5, the names that ptychodus's workflows know",
+    )
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -63,22 +84,24 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "(default: those in the HDF5 file)",
     )
     beside.add_argument(
-        "--positions-in",
-        choices=("px", "m", "um"),
-        help="their unit, px being object pixels (default: metres where the file is known to have them, else px)",
-    )
-    beside.add_argument(
         "--probe",
         metavar="FILE[:KEY]",
         help="probe: NPY, NPZ or HDF5 (default: the one in the file of positions or frames)",
     )
     _add_metadata(parser)
+    _add_companion(parser)
     content = parser.add_argument_group("content")
     content.add_argument(
         "--include-diffraction",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="keep frames, positions in pixels and everything else of the scan in /raw_data (default: yes)",
+    )
+    content.add_argument(
+        "--positions-in",
+        choices=("px", "m", "um"),
+        help="unit of the scan's positions, px being object pixels (default: metres where the file is known to have "
+        "them, else px)",
     )
     content.add_argument(
         "--axis-order",
@@ -172,23 +195,55 @@ def _add_metadata(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_companion(parser: argparse.ArgumentParser) -> None:
+    companion = parser.add_argument_group(
+        "patterns for ptychodus", "it reconstructs from a product and a file of patterns; both appear, or neither"
+    )
+    companion.add_argument(
+        "--diffraction-output",
+        metavar="FILE",
+        help="write the patterns, as photon counts (default: with --standard-layout, to its diffraction.h5)",
+    )
+    companion.add_argument(
+        "--patterns-are",
+        choices=("auto", "amplitude", "counts"),
+        default="auto",
+        help="what the scan's frames hold; auto: counts where they are whole numbers, amplitudes where they are roots of "
+        "whole numbers (default: %(default)s)",
+    )
+    companion.add_argument(
+        "--bad-pixels",
+        metavar="FILE[:KEY]",
+        help="mask of a frame's size, not zero where pixels are bad: NPY, NPZ or HDF5 (default: the scan's, or none)",
+    )
+    companion.add_argument(
+        "--diffraction-compression",
+        default="shuffle+gzip:1",
+        metavar="CODEC",
+        help="of the patterns, see --compression; ptychodus's scripts read gzip only, its application all "
+        "(default: %(default)s)",
+    )
+
+
 def convert(arguments: argparse.Namespace) -> int:
     """Convert, and print a summary."""
     from ptychoproduct import ExportMeta, Reconstruction, export_product_from_files
     from ptychoproduct.scanfiles import frame_bytes
 
     files, options, metadata = _files(arguments), _options(arguments), _metadata(arguments)
-    total = frame_bytes(files) if arguments.include_diffraction else 0
+    product, diffraction = _outputs(arguments)
+    total = frame_bytes(files) if arguments.include_diffraction or diffraction else 0
     with (
         running.collected_warnings(arguments) as messages,
         running.progress_bar("convert", total, arguments) as progress,
     ):
         summary = export_product_from_files(
             files,
-            arguments.output_product,
+            product,
             ExportMeta(**metadata.fields),
             arguments.include_diffraction,
             reconstruction=Reconstruction(object_layer_spacing_m=metadata.object_layer_spacing_m or ()),
+            diffraction=diffraction,
             options=options,
             progress=progress,
         )
@@ -226,6 +281,25 @@ def _files(arguments: argparse.Namespace) -> ScanFiles:
         positions=arguments.positions,
         positions_in=arguments.positions_in,
         probe=arguments.probe,
+    )
+
+
+def _outputs(arguments: argparse.Namespace) -> tuple[str | Path, DiffractionFile | None]:
+    """Return where the product goes, and the patterns beside it, if anywhere."""
+    from ptychoproduct import DiffractionFile, OptionError, standard_layout
+
+    product, patterns = arguments.output_product, arguments.diffraction_output
+    if arguments.standard_layout is not None:
+        if patterns is not None:
+            raise OptionError("--diffraction-output", found="it with --standard-layout", expected="one of them")
+        product, patterns = standard_layout(arguments.standard_layout)
+    if patterns is None:
+        if arguments.bad_pixels is not None or arguments.patterns_are != "auto":
+            expected = "--diffraction-output or --standard-layout"
+            raise OptionError("--bad-pixels, --patterns-are", found="them without patterns", expected=expected)
+        return product, None
+    return product, DiffractionFile(
+        patterns, arguments.patterns_are, arguments.bad_pixels, arguments.diffraction_compression
     )
 
 
@@ -271,9 +345,23 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
             f"{running.megabytes(summary.stored_bytes)})",
             "speed": f"{summary.throughput_mb_s:,.0f} MB/s  ({summary.seconds:.2f} s)",
         }
+    if summary.diffraction is not None:
+        rows |= _companion_rows(summary.diffraction)
     rows |= _metadata_rows(summary.meta)
     if peak is not None:
         rows["memory"] = f"{running.megabytes(peak)} at most"
+    return rows
+
+
+def _companion_rows(summary: DiffractionSummary) -> dict[str, str]:
+    made_from = "frames as they are" if summary.frames_are == "counts" else "amplitudes squared"
+    size = running.megabytes(summary.file_bytes)
+    rows = {
+        "diffraction": f"{summary.path}  ({size})",
+        "patterns": f"{summary.dtype}, {'whole ' if summary.exact else ''}counts; {made_from}",
+    }
+    if summary.bad_pixels:
+        rows["bad pixels"] = f"{summary.bad_pixels:,}"
     return rows
 
 

@@ -1,5 +1,6 @@
 from .checks import Problem
 from .counts import CountsRecipe, InexactError
+from .diffractionfile import DiffractionFile, DiffractionSummary, standard_layout
 from .errors import (
     ContractError,
     OptionError,
@@ -34,6 +35,8 @@ __version__: str
 __all__ = [
     "ContractError",
     "CountsRecipe",
+    "DiffractionFile",
+    "DiffractionSummary",
     "ExportMeta",
     "ExportOptions",
     "ExportSummary",
@@ -70,5 +73,6 @@ __all__ = [
     "read_metadata_file",
     "recognise_counts",
     "simulate_scan",
+    "standard_layout",
     "validate_product",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from ptychoproduct import contract
 from ptychoproduct.axes import canonical_axes
+from ptychoproduct.chunking import RowOutput
 from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.errors import OptionError, ProductWarning, SourceError
 from ptychoproduct.inputs import Origin
@@ -33,7 +35,13 @@ _CHECKED_BYTES = 4 * 1024**2
 _MOST_ATTEMPTS = 16
 
 
-def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: Origin) -> None:
+def write_counts(
+    writer: ProductWriter,
+    frames: FrameStack,
+    order: str,
+    origin: Origin,
+    beside: Callable[[], Sequence[RowOutput]] = tuple,
+) -> None:
     """Write frames as counts; those that are integers already as they are.
 
     Parameters
@@ -44,6 +52,8 @@ def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: 
         Of their axes.
     origin : path or str
         What messages name.
+    beside : callable, optional
+        Gives further datasets to fill, at the beginning of each pass over the frames.
 
     Raises
     ------
@@ -58,11 +68,12 @@ def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: 
         The frames are no amplitudes.
     """
     axes = canonical_axes(order)
-    values = sample(frames.rows(axes) if frames.as_stored is None else frames.as_stored())
+    values = sample(frames)
     if values.dtype.kind in "biu":
         message = f"{origin}: {frames.key}: frames are {values.dtype}, and are stored as they are"
         warnings.warn(message, ProductWarning, stacklevel=4)
-        writer.write_frames(frames.rows(axes), order, frames.member, frames.chunks if order == "NHW" else None)
+        chunks = frames.chunks if order == "NHW" else None
+        writer.write_frames(frames.rows(axes), order, frames.member, chunks, beside())
         return
     if values.dtype.name not in contract.AMPLITUDES:
         expected = " or ".join(contract.AMPLITUDES)
@@ -72,7 +83,7 @@ def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: 
         if found.inexact:
             break
         try:
-            writer.write_frames(frames.rows(axes), order, frames.member, recipe=found.recipe)
+            writer.write_frames(frames.rows(axes), order, frames.member, beside=beside(), recipe=found.recipe)
         except InexactError as error:
             values = np.append(values, error.amplitudes)
             found = closest_recipe(values)
@@ -81,8 +92,9 @@ def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: 
     raise _inexact(frames.rows(axes), found.recipe, origin, frames.key)
 
 
-def sample(source: RowSource) -> Array:
-    """Return some rows of a source: spread over all of it where that can be done, else its first."""
+def sample(frames: FrameStack) -> Array:
+    """Return some elements of frames: spread over all of them where that can be done, else the first."""
+    source = frames.rows(range(len(frames.shape))) if frames.as_stored is None else frames.as_stored()
     row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
     rows = min(source.shape[0], _MOST_SAMPLED_ROWS, max(1, _SAMPLED_BYTES // row_bytes))
     values = np.empty((rows, *source.shape[1:]), source.dtype)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ptychoproduct import contract
+from ptychoproduct.atomic import OutputGroup, output_group
 from ptychoproduct.axes import axis_order, canonical_axes
+from ptychoproduct.chunking import RowOutput
+from ptychoproduct.companions import read_bad_pixels
 from ptychoproduct.cores import available_threads
-from ptychoproduct.exactframes import write_counts
+from ptychoproduct.diffractionfile import DiffractionFile, DiffractionSummary, DiffractionWriter
+from ptychoproduct.errors import SourceError
+from ptychoproduct.exactframes import sample, write_counts
 from ptychoproduct.framescan import Companions, hdf5_scan, npy_scan
-from ptychoproduct.geometry import warn_of_contradictions, with_sample_pixels
+from ptychoproduct.geometry import warn_of_contradictions, with_detector_pixels, with_sample_pixels
 from ptychoproduct.hdf5source import Hdf5Source
-from ptychoproduct.inputs import Origin
+from ptychoproduct.inputs import Origin, check_frames, real_array
 from ptychoproduct.members import NPY_SUFFIX
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npy import NpyFile
@@ -28,7 +33,7 @@ from ptychoproduct.positions import to_object_pixels
 from ptychoproduct.rawscan import rawdata_scan
 from ptychoproduct.reordering import Reordering
 from ptychoproduct.scan import Extra, FrameStack, Scan, detector_shape
-from ptychoproduct.streaming import Progress
+from ptychoproduct.streaming import Progress, write_rows
 from ptychoproduct.writer import ExportSummary, ProductWriter
 
 Array = np.ndarray[Any, Any]
@@ -65,6 +70,7 @@ def export_product_from_npz(
     *,
     positions_in: str | None = None,
     reconstruction: Reconstruction | None = None,
+    diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
@@ -83,6 +89,8 @@ def export_product_from_npz(
     positions_in : {"px", "m", "um"}, optional
         Unit of the positions, object pixels by default; ``/raw_data`` has them in pixels whatever it is.
     reconstruction : Reconstruction, optional
+    diffraction : DiffractionFile, optional
+        The companion that ptychodus reconstructs from, written in the same pass: both files appear, or neither.
     options : ExportOptions, optional
     progress : callable, optional
         Called with a number of bytes whenever frames of that size have been written.
@@ -105,9 +113,18 @@ def export_product_from_npz(
     """
     options = options or ExportOptions()
     with NpzArchive(Path(npz_path)) as archive:
-        scan = npz_scan(archive, include_raw, _reordering(out_path, options), positions_in or "px")
+        scan = npz_scan(
+            archive, include_raw or diffraction is not None, _reordering(out_path, options), positions_in or "px"
+        )
         return export_product_from_scan(
-            scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
+            scan,
+            out_path,
+            meta,
+            include_raw,
+            reconstruction=reconstruction,
+            diffraction=diffraction,
+            options=options,
+            progress=progress,
         )
 
 
@@ -121,6 +138,7 @@ def export_product_from_npy(
     positions_in: str | None = None,
     probe: str | PathLike[str] | Array | None = None,
     reconstruction: Reconstruction | None = None,
+    diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
@@ -138,7 +156,7 @@ def export_product_from_npy(
     probe : path or array, optional
         An NPY, NPZ or HDF5 file, ``FILE:KEY`` where the key is no usual one; or the probe itself. By default that of
         the file of positions.
-    out_path, meta, include_raw, reconstruction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress
         As in `export_product_from_npz`.
 
     Returns
@@ -161,7 +179,14 @@ def export_product_from_npy(
     with NpyFile(Path(npy_path)) as file:
         scan = npy_scan(file, Companions(positions, positions_in, probe), _reordering(out_path, options))
         return export_product_from_scan(
-            scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
+            scan,
+            out_path,
+            meta,
+            include_raw,
+            reconstruction=reconstruction,
+            diffraction=diffraction,
+            options=options,
+            progress=progress,
         )
 
 
@@ -176,6 +201,7 @@ def export_product_from_hdf5(
     positions_in: str | None = None,
     probe: str | PathLike[str] | Array | None = None,
     reconstruction: Reconstruction | None = None,
+    diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
@@ -192,7 +218,7 @@ def export_product_from_hdf5(
         Path of the frames in the file; by default where those programs keep them, see `layouts`.
     positions, positions_in, probe : optional
         As in `export_product_from_npy`; by default those of the HDF5 file itself.
-    out_path, meta, include_raw, reconstruction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress
         As in `export_product_from_npz`.
 
     Returns
@@ -214,9 +240,18 @@ def export_product_from_hdf5(
     options = options or ExportOptions()
     with Hdf5Source(Path(h5_path)) as source:
         companions = Companions(positions, positions_in, probe)
-        scan = hdf5_scan(source, companions, _reordering(out_path, options), dataset, include_raw)
+        scan = hdf5_scan(
+            source, companions, _reordering(out_path, options), dataset, include_raw or diffraction is not None
+        )
         return export_product_from_scan(
-            scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
+            scan,
+            out_path,
+            meta,
+            include_raw,
+            reconstruction=reconstruction,
+            diffraction=diffraction,
+            options=options,
+            progress=progress,
         )
 
 
@@ -227,6 +262,7 @@ def export_product_from_rawdata(
     include_raw: bool = True,
     *,
     reconstruction: Reconstruction | None = None,
+    diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
@@ -236,7 +272,7 @@ def export_product_from_rawdata(
     ----------
     raw : RawData or alike
         Any object with the attributes of `RawData`; PtychoPINN's own, for one. Attributes that it lacks count as None.
-    out_path, meta, include_raw, reconstruction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress
         As in `export_product_from_npz`.
 
     Returns
@@ -257,7 +293,14 @@ def export_product_from_rawdata(
     """
     scan = rawdata_scan(raw)
     return export_product_from_scan(
-        scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
+        scan,
+        out_path,
+        meta,
+        include_raw,
+        reconstruction=reconstruction,
+        diffraction=diffraction,
+        options=options,
+        progress=progress,
     )
 
 
@@ -268,6 +311,7 @@ def export_product_from_scan(
     include_raw: bool = True,
     *,
     reconstruction: Reconstruction | None = None,
+    diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
@@ -277,7 +321,7 @@ def export_product_from_scan(
     ----------
     scan : Scan
         Its frames are read here, a few at a time.
-    out_path, meta, include_raw, reconstruction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress
         As in `export_product_from_npz`.
 
     Returns
@@ -298,26 +342,36 @@ def export_product_from_scan(
     """
     options = options or ExportOptions()
     meta = _geometry(scan, meta or ExportMeta(), options)
+    results = reconstruction or Reconstruction()
+    if diffraction is not None:
+        scan = _with_bad_pixels(scan, diffraction)
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
-    with ProductWriter(
-        out_path,
-        meta,
-        include_raw=include_raw,
-        options=options,
-        progress=progress,
-        source=source,
-        inputs=inputs,
-    ) as writer:
+    companion = None
+    with (
+        output_group() as group,
+        ProductWriter(
+            out_path,
+            meta,
+            include_raw=include_raw,
+            options=options,
+            progress=progress,
+            source=source,
+            inputs=inputs,
+            group=group,
+        ) as writer,
+    ):
         x_px, y_px = _in_pixels(scan, meta, "xcoords", scan.x), _in_pixels(scan, meta, "ycoords", scan.y)
         writer.set_positions(x_px, y_px, scan.scan_index)
-        _write_reconstruction(writer, scan.probe, scan.object, reconstruction)
+        _write_reconstruction(writer, scan.probe, scan.object, results)
+        if diffraction is not None:
+            companion = _write_both(writer, scan, diffraction, results, group)
+        elif include_raw and scan.frames is not None:
+            _write_frames(writer, scan.frames, _axis_order(scan, options), scan.origin)
         if include_raw:
-            if scan.frames is not None:
-                _write_frames(writer, scan.frames, len(x_px), options.axis_order, scan.origin)
             for extra in scan.extras:
                 _keep(writer, _extra_in_pixels(scan, meta, extra))
     assert writer.summary is not None
-    return writer.summary
+    return replace(writer.summary, diffraction=companion)
 
 
 def _geometry(scan: Scan, meta: ExportMeta, options: ExportOptions) -> ExportMeta:
@@ -340,20 +394,73 @@ def _extra_in_pixels(scan: Scan, meta: ExportMeta, extra: Extra) -> Extra:
     return replace(extra, content=_in_pixels(scan, meta, key, extra.content))
 
 
-def _write_frames(writer: ProductWriter, frames: FrameStack, positions: int, requested: str, origin: Origin) -> None:
-    order = axis_order(frames.shape, positions, requested, origin, frames.key)
+def _axis_order(scan: Scan, options: ExportOptions) -> str:
+    assert scan.frames is not None
+    return axis_order(scan.frames.shape, len(scan.x), options.axis_order, scan.origin, scan.frames.key)
+
+
+def _write_frames(
+    writer: ProductWriter,
+    frames: FrameStack,
+    order: str,
+    origin: Origin,
+    beside: Callable[[], Sequence[RowOutput]] = tuple,
+) -> None:
     if writer.options.store_counts:
-        write_counts(writer, frames, order, origin)
+        write_counts(writer, frames, order, origin, beside)
         return
-    writer.write_frames(
-        frames.rows(canonical_axes(order)), order, frames.member, frames.chunks if order == "NHW" else None
-    )
+    chunks = frames.chunks if order == "NHW" else None
+    writer.write_frames(frames.rows(canonical_axes(order)), order, frames.member, chunks, beside())
+
+
+def _write_both(
+    writer: ProductWriter, scan: Scan, file: DiffractionFile, results: Reconstruction, group: OutputGroup
+) -> DiffractionSummary | None:
+    """Write frames and patterns in one pass, and once more the patterns where a look at some frames was misleading."""
+    frames, options = scan.frames, writer.options
+    if frames is None:
+        raise SourceError(scan.origin, "no frames", key=contract.FRAME_KEYS[0], expected="frames, to make patterns of")
+    order = _axis_order(scan, options)
+    axes = canonical_axes(order)
+    shape = tuple(frames.shape[axis] for axis in axes)
+    elements = sample(frames)
+    check_frames(shape, elements.dtype, frames.key, scan.origin)
+    with DiffractionWriter(
+        file,
+        shape,
+        elements,
+        with_detector_pixels(writer.meta, shape),
+        bad_pixels=scan.bad_pixels,
+        chunk_shape=options.frames_chunk(shape[1:]),
+        overwrite=options.overwrite,
+        sources=scan.files,
+        group=group,
+        origin=scan.origin,
+        key=frames.key,
+    ) as companion:
+        _write_frames(writer, frames, order, scan.origin, companion.begin)
+        while not companion.is_complete:
+            write_rows(companion.begin(), frames.rows(axes), options.threads or available_threads())
+        counts = results.probe_photon_counts
+        companion.finish(
+            writer.position_indexes(),
+            None if counts is None else real_array(counts, 1, "probe_photon_counts", scan.origin),
+        )
+    return companion.summary
+
+
+def _with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:
+    """Put the bad pixels that are asked for in the place of the scan's own."""
+    given = file.bad_pixels
+    if given is None or isinstance(given, np.ndarray):
+        return scan if given is None else replace(scan, bad_pixels=given)
+    mask, files = read_bad_pixels(fspath(given))
+    return replace(scan, bad_pixels=mask, files=(*scan.files, *files))
 
 
 def _write_reconstruction(
-    writer: ProductWriter, probe: Array, objectguess: Array | None, reconstruction: Reconstruction | None
+    writer: ProductWriter, probe: Array, objectguess: Array | None, results: Reconstruction
 ) -> None:
-    results = reconstruction or Reconstruction()
     writer.set_probe(probe, results.opr_weights)
     if objectguess is not None:
         writer.set_object(objectguess, results.object_layer_spacing_m)

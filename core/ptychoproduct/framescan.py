@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike, fspath
@@ -117,7 +117,9 @@ def hdf5_scan(
     as_stored = partial(rows, range(frames.ndim))
     stack = FrameStack(frames.name, frames.shape, rows, chunks=chunks, as_stored=as_stored)
     positions = _paired(source, frames, positions)
-    return _scan(source.path, source.files, stack, positions, probe, _extras(source, frames))
+    bad_pixels = _bad_pixels(source, frames)
+    extras = [] if bad_pixels is None else [Extra(f"{layouts.BAD_PIXELS}{NPY_SUFFIX}", bad_pixels)]
+    return _scan(source.path, source.files, stack, positions, probe, extras, bad_pixels)
 
 
 def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
@@ -204,12 +206,12 @@ def _paired(source: Hdf5Source, frames: h5py.Dataset, positions: Positions) -> P
     return replace(positions, x=x[rows], y=y[rows], scan_index=numbers)
 
 
-def _extras(source: Hdf5Source, frames: h5py.Dataset) -> Iterator[Extra]:
-    """Give what ptychodus keeps beside patterns, and PtychoPINN knows under the same name."""
-    if frames.name == layouts.FRAMES[0]:
-        bad_pixels = source.find(layouts.BAD_PIXELS)
-        if bad_pixels is not None:
-            yield Extra(f"{layouts.BAD_PIXELS}{NPY_SUFFIX}", source.read(bad_pixels))
+def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset) -> Array | None:
+    """Read what ptychodus keeps beside patterns, and PtychoPINN knows under the same name."""
+    if frames.name not in (layouts.FRAMES[0], f"/{DIFFRACTION.name}"):
+        return None
+    found = source.find(f"{frames.parent.name.rstrip('/')}/{layouts.BAD_PIXELS}")
+    return None if found is None else source.read(found)
 
 
 def _scan(
@@ -219,6 +221,7 @@ def _scan(
     positions: Positions,
     probe: tuple[Array, tuple[Path, ...]],
     extras: Iterable[Extra] = (),
+    bad_pixels: Array | None = None,
 ) -> Scan:
     return Scan(
         origin=origin,
@@ -230,5 +233,6 @@ def _scan(
         object=positions.object,
         scan_index=positions.numbers if positions.scan_index is None else positions.scan_index,
         extras=extras,
+        bad_pixels=bad_pixels,
         files=(*files, *positions.files, *probe[1]),
     )

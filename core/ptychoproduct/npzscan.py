@@ -11,6 +11,7 @@ import numpy as np
 
 from ptychoproduct import arrays, contract
 from ptychoproduct.errors import SourceError
+from ptychoproduct.layouts import BAD_PIXELS
 from ptychoproduct.npy import Member
 from ptychoproduct.npz import NpzArchive
 from ptychoproduct.reordering import Reordering
@@ -59,6 +60,7 @@ def npz_scan(archive: NpzArchive, include_frames: bool, reordering: Reordering, 
         object=read_if_there(archive, "objectGuess"),
         scan_index=read_if_there(archive, "scan_index"),
         extras=_extras(archive, frames, metadata, reordering),
+        bad_pixels=read_if_there(archive, BAD_PIXELS),
         files=(archive.path,),
     )
 

@@ -89,6 +89,8 @@ class Scan:
         Files that it is read from, which the product must not replace.
     positions_in : {"px", "m", "um"}
         Unit of the positions, px being object pixels.
+    bad_pixels : array, [H, W], optional
+        Not zero where the detector's pixels are not to be used.
 
     Raises
     ------
@@ -106,6 +108,7 @@ class Scan:
     extras: Iterable[Extra] = ()
     files: tuple[Path, ...] = ()
     positions_in: str = "px"
+    bad_pixels: Array | None = None
 
     def __post_init__(self) -> None:
         check_unit(self.positions_in)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ptychoproduct import contract
+from ptychoproduct.diffractionfile import DiffractionFile
 from ptychoproduct.errors import OptionError
 from ptychoproduct.export import (
     Reconstruction,
@@ -79,6 +80,7 @@ def export_product_from_files(
     include_raw: bool = True,
     *,
     reconstruction: Reconstruction | None = None,
+    diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
@@ -87,7 +89,7 @@ def export_product_from_files(
     Parameters
     ----------
     files : ScanFiles
-    out_path, meta, include_raw, reconstruction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress
         As in `export_product_from_npz`.
 
     Returns
@@ -114,6 +116,7 @@ def export_product_from_files(
             include_raw,
             positions_in=files.positions_in,
             reconstruction=reconstruction,
+            diffraction=diffraction,
             options=options,
             progress=progress,
         )
@@ -128,6 +131,7 @@ def export_product_from_files(
             positions_in=files.positions_in,
             probe=files.probe,
             reconstruction=reconstruction,
+            diffraction=diffraction,
             options=options,
             progress=progress,
         )
@@ -141,6 +145,7 @@ def export_product_from_files(
         positions_in=files.positions_in,
         probe=files.probe,
         reconstruction=reconstruction,
+        diffraction=diffraction,
         options=options,
         progress=progress,
     )

@@ -17,12 +17,13 @@ import h5py
 import numpy as np
 
 from ptychoproduct import arrays, contract
-from ptychoproduct.atomic import atomic_output
+from ptychoproduct.atomic import OutputGroup, atomic_output
 from ptychoproduct.chunkcopy import copy_chunks, has_same_chunks
 from ptychoproduct.chunking import RowOutput, create_chunked
 from ptychoproduct.cores import available_threads
 from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
+from ptychoproduct.diffractionfile import DiffractionSummary
 from ptychoproduct.errors import OptionError, OutputError, ProductWarning, SourceError
 from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
 from ptychoproduct.inputs import (
@@ -74,6 +75,8 @@ class ExportSummary:
         From opening the product to its appearance.
     recipe : CountsRecipe or None
         How the frames are stored as counts; None where they are stored as they are.
+    diffraction : DiffractionSummary or None
+        The companion, where one was asked for.
     """
 
     product: Path
@@ -89,6 +92,7 @@ class ExportSummary:
     file_bytes: int
     seconds: float
     recipe: CountsRecipe | None = None
+    diffraction: DiffractionSummary | None = None
 
     @property
     def ratio(self) -> float:
@@ -120,6 +124,8 @@ class ProductWriter:
         The file that the data comes from: named in messages, never overwritten.
     inputs : sequence of path
         Other files that the data comes from: never overwritten.
+    group : OutputGroup, optional
+        Other outputs, which the product appears with.
 
     Raises
     ------
@@ -144,6 +150,7 @@ class ProductWriter:
         progress: Progress | None = None,
         source: str | PathLike[str] | None = None,
         inputs: Sequence[str | PathLike[str]] = (),
+        group: OutputGroup | None = None,
     ) -> None:
         self.path = Path(out_path)
         self.meta = meta or ExportMeta()
@@ -154,6 +161,7 @@ class ProductWriter:
         self._threads = self.options.threads or available_threads()
         self._source = source
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
+        self._group = group
         self._stack = ExitStack()
         self._frames: h5py.Dataset | None = None
         self._recipe: CountsRecipe | None = None
@@ -161,13 +169,18 @@ class ProductWriter:
         self._x_px: list[Array] = []
         self._y_px: list[Array] = []
         self._scan_index: list[Array] = []
+        self._indexes: Array | None = None
+        self._file_bytes = 0
         if self.path.suffix.lower() not in _SUFFIXES:
             raise OutputError(self.path, found=f"suffix {self.path.suffix!r}", expected=" or ".join(_SUFFIXES))
 
     def __enter__(self) -> Self:
         self._started = time.perf_counter()
         with ExitStack() as stack:
-            part = stack.enter_context(atomic_output(self.path, overwrite=self.options.overwrite, sources=self._inputs))
+            part = stack.enter_context(
+                atomic_output(self.path, overwrite=self.options.overwrite, sources=self._inputs, group=self._group)
+            )
+            stack.callback(self._measure, part)
             self._file, self._output = stack.enter_context(new_hdf5_file(part, self.path))
             with hdf5_errors(self.path, self._output):
                 if self._include_raw:
@@ -184,9 +197,7 @@ class ProductWriter:
         with self._stack:
             self._complete()
             summary = self._summarise()
-        self.summary = replace(
-            summary, file_bytes=self.path.stat().st_size, seconds=time.perf_counter() - self._started
-        )
+        self.summary = replace(summary, file_bytes=self._file_bytes, seconds=time.perf_counter() - self._started)
 
     def set_positions(self, x_px: Array, y_px: Array, scan_index: Array | None = None) -> None:
         """Set all scan positions at once.
@@ -211,6 +222,14 @@ class ProductWriter:
             scan_index = np.asarray(scan_index)
             check_raw_array(scan_index, "scan_index", "scan_index", self._origin, len(x_px))
             self._scan_index = [scan_index]
+
+    def position_indexes(self) -> Array:
+        """Choose the numbers that pair positions with patterns, once all positions are set: [N], int64."""
+        if self._indexes is None:
+            scan_index = np.concatenate(self._scan_index) if self._scan_index else None
+            positions = sum(map(len, self._x_px))
+            self._indexes = position_indexes(scan_index, positions, self.options.position_index, self._origin)
+        return self._indexes
 
     def set_probe(self, probe: Array, opr_weights: Array | None = None) -> None:
         """Write the probe.
@@ -440,6 +459,9 @@ class ProductWriter:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
             self._name_member(name, member)
 
+    def _measure(self, part: Path) -> None:
+        self._file_bytes = part.stat().st_size
+
     def _on_progress(self, nbytes: int) -> None:
         self._output.check()  # no need to compress what no disk will take
         if self._progress is not None:
@@ -511,10 +533,7 @@ class ProductWriter:
             _write_attributes(self._file, contract.ROOT_ATTRIBUTES, self.meta)
             self._file.create_dataset(contract.POSITION_X.name, data=x_m)
             self._file.create_dataset(contract.POSITION_Y.name, data=y_m)
-            self._file.create_dataset(
-                contract.POSITION_INDEXES.name,
-                data=position_indexes(scan_index, len(x_px), self.options.position_index, self._origin),
-            )
+            self._file.create_dataset(contract.POSITION_INDEXES.name, data=self.position_indexes())
             if self._include_raw:
                 self._write_raw_scan(x_px, y_px, scan_index)
             if self.options.nexus:
