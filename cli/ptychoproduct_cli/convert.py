@@ -208,8 +208,8 @@ def _add_companion(parser: argparse.ArgumentParser) -> None:
         "--patterns-are",
         choices=("auto", "amplitude", "counts"),
         default="auto",
-        help="what the scan's frames hold; auto: counts where they are whole numbers, amplitudes where they are roots of "
-        "whole numbers (default: %(default)s)",
+        help="what the scan's frames hold; auto: counts where they are whole numbers, amplitudes where they are roots "
+        "of whole numbers (default: %(default)s)",
     )
     companion.add_argument(
         "--bad-pixels",
