@@ -26,7 +26,7 @@ from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npz import NpzArchive
 from ptychoproduct.npzscan import frames_member
 from ptychoproduct.positions import distinct_values, pixels_to_metres
-from ptychoproduct.reader import fits_contract, read_attribute
+from ptychoproduct.reader import fits_contract, read_attribute, read_recipe
 from ptychoproduct.sources import member_rows
 from ptychoproduct.streaming import Progress
 
@@ -306,6 +306,25 @@ def frames_canonical(subject: Subject) -> Iterator[Problem]:
 
 
 @check
+def counts_come_back(subject: Subject) -> Iterator[Problem]:
+    """Frames that are stored as counts say how the amplitudes are made of them."""
+    frames = subject.get(contract.DIFFRACTION)
+    where = f"/{contract.DIFFRACTION.name}"
+    if frames is None:
+        return
+    if contract.QUANTITY.name in frames.attrs:
+        try:
+            read_recipe(frames)
+        except ContractError as error:
+            yield Problem("error", error.key or where, f"found {error.found}, expected {error.expected}")
+        return
+    for attribute in contract.RECIPE:
+        if attribute.name in frames.attrs:
+            message = f"found without {contract.QUANTITY.name}, expected both or none"
+            yield Problem("error", f"{where}@{attribute.name}", message)
+
+
+@check
 def pixels_and_metres_agree(subject: Subject) -> Iterator[Problem]:
     """Positions in pixels, times the object pixel size, are the positions in metres."""
     for raw, positions, size in (
@@ -454,12 +473,16 @@ def _compare_frames(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
         yield Problem("error", where, f"cannot be compared: {error}")
         return
     rows = member_rows(archive, member, canonical_axes(order))
-    if (rows.shape, rows.dtype) != (frames.shape, frames.dtype):
-        yield Problem("error", where, f"found {frames.dtype} {frames.shape}, expected {rows.dtype} {rows.shape}")
-        return
+    try:
+        recipe = read_recipe(frames)
+    except ContractError:
+        return  # another check tells
     different: list[int] = []
-    step = max(1, _COMPARED_BYTES // (math.prod(frames.shape[1:]) * frames.dtype.itemsize))
-    with closing(DatasetReader(frames)) as reader:
+    with closing(DatasetReader(frames, recipe=recipe)) as reader:
+        if (rows.shape, rows.dtype) != (reader.shape, reader.dtype):
+            yield Problem("error", where, f"found {reader.dtype} {reader.shape}, expected {rows.dtype} {rows.shape}")
+            return
+        step = max(1, _COMPARED_BYTES // (math.prod(reader.shape[1:]) * reader.dtype.itemsize))
         for window in rows.windows(step):
             for first in window[::step]:
                 try:

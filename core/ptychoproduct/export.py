@@ -12,6 +12,7 @@ import numpy as np
 
 from ptychoproduct.axes import axis_order, canonical_axes
 from ptychoproduct.cores import available_threads
+from ptychoproduct.exactframes import write_counts
 from ptychoproduct.framescan import Companions, hdf5_scan, npy_scan
 from ptychoproduct.hdf5source import Hdf5Source
 from ptychoproduct.inputs import Origin
@@ -312,6 +313,9 @@ def export_product_from_scan(
 
 def _write_frames(writer: ProductWriter, frames: FrameStack, positions: int, requested: str, origin: Origin) -> None:
     order = axis_order(frames.shape, positions, requested, origin, frames.key)
+    if writer.options.store_counts:
+        write_counts(writer, frames, order, origin)
+        return
     writer.write_frames(
         frames.rows(canonical_axes(order)), order, frames.member, frames.chunks if order == "NHW" else None
     )

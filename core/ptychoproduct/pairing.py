@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ptychoproduct.errors import ProductWarning, SourceError
-from ptychoproduct.positions import distinct_values
 from ptychoproduct.inputs import Origin
+from ptychoproduct.positions import distinct_values
 
 Array = np.ndarray[Any, Any]
 
