@@ -355,6 +355,8 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
 
 def _companion_rows(summary: DiffractionSummary) -> dict[str, str]:
     made_from = "frames as they are" if summary.frames_are == "counts" else "amplitudes squared"
+    if summary.scale is not None:
+        made_from += f", normalisation by {summary.scale:.6g} undone"
     size = running.megabytes(summary.file_bytes)
     rows = {
         "diffraction": f"{summary.path}  ({size})",

@@ -88,6 +88,8 @@ class DiffractionSummary:
         What they were made from.
     exact : bool
         Whether they are whole counts that give back every frame.
+    scale : float or None
+        The factor by which the frames were normalised, which is undone; None where they were not.
     bad_pixels : int
         How many there are.
     detector_pixel_width_m, detector_pixel_height_m : float
@@ -102,6 +104,7 @@ class DiffractionSummary:
     dtype: str
     frames_are: str
     exact: bool
+    scale: float | None
     bad_pixels: int
     detector_pixel_width_m: float
     detector_pixel_height_m: float
@@ -203,7 +206,7 @@ class DiffractionWriter:
         if self._unfit is not None:
             self._sample = np.append(self._sample, self._unfit)
             self._unfit = None
-            self._patterns = self._choose()
+            self._patterns = self._choose(self._patterns.scale)
         self._file_stack.close()
         truncate(self._part, 0)
         self._file, self._output = self._file_stack.enter_context(new_hdf5_file(self._part, self.path))
@@ -250,6 +253,7 @@ class DiffractionWriter:
             dtype=str(self._patterns.dtype),
             frames_are=self._patterns.quantity,
             exact=self._patterns.dtype.kind != "f",
+            scale=self._patterns.scale,
             bad_pixels=int(np.count_nonzero(self._bad_pixels)),
             detector_pixel_width_m=float(width_m),
             detector_pixel_height_m=float(height_m),
@@ -258,8 +262,8 @@ class DiffractionWriter:
             file_bytes=self._part.stat().st_size,
         )
 
-    def _choose(self) -> Patterns:
-        return choose_patterns(self._sample, self._file_options.patterns_are, self._origin, self._key)
+    def _choose(self, scale: float | None = None) -> Patterns:
+        return choose_patterns(self._sample, self._file_options.patterns_are, self._origin, self._key, scale)
 
     def _fill(self, origin: tuple[int, ...], values: Array, patterns: Array) -> None:  # noqa: ARG002 - see `Convert`
         """Make the patterns of a chunk; what cannot be made stops this file, not those that are written beside it."""

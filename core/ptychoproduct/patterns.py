@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ptychoproduct import contract
 from ptychoproduct.counts import CountsRecipe
 from ptychoproduct.errors import OptionError
 from ptychoproduct.inputs import Origin
@@ -20,6 +21,11 @@ PATTERN_CHOICES = ("auto", AMPLITUDE, COUNTS)
 # What is not in a sample may be larger; a pass over all frames is lost where it does not fit.
 _HEADROOM = 4
 _MOST_COUNT = 2**32 - 1
+# Of the different numbers of a sample, so many make it what they are; some pixels may be damaged.
+_MOST = 0.9
+# Whole numbers and their roots stand out among floats up to this share of the digits.
+_MOST_TOLD = 1 / 8
+_SAME_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ class Patterns:
     quantity: str
     dtype: np.dtype[Any]
     recipe: CountsRecipe | None = None
+
+    @property
+    def scale(self) -> float | None:
+        """The factor by which the frames were normalised; None where they were not."""
+        return None if self.recipe is None or self.recipe.scaling is None else self.recipe.amplitude_scale
 
     def fill(self, values: Array, patterns: Array) -> None:
         """Make patterns from elements of frames.
@@ -65,11 +76,12 @@ class Patterns:
             np.copyto(patterns, values, casting="same_kind")
 
 
-def choose_patterns(sample: Array, quantity: str, origin: Origin, key: str) -> Patterns:
+def choose_patterns(sample: Array, quantity: str, origin: Origin, key: str, scale: float | None = None) -> Patterns:
     """Choose how patterns are made from frames that are like a sample.
 
-    Integers are counts. Floats that are whole numbers are counts, too, and those that are exactly what some program
-    makes of the square roots of whole numbers are amplitudes: see `recognise_counts`.
+    Integers are counts. Floats are counts where most of them are whole numbers, and amplitudes where most are square
+    roots of whole numbers. Failing that, they are what `recognise_counts` finds: amplitudes or counts that were
+    normalised by one factor.
 
     Parameters
     ----------
@@ -79,6 +91,8 @@ def choose_patterns(sample: Array, quantity: str, origin: Origin, key: str) -> P
         What they are, where that is known.
     origin, key
         Names for the messages.
+    scale : float, optional
+        The factor by which a smaller sample was normalised; another one is none.
 
     Raises
     ------
@@ -88,21 +102,52 @@ def choose_patterns(sample: Array, quantity: str, origin: Origin, key: str) -> P
     dtype = sample.dtype.newbyteorder("=")
     if dtype.kind in "biu":
         return _of_integers(dtype, quantity)
+    operations = {COUNTS: (contract.NO_OPERATION,), AMPLITUDE: ("sqrt:float64", "sqrt:float32")}
+    for name in (COUNTS, AMPLITUDE) if quantity == "auto" else (quantity,):
+        if _are_mostly(sample, name):
+            recipes = (
+                CountsRecipe(dtype.name, order) for order in operations[name] if dtype.name in contract.AMPLITUDES
+            )
+            exact = next((recipe for recipe in recipes if recipe.first_inexact(sample) is None), None)
+            return _of_floats(name, exact, sample)
     recipe = recognise_counts(sample)
-    if recipe is not None:
+    if recipe is not None and recipe.scaling is not None:
         found = COUNTS if recipe.root_dtype is None else AMPLITUDE
-        # Zeros and ones are their own roots.
-        if quantity in ("auto", found) or not (sample.astype(bool) != sample).any():
-            recipe = recipe.with_count_dtype(min(_HEADROOM * max(recipe.largest_count(sample), 256), _MOST_COUNT))
-            return Patterns(found if quantity == "auto" else quantity, np.dtype(recipe.count_dtype), recipe)
+        same = scale is None or abs(recipe.amplitude_scale - scale) <= _SAME_SCALE * scale
+        if same and quantity in ("auto", found):
+            return _of_floats(found, recipe, sample)
     if quantity == "auto":
         raise OptionError(
             origin,
             key=key,
-            found=f"{dtype} of which neither the values nor the squares are all whole numbers",
+            found=f"{dtype}, neither whole numbers nor square roots of them",
             expected="--patterns-are amplitude, or counts",
         )
-    return Patterns(quantity, np.dtype(np.float32))
+    return _of_floats(quantity, None, sample)
+
+
+def _are_mostly(sample: Array, quantity: str) -> bool:
+    """Whether most numbers are whole, or roots of whole numbers; of those that floats can tell from others."""
+    with np.errstate(all="ignore"):
+        values = np.unique(sample).astype(np.float64)
+        counts = values if quantity == COUNTS else np.square(values)
+        known = (values >= 0) & (counts < _MOST_TOLD / np.finfo(sample.dtype).eps)
+        values, counts = values[known], np.rint(counts[known])
+        whole = values == counts if quantity == COUNTS else values.astype(sample.dtype) == _roots(counts, sample.dtype)
+    return bool(whole.size and np.count_nonzero(whole) >= _MOST * whole.size)
+
+
+def _roots(counts: Array, dtype: np.dtype[Any]) -> Array:
+    roots: Array = np.sqrt(counts).astype(dtype)
+    return roots
+
+
+def _of_floats(quantity: str, recipe: CountsRecipe | None, sample: Array) -> Patterns:
+    if recipe is None:
+        return Patterns(quantity, np.dtype(np.float32))
+    largest = max(recipe.largest_count(sample), np.iinfo(np.uint8).max + 1)
+    recipe = recipe.with_count_dtype(min(_HEADROOM * largest, _MOST_COUNT))
+    return Patterns(quantity, np.dtype(recipe.count_dtype), recipe)
 
 
 def _of_integers(dtype: np.dtype[Any], quantity: str) -> Patterns:
