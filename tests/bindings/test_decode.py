@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from ptychoproduct_native import (
     DEFLATE_ID,
-    FLETCHER32_ID,
     SHUFFLE_ID,
     ChunkBuffer,
     Filter,
