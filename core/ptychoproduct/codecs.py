@@ -27,9 +27,6 @@ _BITSHUFFLE_ID = 32008
 _ZSTD_ID = 32015
 _BLOSC2_ID = 32026
 
-_ANY_HDF5 = "any HDF5 with zlib: MATLAB, IDL, h5dump of any age"
-_PLUGIN = "filter plugin {} (Python: import hdf5plugin)"
-
 
 @dataclass(frozen=True)
 class _Family:
@@ -65,6 +62,7 @@ _TRANSFORMS = {
     "bitshuffle": hdf5plugin.Blosc2.BITSHUFFLE,
     "delta": hdf5plugin.Blosc2.DELTA,
 }
+_BLOSC2_COMPRESSORS = {"blosclz": 0, "lz4": 1, "lz4hc": 2, "zlib": 4, "zstd": 5}  # of the filter, not of the library
 _SHUFFLE = "shuffle"
 _CHECKSUM = "fletcher32"
 _SPELLING = re.compile(
@@ -158,7 +156,8 @@ class Codec:
         elif family == "bzip2":
             options |= hdf5plugin.BZip2(blocksize=self.level)
         elif family == "blosc2":
-            options |= hdf5plugin.Blosc2(compressor, self.level, _TRANSFORMS[self.transform])
+            values = (0, 0, 0, 0, self.level, _TRANSFORMS[self.transform], _BLOSC2_COMPRESSORS[compressor])
+            options |= {"compression": _BLOSC2_ID, "compression_opts": values}
         elif family == "bitshuffle":
             elements = _block_elements(self.block_bytes, dtype.itemsize)
             if compressor == "lz4":
@@ -318,7 +317,7 @@ def _stage_codec(
         if not block_bytes:
             return None
     elif filter_id == _BLOSC2_ID and len(values) > 6:
-        compressors = {0: "blosclz", 1: "lz4", 2: "lz4hc", 4: "zlib", 5: "zstd"}
+        compressors = {number: word for word, number in _BLOSC2_COMPRESSORS.items()}
         spelt = {number: word for word, number in _TRANSFORMS.items()}
         if values[5] not in spelt or values[6] not in compressors:
             return None
@@ -345,17 +344,14 @@ def _block_elements(block_bytes: int, itemsize: int) -> int:
 def _info(name: str, family: _Family) -> CodecInfo:
     parts = {"shuffle+": family.shuffles, ",shuffle ,bitshuffle ,delta": family.transforms}
     parts |= {",block=SIZE": family.block_bytes is not None, "+fletcher32": True}
-    if family.filter_id in (0, DEFLATE_ID):
-        needs = _ANY_HDF5 if family.filter_id else "any HDF5"
-    else:
-        needs = _PLUGIN.format(filter_name(family.filter_id))
+    plugin = filter_name(family.filter_id).partition(" ")[0]
     return CodecInfo(
         name,
         f"{family.levels[0]}-{family.levels[-1]}" if family.levels else "",
         str(Codec(name, family.default_level)),
         tuple(part for part, there in parts.items() if there),
         family.filter_id,
-        needs,
+        {0: "any HDF5", DEFLATE_ID: "any HDF5 with zlib"}.get(family.filter_id, f"hdf5plugin ({plugin})"),
     )
 
 
@@ -384,7 +380,7 @@ def _nearest_block(size: str) -> int:
     number = re.match(r"(\d{1,9})\s*([kmg]?)", size.lower())
     if number is None:
         return 0
-    nbytes = int(number[1]) * 1024 ** " kmg".index(number[2] or " ")
+    nbytes = int(number[1]) << 10 * " kmg".index(number[2] or " ")
     return min(max(nbytes // LEAST_BLOCK_BYTES, 1) * LEAST_BLOCK_BYTES, MAX_BLOCK_BYTES)
 
 
@@ -397,6 +393,3 @@ def _likeness(word: str) -> float:
 
 def _without_level(word: str) -> str:
     return re.sub(r"(:.*|[=_-]\d+)$", "", word)
-
-
-DEFAULT = Codec("bitshuffle-zstd", 1)

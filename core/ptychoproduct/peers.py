@@ -89,15 +89,11 @@ def zarr_codecs(codec: Codec, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
         return [{"name": "gzip", "configuration": {"level": codec.level}}]
     # What Zarr does not have at all becomes Zstandard.
     compressor = {"gzip": "zlib", "bzip2": "zstd"}.get(codec.name, codec.name.rpartition("-")[2])
-    shuffles = codec.shuffle or "shuffle" in (codec.name.partition("-")[0], codec.transform)
+    parts = (codec.name.partition("-")[0], codec.transform, "shuffle" if codec.shuffle else "")
     blosc = {
         "cname": compressor,
         "clevel": min(codec.level or 5, 9),
-        "shuffle": "bitshuffle"
-        if "bitshuffle" in (codec.name.partition("-")[0], codec.transform)
-        else "shuffle"
-        if shuffles
-        else "noshuffle",
+        "shuffle": next((word for word in ("bitshuffle", "shuffle") if word in parts), "noshuffle"),
         "typesize": dtype.itemsize,
         "blocksize": codec.block_bytes,
     }
