@@ -11,7 +11,7 @@ import numpy as np
 
 from ptychoproduct.codecs import parse_codec
 from ptychoproduct.profiles import Storage, tile_shape
-from ptychoproduct.sampling import sample_rows, source_to_sample
+from ptychoproduct.sampling import sample_rows, some_tiles, source_to_sample
 from ptychoproduct.sources import RowSource
 from ptychoproduct.trials import Trial, try_writing
 
@@ -23,8 +23,8 @@ BUDGET_PART = 0.02
 # Whom "auto" sends its results to: 1 Gbit/s, a quick archive over the network.
 SENDING_MB_S = 125.0
 
+# Where nothing can be gained, lz4 is as fast as no codec.
 _WHOLE_FRAMES = (
-    "none",
     "bitshuffle-lz4,block=64KiB",
     "lz4",
     "zstd:1",
@@ -163,7 +163,7 @@ def choose_storage(
     shape, tried = chunk_shape, sample
     if objective.tiles and shape is None:
         shape = tile_shape(_TILE, frame_shape, frames, sample.dtype.itemsize)
-        tried = _some_tiles(sample, (min(shape[0], len(sample)), *shape[1:]))
+        tried = some_tiles(sample, shape, _TILES_SAMPLE_BYTES)
     elif objective.tiles:
         tried = sample[: max(1, _TILES_SAMPLE_BYTES // sample[:1].nbytes)]
     storages = {text: Storage(parse_codec(text), shape) for text in objective.candidates}
@@ -197,18 +197,6 @@ def _measure(
             whole_mb = frames * sample[:1].nbytes / 1e6
             budget_s = max(LEAST_BUDGET_S, BUDGET_PART * whole_mb / fastest)
     return sorted(best.items(), key=lambda entry: objective.cost(entry[1]))
-
-
-def _some_tiles(sample: Array, tile: tuple[int, int, int]) -> Array:
-    """Put some tiles side by side: spread over the frame, each with all frames of the sample that it has."""
-    depth, rows, columns = tile
-    across = (sample.shape[1] // rows or 1, sample.shape[2] // columns or 1)
-    count = max(1, min(across[0] * across[1], _TILES_SAMPLE_BYTES // (depth * rows * columns * sample.dtype.itemsize)))
-    # The golden ratio's multiples spread evenly, however many there are.
-    picked = [(int(across[0] * (i + 0.5) / count), int(across[1] * (i * 0.6180339887 % 1))) for i in range(count)]
-    return np.concatenate(
-        [sample[:depth, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns] for i, j in picked], axis=2
-    )
 
 
 def _reason(objective: Objective, trials: tuple[Trial, ...]) -> str:

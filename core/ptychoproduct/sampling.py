@@ -14,6 +14,7 @@ from ptychoproduct.sources import InflatedRows, RowSource
 Array = np.ndarray[Any, Any]
 
 _STEP_BYTES = 4 * 1024**2
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 def source_to_sample(source: RowSource, reopen: Callable[[], RowSource]) -> RowSource | None:
@@ -84,6 +85,31 @@ def sample_rows(source: RowSource, run_rows: int, runs: int, most_bytes: int | N
         if window.stop >= wanted[-1].stop:
             break
     return sample
+
+
+def some_tiles(sample: Array, tile: tuple[int, int, int], most_bytes: int) -> Array:
+    """Put some tiles of frames side by side, spread over the frame.
+
+    Parameters
+    ----------
+    sample : array, [n, H, W]
+    tile : tuple of int, (frames, rows, columns)
+        No taller than there are frames.
+    most_bytes : int
+        How much of them is wanted; one tile at least.
+
+    Returns
+    -------
+    array, [frames, rows, columns of all tiles]
+    """
+    depth, rows, columns = min(tile[0], len(sample)), *tile[1:]
+    down, across = max(1, sample.shape[1] // rows), max(1, sample.shape[2] // columns)
+    wanted = most_bytes // (depth * rows * columns * sample.dtype.itemsize)
+    count = max(1, min(down * across, wanted))
+    # Multiples of the golden ratio are spread evenly, however many there are.
+    picked = [(int(down * (i + 0.5) / count), int(across * (i * _GOLDEN % 1))) for i in range(count)]
+    parts = [sample[:depth, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns] for i, j in picked]
+    return np.concatenate(parts, axis=2)
 
 
 def _skip(source: RowSource, first: int, stop: int, row_bytes: int) -> None:
