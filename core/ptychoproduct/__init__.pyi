@@ -23,6 +23,7 @@ from .reader import Frames, Product, open_product
 from .scan import Extra, FrameStack, Scan
 from .scanfiles import ScanFiles, export_product_from_files
 from .simulation import ScanParameters, simulate_scan
+from .tuning import TuneOptions, TuneReport, tune_scan
 from .validation import ValidationReport, validate_product
 from .writer import ExportSummary, ProductWriter
 
@@ -50,6 +51,8 @@ __all__ = [
     "ScanFiles",
     "ScanParameters",
     "SourceError",
+    "TuneOptions",
+    "TuneReport",
     "ValidationReport",
     "export_product_from_files",
     "export_product_from_hdf5",
@@ -61,5 +64,6 @@ __all__ = [
     "import_product_to_rawdata",
     "open_product",
     "simulate_scan",
+    "tune_scan",
     "validate_product",
 ]
