@@ -25,6 +25,7 @@ from .recognition import recognise_counts
 from .scan import Extra, FrameStack, Scan
 from .scanfiles import ScanFiles, export_product_from_files
 from .simulation import ScanParameters, simulate_scan
+from .tuning import TuneOptions, TuneReport, tune_scan
 from .validation import ValidationReport, validate_product
 from .writer import ExportSummary, ProductWriter
 
@@ -54,6 +55,8 @@ __all__ = [
     "ScanFiles",
     "ScanParameters",
     "SourceError",
+    "TuneOptions",
+    "TuneReport",
     "ValidationReport",
     "export_product_from_files",
     "export_product_from_hdf5",
@@ -66,5 +69,6 @@ __all__ = [
     "open_product",
     "recognise_counts",
     "simulate_scan",
+    "tune_scan",
     "validate_product",
 ]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ptychoproduct import contract
+from ptychoproduct.autochoice import sample_for
 from ptychoproduct.axes import canonical_axes
 from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.errors import OptionError, ProductWarning, SourceError
@@ -68,11 +69,14 @@ def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: 
         expected = " or ".join(contract.AMPLITUDES)
         raise OptionError("store_counts", found=f"frames of {values.dtype}", expected=expected)
     found = closest_recipe(values)
+    measured = writer.options.measured
+    to_measure = None if measured is None else sample_for(measured, frames.rows(axes), lambda: frames.rows(axes))
     for _ in range(_MOST_ATTEMPTS):
         if found.inexact:
             break
         try:
-            writer.write_frames(frames.rows(axes), order, frames.member, recipe=found.recipe)
+            counts = None if to_measure is None else found.recipe.to_counts(to_measure)
+            writer.write_frames(frames.rows(axes), order, frames.member, recipe=found.recipe, sample=counts)
         except InexactError as error:
             values = np.append(values, error.amplitudes)
             found = closest_recipe(values)
