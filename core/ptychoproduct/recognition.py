@@ -34,6 +34,7 @@ _MOST_LATTICES = 4
 _MOST_SCALES = 33
 _MOST_CHANCE = 0.01
 _SCALE_BITS = {"float32": 24.0, "float64": 30.0}  # not 53: an amplitude of 24 bits tells no more
+_ORDER_BITS = 4.0  # which of the orders with a scale it is
 _ROUNDING_BITS = 7.0
 _VALUE_BITS = 24.0
 _FEW_ULP = 4
@@ -121,7 +122,7 @@ def _scale_bits(recipe: CountsRecipe) -> float:
     digits = len(np.format_float_scientific(scale, trim="-").split("e")[0].replace(".", ""))
     if square and scale == type(scale)(math.sqrt(square)):
         digits = min(digits, len(str(square)))
-    return min(_SCALE_BITS[recipe.scaling_dtype], digits * math.log2(10))
+    return _ORDER_BITS + min(_SCALE_BITS[recipe.scaling_dtype], digits * math.log2(10))
 
 
 def _lattice_bits(recipe: CountsRecipe, distinct: Array) -> float:
