@@ -42,6 +42,9 @@ cdef extern from "kernels.h" nogil:
     void pp_unshuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t itemsize)
     uint32_t pp_fletcher32(const unsigned char *data, size_t nbytes)
 
+cdef extern from "vectors.h" nogil:
+    void pp_clear_vectors()
+
 cdef extern from "encoded.h" nogil:
     bint pp_bitshuffle_fits(const unsigned char *data, size_t nbytes, size_t itemsize, size_t most)
     bint pp_lz4_fits(const unsigned char *data, size_t nbytes, size_t most)
@@ -148,7 +151,9 @@ cdef class Filter:
         """Run the plugin on the chunk's memory; False, with the chunk unchanged, where the plugin fails."""
         cdef void *data = chunk.data
         cdef size_t capacity = chunk.capacity
-        cdef size_t nbytes = self.function(flags, self.cd_nelmts, self.cd_values, chunk.nbytes, &capacity, &data)
+        cdef size_t nbytes
+        pp_clear_vectors()
+        nbytes = self.function(flags, self.cd_nelmts, self.cd_values, chunk.nbytes, &capacity, &data)
         chunk.data = <unsigned char *> data
         if nbytes == 0:
             return False
@@ -297,17 +302,19 @@ cdef class FilterPipeline:
                 mask |= 1U << i
         return chunk, mask
 
-    def decode(self, data, unsigned int filter_mask, size_t nbytes):
+    def decode(self, data, unsigned int filter_mask, size_t nbytes, bint use_up=False):
         """Decode a chunk.
 
         Parameters
         ----------
         data : buffer
-            The encoded bytes, contiguous; they stay as they are.
+            The encoded bytes, contiguous.
         filter_mask : int
             HDF5's filter mask: filter i was skipped where bit i is set.
         nbytes : int
             Size of the decoded chunk.
+        use_up : bool
+            Whether the encoded bytes are a ChunkBuffer that is left empty; they stay as they are otherwise.
 
         Returns
         -------
@@ -318,9 +325,11 @@ cdef class FilterPipeline:
         ------
         FilterError
             A filter cannot decode the bytes, or they decode to another size.
+        BufferError
+            The bytes are to be used up, and have views.
         """
         cdef Filter stage
-        cdef object current = data
+        cdef object current = (<ChunkBuffer?> data).taken() if use_up else data
         cdef size_t most
         cdef list active = [stage for i, stage in enumerate(self.filters) if not filter_mask >> i & 1]
         if nbytes > PY_SSIZE_T_MAX // 4:

@@ -25,7 +25,7 @@ from ptychoproduct.links import local_dataset, local_group, reading
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npz import NpzArchive
 from ptychoproduct.npzscan import frames_member
-from ptychoproduct.positions import pixels_to_metres
+from ptychoproduct.positions import distinct_values, pixels_to_metres
 from ptychoproduct.reader import fits_contract, read_attribute, read_recipe
 from ptychoproduct.sources import member_rows
 from ptychoproduct.streaming import Progress
@@ -204,7 +204,7 @@ def indexes_pair(subject: Subject) -> Iterator[Problem]:
     if indexes is None or not indexes.size:
         return
     where = f"/{contract.POSITION_INDEXES.name}"
-    distinct = len(np.unique(indexes))
+    distinct = distinct_values(indexes)
     if distinct < len(indexes):
         message = f"found {distinct} distinct values for {len(indexes)} positions; ptychodus makes one position of each"
         yield Problem("warning", where, message)

@@ -117,7 +117,14 @@ def hdf5_scan(
     if frames is None:
         return _scan(source.path, source.files, None, positions, probe, meta)
     recipe = product_recipe(frames)
-    rows = partial(DatasetRows, source, frames, memory_bytes=reordering.memory_bytes, recipe=recipe)
+    rows = partial(
+        DatasetRows,
+        source,
+        frames,
+        memory_bytes=reordering.memory_bytes,
+        threads=reordering.threads,
+        recipe=recipe,
+    )
     chunks = frames if recipe is None else None
     as_stored = partial(rows, range(frames.ndim))
     stack = FrameStack(frames.name, frames.shape, rows, chunks=chunks, as_stored=as_stored)
