@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,7 +99,6 @@ def _inexact(source: RowSource, recipe: CountsRecipe, origin: Origin, key: str) 
     """Find the first pixel that a recipe does not give back, and say so."""
     row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
     step = max(1, _CHECKED_BYTES // row_bytes)
-    complain = partial(SourceError, origin, key=key, expected=_expected(recipe))
     for window in source.windows(step):
         for first in window[::step]:
             block = np.empty((min(step, window.stop - first), *source.shape[1:]), source.dtype)
@@ -109,14 +107,19 @@ def _inexact(source: RowSource, recipe: CountsRecipe, origin: Origin, key: str) 
             if index is not None:
                 frame, row, column = map(int, np.unravel_index(index, block.shape))
                 value = block[frame, row, column].item()
-                where = f"frame {first + frame}, row {row}, column {column}"
-                return complain(found=f"{value!r} in {where}, which is not exact")
-    return complain(found="frames that are not exact")
+                found = f"{value!r} in frame {first + frame}, row {row}, column {column}, which is not exact"
+                return SourceError(origin, key=key, found=found, expected=_expected(recipe, value))
+    return SourceError(origin, "frames are not exact", key=key)
 
 
-def _expected(recipe: CountsRecipe) -> str:
+def _expected(recipe: CountsRecipe, value: float) -> str:
+    """Say what a recipe would have given in place of a value."""
     what = "a whole number" if recipe.root_dtype is None else "the square root of a whole number"
     if recipe.scaling is not None:
         joined = "divided by" if recipe.scaling == "divide" else "times"
         what = f"{what} {joined} {recipe.amplitude_scale:.9g}"
-    return f"{what} as {recipe.amplitude_dtype}, to store counts"
+    count = recipe.nearest_count(value)
+    if count is None:
+        return what
+    amplitude = recipe.to_amplitudes(np.array(count, contract.COUNTS[-1])).item()
+    return f"{what}, such as {amplitude!r} for {count}"
