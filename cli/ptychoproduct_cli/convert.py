@@ -99,6 +99,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="frames, rows and columns of a chunk that is a tile of frames, such as 64,32,32: smaller files with "
         "archival codecs; a single frame is slower to read (default: whole frames)",
     )
+    writing.add_argument(
+        "--store-counts",
+        action="store_true",
+        help="store amplitudes as the photon counts that they are square roots of, in a fraction of the space; import "
+        "gives back the amplitudes bit for bit. Fails where a pixel is not exact (default: as they are)",
+    )
     writing.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
     running.add_memory_option(writing)
     writing.add_argument("--no-clobber", action="store_true", help="fail where the product exists already")
@@ -183,6 +189,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         chunk_frames=arguments.chunk_frames,
         chunk_shape=arguments.chunk_shape,
         memory_bytes=running.memory_bytes(arguments),
+        store_counts=arguments.store_counts,
         overwrite=not arguments.no_clobber,
     )
 
@@ -194,8 +201,10 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
     }
     if summary.frames:
         shape = " x ".join(map(str, summary.frame_shape))
+        rows["frames"] = f"{summary.frames:,} of {shape}, {summary.frame_dtype}"
+        if summary.recipe is not None:
+            rows["stored as"] = f"exact counts, {summary.recipe.count_dtype} ({summary.recipe.operation_order})"
         rows |= {
-            "frames": f"{summary.frames:,} of {shape}, {summary.frame_dtype}",
             "codec": f"{summary.compression}, chunks of {' x '.join(map(str, summary.chunk_shape))}",
             "ratio": f"{summary.ratio:.2f}  ({running.megabytes(summary.frame_bytes)} to "
             f"{running.megabytes(summary.stored_bytes)})",

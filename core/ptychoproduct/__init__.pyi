@@ -1,4 +1,5 @@
 from .checks import Problem
+from .counts import CountsRecipe, InexactError
 from .errors import (
     ContractError,
     OptionError,
@@ -20,6 +21,7 @@ from .metadata import ExportMeta
 from .options import ExportOptions
 from .rawdata import RawData
 from .reader import Frames, Product, open_product
+from .recognition import recognise_counts
 from .scan import Extra, FrameStack, Scan
 from .scanfiles import ScanFiles, export_product_from_files
 from .simulation import ScanParameters, simulate_scan
@@ -31,6 +33,7 @@ __version__: str
 
 __all__ = [
     "ContractError",
+    "CountsRecipe",
     "ExportMeta",
     "ExportOptions",
     "ExportSummary",
@@ -38,6 +41,7 @@ __all__ = [
     "FrameStack",
     "Frames",
     "ImportSummary",
+    "InexactError",
     "OptionError",
     "OutputError",
     "Problem",
@@ -63,6 +67,7 @@ __all__ = [
     "import_product_to_npz",
     "import_product_to_rawdata",
     "open_product",
+    "recognise_counts",
     "simulate_scan",
     "tune_scan",
     "validate_product",
