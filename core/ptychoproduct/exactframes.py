@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ptychoproduct import contract
 from ptychoproduct.axes import canonical_axes
+from ptychoproduct.chunking import RowOutput
 from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.errors import OptionError, ProductWarning, SourceError
 from ptychoproduct.inputs import Origin
@@ -32,7 +34,9 @@ _CHECKED_BYTES = 4 * 1024**2
 _MOST_ATTEMPTS = 16
 
 
-def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: Origin) -> None:
+def write_counts(
+    writer: ProductWriter, frames: FrameStack, order: str, origin: Origin, beside: Sequence[RowOutput] = ()
+) -> None:
     """Write frames as counts; those that are integers already as they are.
 
     Parameters
@@ -43,6 +47,8 @@ def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: 
         Of their axes.
     origin : path or str
         What messages name.
+    beside : sequence of RowOutput
+        See `ProductWriter.write_frames`.
 
     Raises
     ------
@@ -61,7 +67,8 @@ def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: 
     if values.dtype.kind in "biu":
         message = f"{origin}: {frames.key}: frames are {values.dtype}, and are stored as they are"
         warnings.warn(message, ProductWarning, stacklevel=4)
-        writer.write_frames(frames.rows(axes), order, frames.member, frames.chunks if order == "NHW" else None)
+        chunks = frames.chunks if order == "NHW" else None
+        writer.write_frames(frames.rows(axes), order, frames.member, chunks, beside)
         return
     if values.dtype.name not in contract.AMPLITUDES:
         expected = " or ".join(contract.AMPLITUDES)
@@ -71,7 +78,7 @@ def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: 
         if found.inexact:
             break
         try:
-            writer.write_frames(frames.rows(axes), order, frames.member, recipe=found.recipe)
+            writer.write_frames(frames.rows(axes), order, frames.member, beside=beside, recipe=found.recipe)
         except InexactError as error:
             values = np.append(values, error.amplitudes)
             found = closest_recipe(values)
