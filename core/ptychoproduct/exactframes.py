@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ptychoproduct import contract
 from ptychoproduct.axes import canonical_axes
+from ptychoproduct.chunking import RowOutput
 from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.errors import OptionError, ProductWarning, SourceError
 from ptychoproduct.inputs import Origin
@@ -33,7 +35,12 @@ _MOST_ATTEMPTS = 16
 
 
 def write_counts(
-    writer: ProductWriter, frames: FrameStack, order: str, origin: Origin, measured: Array | None = None
+    writer: ProductWriter,
+    frames: FrameStack,
+    order: str,
+    origin: Origin,
+    measured: Array | None = None,
+    beside: Sequence[RowOutput] = (),
 ) -> None:
     """Write frames as counts; those that are integers already as they are.
 
@@ -47,6 +54,8 @@ def write_counts(
         What messages name.
     measured : array, [n, H, W], optional
         Frames to measure codecs on, see `ProductWriter.write_frames`.
+    beside : sequence of RowOutput
+        See `ProductWriter.write_frames`.
 
     Raises
     ------
@@ -66,7 +75,7 @@ def write_counts(
         message = f"{origin}: {frames.key}: frames are {values.dtype}, and are stored as they are"
         warnings.warn(message, ProductWarning, stacklevel=4)
         chunks = frames.chunks if order == "NHW" else None
-        writer.write_frames(frames.rows(axes), order, frames.member, chunks, sample=measured)
+        writer.write_frames(frames.rows(axes), order, frames.member, chunks, beside, sample=measured)
         return
     if values.dtype.name not in contract.AMPLITUDES:
         expected = " or ".join(contract.AMPLITUDES)
@@ -76,7 +85,9 @@ def write_counts(
         if found.inexact:
             break
         try:
-            writer.write_frames(frames.rows(axes), order, frames.member, sample=measured, recipe=found.recipe)
+            writer.write_frames(
+                frames.rows(axes), order, frames.member, beside=beside, sample=measured, recipe=found.recipe
+            )
         except InexactError as error:
             values = np.append(values, error.amplitudes)
             found = closest_recipe(values)

@@ -359,8 +359,12 @@ class ProductWriter:
         InexactError
             An amplitude is none by the recipe, or of a larger count than its type holds. Nothing is left of the frames,
             and they can be written anew.
+        OptionError
+            Counts are to be stored by the options, and there is no recipe; or it is one for another type.
         """
         self._check_frames(source.shape, source.dtype, member)
+        if self.options.store_counts and recipe is None and source.dtype.kind == "f":
+            raise OptionError("store_counts", found="it without a recipe", expected="one of recognise_counts")
         if not self._include_raw:
             if beside:
                 write_rows(beside, source, self._threads, self._on_progress)
