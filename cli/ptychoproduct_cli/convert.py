@@ -119,6 +119,17 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     writing.add_argument("--chunk-frames", type=int, metavar="N", help="frames of a chunk (default: about 1 MiB)")
     writing.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
     running.add_memory_option(writing)
+    writing.add_argument(
+        "--digest",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="give every dataset a SHA-256 of its content, which `validate --deep` compares (default: no)",
+    )
+    writing.add_argument(
+        "--verify",
+        action="store_true",
+        help="read the finished product back from the disk, and compare it with what was to be written",
+    )
     writing.add_argument("--no-clobber", action="store_true", help="fail where the product exists already")
     running.add_output_options(parser)
 
@@ -129,7 +140,8 @@ def convert(arguments: argparse.Namespace) -> int:
     from ptychoproduct.scanfiles import frame_bytes
 
     files, options, meta = _files(arguments), _options(arguments), _meta(arguments)
-    total = frame_bytes(files) if arguments.include_diffraction else 0
+    passes = 2 if arguments.verify else 1
+    total = passes * frame_bytes(files) if arguments.include_diffraction else 0
     with (
         running.collected_warnings(arguments) as messages,
         running.progress_bar("convert", total, arguments) as progress,
@@ -150,7 +162,10 @@ def convert(arguments: argparse.Namespace) -> int:
         "peak_memory_bytes": peak,
         "warnings": messages,
     }
-    running.report(result, _rows(summary, peak), arguments)
+    rows = _rows(summary, peak)
+    if arguments.verify:
+        rows["verified"] = "read back from the disk, every dataset as it was to be written"
+    running.report(result, rows, arguments)
     return running.EXIT_OK
 
 
@@ -205,6 +220,8 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         chunk_frames=arguments.chunk_frames,
         memory_bytes=running.memory_bytes(arguments),
         overwrite=not arguments.no_clobber,
+        digests=arguments.digest,
+        verify=arguments.verify,
     )
 
 

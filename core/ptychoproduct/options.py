@@ -31,6 +31,10 @@ class ExportOptions:
         What may be held at once to reorder the axes of frames.
     overwrite : bool
         Whether an existing product may be replaced.
+    digests : bool
+        Whether each dataset gets a SHA-256 of its content, for archives.
+    verify : bool
+        Whether the product is read back from the disk, and compared with what was to be written, before it appears.
 
     Raises
     ------
@@ -45,6 +49,8 @@ class ExportOptions:
     chunk_frames: int | None = None
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     overwrite: bool = True
+    digests: bool = False
+    verify: bool = False
 
     def __post_init__(self) -> None:
         _ = self.codec

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -21,6 +21,7 @@ from ptychoproduct.atomic import atomic_output
 from ptychoproduct.chunkcopy import copy_chunks, has_same_chunks
 from ptychoproduct.cores import available_threads
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
+from ptychoproduct.digests import Digest, DigestedRows, content_digest, has_digest, new_digest
 from ptychoproduct.errors import OutputError, ProductWarning, SourceError
 from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
 from ptychoproduct.inputs import (
@@ -35,6 +36,7 @@ from ptychoproduct.members import NPY_SUFFIX, link_name
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.positions import pixels_to_metres, position_indexes
+from ptychoproduct.rereading import verify_digests
 from ptychoproduct.sources import ArrayRows, RowSource
 from ptychoproduct.streaming import Progress, RowAppender, create_chunked, write_rows
 
@@ -150,6 +152,8 @@ class ProductWriter:
         self._x_px: list[Array] = []
         self._y_px: list[Array] = []
         self._scan_index: list[Array] = []
+        self._running: dict[str, Digest] = {}
+        self._digests: dict[str, str] = {}
         if self.path.suffix.lower() not in _SUFFIXES:
             raise OutputError(self.path, found=f"suffix {self.path.suffix!r}", expected=" or ".join(_SUFFIXES))
 
@@ -157,6 +161,7 @@ class ProductWriter:
         self._started = time.perf_counter()
         with ExitStack() as stack:
             part = stack.enter_context(atomic_output(self.path, overwrite=self.options.overwrite, sources=self._inputs))
+            stack.enter_context(self._verified(part))
             self._file, self._output = stack.enter_context(new_hdf5_file(part, self.path))
             with hdf5_errors(self.path, self._output):
                 if self._include_raw:
@@ -338,7 +343,8 @@ class ProductWriter:
             if chunks is not None and has_same_chunks(chunks, dataset):
                 frame_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
                 left = copy_chunks(chunks, dataset, lambda frames: self._on_progress(frames * frame_bytes))
-            write_rows(dataset, source, self._threads, self._on_progress, left)
+            rows = source if left is not None else self._digested(source, dataset)
+            write_rows(dataset, rows, self._threads, self._on_progress, left)
 
     def keep(self, member: str, array: Array, source_dtype: str | None = None) -> None:
         """Keep an array of the source in ``/raw_data``, under the name of its archive member; nothing without raw data.
@@ -381,7 +387,8 @@ class ProductWriter:
             dataset = create_chunked(
                 self._raw, name, source.shape[1:], source.dtype, self.options.codec, source.shape[0]
             )
-            write_rows(dataset, source, self._threads, lambda _: self._output.check())
+            rows = self._digested(source, dataset)
+            write_rows(dataset, rows, self._threads, lambda _: self._output.check())
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
             self._name_member(name, member)
@@ -401,7 +408,8 @@ class ProductWriter:
             if self._appender is None:
                 dataset = self._create_frames(source.shape[1:], source.dtype, None)
                 self._appender = self._stack.enter_context(RowAppender(dataset, self._threads, self._on_progress))
-            self._appender.append(source)
+            assert self._frames is not None
+            self._appender.append(self._digested(source, self._frames))
 
     def _check_frames(self, shape: tuple[int, ...], dtype: np.dtype[Any], key: str) -> None:
         check_frames(shape, dtype, key, self._origin)
@@ -461,6 +469,8 @@ class ProductWriter:
             )
             if self._include_raw:
                 self._write_raw_scan(x_px, y_px, scan_index)
+            if self._wants_digests:
+                self._take_digests()
 
     def _write_raw_scan(self, x_px: Array, y_px: Array, scan_index: Array | None) -> None:
         """Keep what the product's own datasets were made from."""
@@ -471,6 +481,35 @@ class ProductWriter:
             found = self._file[dataset.name]
             if not found.attrs.get(contract.SYNTHETIC.name, False):
                 self._raw[name] = found
+
+    @property
+    def _wants_digests(self) -> bool:
+        return self.options.digests or self.options.verify
+
+    def _digested(self, source: RowSource, dataset: h5py.Dataset) -> RowSource:
+        """Have rows digested on their way to a dataset, where that is wanted."""
+        if not self._wants_digests:
+            return source
+        return DigestedRows(source, self._running.setdefault(dataset.name, new_digest()))
+
+    def _take_digests(self) -> None:
+        """Compute the digests of all datasets: of what was streamed it is known, and has seen the source itself."""
+        datasets = [item for item in self._file.values() if isinstance(item, h5py.Dataset)]
+        if self._include_raw:
+            datasets += self._raw.values()
+        for dataset in filter(has_digest, dict.fromkeys(datasets)):  # hard links lead to one dataset
+            running = self._running.get(dataset.name)
+            digest = content_digest(dataset, self._threads) if running is None else running.hexdigest()
+            self._digests[dataset.name] = digest
+            if self.options.digests:
+                dataset.attrs[contract.CONTENT_DIGEST.name] = digest
+
+    @contextmanager
+    def _verified(self, part: Path) -> Iterator[None]:
+        """Read the file back when it has been closed, where that is wanted."""
+        yield
+        if self.options.verify:
+            verify_digests(part, self.path, self._digests, self._progress)
 
     def _write_synthetic_object(self, x_px: Array, y_px: Array) -> None:
         """Write an object of ones in the place of one that nobody gave, and say so."""
