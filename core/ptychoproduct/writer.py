@@ -19,6 +19,7 @@ import numpy as np
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import atomic_output
 from ptychoproduct.chunkcopy import copy_chunks, has_same_chunks
+from ptychoproduct.chunking import RowOutput, create_chunked
 from ptychoproduct.cores import available_threads
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
 from ptychoproduct.digests import Digest, DigestedRows, content_digest, has_digest, new_digest
@@ -38,7 +39,7 @@ from ptychoproduct.options import ExportOptions
 from ptychoproduct.positions import pixels_to_metres, position_indexes
 from ptychoproduct.rereading import verify_digests
 from ptychoproduct.sources import ArrayRows, RowSource
-from ptychoproduct.streaming import Progress, RowAppender, create_chunked, write_rows
+from ptychoproduct.streaming import Progress, RowAppender, write_rows
 
 Array = np.ndarray[Any, Any]
 
@@ -317,8 +318,9 @@ class ProductWriter:
         original_axis_order: str = "NHW",
         member: str = "diff3d.npy",
         chunks: h5py.Dataset | None = None,
+        beside: Sequence[RowOutput] = (),
     ) -> None:
-        """Write all frames from a source, in place of `append`; nothing without raw data.
+        """Write all frames from a source, in place of `append`; not into the product where it has no raw data.
 
         Parameters
         ----------
@@ -331,20 +333,24 @@ class ProductWriter:
         chunks : h5py.Dataset, optional
             A dataset of the same frames. Its chunks are copied without decoding, where those of the product would have
             the same shape, type, filters and parameters of filters.
+        beside : sequence of RowOutput
+            Further datasets, of other files too, that are filled in the same pass over the source.
         """
         self._check_frames(source.shape, source.dtype, member)
         if not self._include_raw:
+            if beside:
+                write_rows(beside, source, self._threads, self._on_progress)
             return
         with hdf5_errors(self.path, self._output):
             dataset = self._create_frames(source.shape[1:], source.dtype, source.shape[0])
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
             dataset.attrs[contract.SOURCE_MEMBER.name] = member
             left = None
-            if chunks is not None and has_same_chunks(chunks, dataset):
+            if chunks is not None and not beside and has_same_chunks(chunks, dataset):
                 frame_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
                 left = copy_chunks(chunks, dataset, lambda frames: self._on_progress(frames * frame_bytes))
             rows = source if left is not None else self._digested(source, dataset)
-            write_rows(dataset, rows, self._threads, self._on_progress, left)
+            write_rows([*beside, RowOutput(dataset)], rows, self._threads, self._on_progress, left)
 
     def keep(self, member: str, array: Array, source_dtype: str | None = None) -> None:
         """Keep an array of the source in ``/raw_data``, under the name of its archive member; nothing without raw data.
@@ -388,7 +394,7 @@ class ProductWriter:
                 self._raw, name, source.shape[1:], source.dtype, self.options.codec, source.shape[0]
             )
             rows = self._digested(source, dataset)
-            write_rows(dataset, rows, self._threads, lambda _: self._output.check())
+            write_rows([RowOutput(dataset)], rows, self._threads, lambda _: self._output.check())
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
             self._name_member(name, member)
@@ -407,7 +413,9 @@ class ProductWriter:
         with hdf5_errors(self.path, self._output):
             if self._appender is None:
                 dataset = self._create_frames(source.shape[1:], source.dtype, None)
-                self._appender = self._stack.enter_context(RowAppender(dataset, self._threads, self._on_progress))
+                self._appender = self._stack.enter_context(
+                    RowAppender(RowOutput(dataset), dataset.dtype, self._threads, self._on_progress)
+                )
             assert self._frames is not None
             self._appender.append(self._digested(source, self._frames))
 
@@ -430,7 +438,7 @@ class ProductWriter:
             dtype,
             self.options.codec,
             frames,
-            self.options.chunk_frames,
+            self.options.frames_chunk(frame_shape),
         )
         self._frames.attrs[contract.AXIS_CANONICAL.name] = "NHW"
         self._frames.attrs[contract.ORIGINAL_AXIS_ORDER.name] = "NHW"
