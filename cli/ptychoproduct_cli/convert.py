@@ -120,7 +120,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     chunks.add_argument("--chunk-frames", type=int, metavar="N", help="frames of a chunk (default: about 1 MiB)")
     chunks.add_argument(
         "--chunk-shape",
-        type=_shape,
+        type=chunk_shape,
         metavar="N,H,W",
         help="frames, rows and columns of a chunk that is a tile of frames, such as 64,32,32: smaller files with "
         "archival codecs; a single frame is slower to read (default: whole frames)",
@@ -181,7 +181,8 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
 
 
-def _shape(text: str) -> tuple[int, int, int]:
+def chunk_shape(text: str) -> tuple[int, int, int]:
+    """Read frames, rows and columns of a chunk; ValueError where it is no shape."""
     frames, rows, columns = map(int, text.split(","))
     return frames, rows, columns
 

@@ -20,6 +20,7 @@ from .metadata import ExportMeta
 from .options import ExportOptions
 from .rawdata import RawData
 from .reader import Frames, Product, open_product
+from .repacking import RepackedDataset, RepackSummary, repack_product
 from .scan import Extra, FrameStack, Scan
 from .scanfiles import ScanFiles, export_product_from_files
 from .simulation import ScanParameters, simulate_scan
@@ -46,6 +47,8 @@ __all__ = [
     "ProductWriter",
     "RawData",
     "Reconstruction",
+    "RepackSummary",
+    "RepackedDataset",
     "Scan",
     "ScanFiles",
     "ScanParameters",
@@ -60,6 +63,7 @@ __all__ = [
     "import_product_to_npz",
     "import_product_to_rawdata",
     "open_product",
+    "repack_product",
     "simulate_scan",
     "validate_product",
 ]
