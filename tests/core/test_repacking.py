@@ -1,5 +1,7 @@
 """Repacking: another codec or chunk shape, and nothing else different; judged by h5py alone."""
 
+import os
+
 import h5py
 import hdf5plugin
 import numpy as np
@@ -312,3 +314,10 @@ def test_frames_read_the_same_through_the_reader(product):
     _, out = repack(product, "bitshuffle-lz4", chunk_shape=(3, 7, 16))
     with open_product(product) as before, open_product(out) as after:
         assert np.array_equal(before.frames[:], after.frames[:])
+
+
+def test_filters_that_hdf5_has_found_by_itself_are_used(product, run_command):
+    environment = os.environ | {"HDF5_PLUGIN_PATH": hdf5plugin.PLUGIN_PATH}
+    words = ("repack", "in.h5", "out.h5", "--compression", "zstd:2")
+    assert run_command("ptychoproduct", *words, env=environment).returncode == 0
+    assert content_of(product.with_name("out.h5")) == content_of(product)
