@@ -18,12 +18,15 @@ import numpy as np
 
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import atomic_output
+from ptychoproduct.autochoice import Choice, choose_storage, unmeasured
 from ptychoproduct.chunkcopy import copy_chunks, has_same_chunks
 from ptychoproduct.chunking import RowOutput, create_chunked
+from ptychoproduct.codecs import codec_of
 from ptychoproduct.cores import available_threads
+from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
 from ptychoproduct.digests import Digest, DigestedRows, content_digest, has_digest, new_digest
-from ptychoproduct.errors import OutputError, ProductWarning, SourceError
+from ptychoproduct.errors import OptionError, OutputError, ProductWarning, SourceError
 from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
 from ptychoproduct.inputs import (
     check_frames,
@@ -60,15 +63,20 @@ class ExportSummary:
     frame_shape : tuple of int
         Rows and columns of a frame.
     frame_dtype : str
+        Of the frames in their source.
     compression : str
         The frames' codec.
     chunk_shape : tuple of int
     frame_bytes, stored_bytes : int
-        Size of the frames before and after compression.
+        Size of the frames in their source, and in the product.
     file_bytes : int
         Size of the product.
     seconds : float
         From opening the product to its appearance.
+    recipe : CountsRecipe or None
+        How the frames are stored as counts; None where they are stored as they are.
+    choice : Choice, optional
+        What was tried and why this codec was chosen, where the compression was to be measured.
     """
 
     product: Path
@@ -82,6 +90,8 @@ class ExportSummary:
     stored_bytes: int
     file_bytes: int
     seconds: float
+    recipe: CountsRecipe | None = None
+    choice: Choice | None = None
 
     @property
     def ratio(self) -> float:
@@ -149,6 +159,8 @@ class ProductWriter:
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
         self._stack = ExitStack()
         self._frames: h5py.Dataset | None = None
+        self._recipe: CountsRecipe | None = None
+        self._choice: Choice | None = None
         self._appender: RowAppender | None = None
         self._x_px: list[Array] = []
         self._y_px: list[Array] = []
@@ -293,7 +305,11 @@ class ProductWriter:
         ------
         SourceError
             Shapes or types differ from each other, or from those of earlier frames.
+        OptionError
+            Counts are to be stored: how, only all frames can say.
         """
+        if self.options.store_counts:
+            raise OptionError("store_counts", found="it with frames that are appended", expected="write_frames")
         frames = np.asarray(frames)
         self._check_frames(frames.shape, frames.dtype, "frames")
         if not len(frames):
@@ -307,7 +323,7 @@ class ProductWriter:
         if self._x_px and bool(self._scan_index) != ("scan_index" in new):
             raise SourceError(self._origin, "given for some frames only", key="scan_index")
         if self._include_raw:
-            self._append_frames(ArrayRows(frames, (0, 1, 2)))
+            self._append_frames(frames)
         self._x_px.append(new["x_px"])
         self._y_px.append(new["y_px"])
         self._scan_index += [new["scan_index"]] if scan_index is not None else []
@@ -319,6 +335,8 @@ class ProductWriter:
         member: str = "diff3d.npy",
         chunks: h5py.Dataset | None = None,
         beside: Sequence[RowOutput] = (),
+        recipe: CountsRecipe | None = None,
+        sample: Array | None = None,
     ) -> None:
         """Write all frames from a source, in place of `append`; not into the product where it has no raw data.
 
@@ -335,6 +353,17 @@ class ProductWriter:
             the same shape, type, filters and parameters of filters.
         beside : sequence of RowOutput
             Further datasets, of other files too, that are filled in the same pass over the source.
+        recipe : CountsRecipe, optional
+            The frames are amplitudes, and are stored as the counts that it finds. `recognise_counts` gives one.
+        sample : array, [n, H, W], optional
+            Some of the frames, to measure on where the options ask for it, see `sample_for`; without them it is the
+            default profile.
+
+        Raises
+        ------
+        InexactError
+            An amplitude is none by the recipe, or of a larger count than its type holds. Nothing is left of the frames,
+            and they can be written anew.
         """
         self._check_frames(source.shape, source.dtype, member)
         if not self._include_raw:
@@ -342,15 +371,40 @@ class ProductWriter:
                 write_rows(beside, source, self._threads, self._on_progress)
             return
         with hdf5_errors(self.path, self._output):
-            dataset = self._create_frames(source.shape[1:], source.dtype, source.shape[0])
+            dtype = source.dtype if recipe is None else np.dtype(recipe.count_dtype)
+            dataset = self._create_frames(source.shape[1:], dtype, source.shape[0], sample)
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
             dataset.attrs[contract.SOURCE_MEMBER.name] = member
             left = None
             if chunks is not None and not beside and has_same_chunks(chunks, dataset):
                 frame_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
                 left = copy_chunks(chunks, dataset, lambda frames: self._on_progress(frames * frame_bytes))
+            if recipe is not None:
+                self._write_counts(dataset, source, recipe, beside)
+                return
             rows = source if left is not None else self._digested(source, dataset)
             write_rows([*beside, RowOutput(dataset)], rows, self._threads, self._on_progress, left)
+
+    def _write_counts(
+        self, dataset: h5py.Dataset, source: RowSource, recipe: CountsRecipe, beside: Sequence[RowOutput]
+    ) -> None:
+        for attribute in contract.RECIPE:
+            dataset.attrs[attribute.name] = getattr(recipe, attribute.name)
+        self._recipe = recipe
+        written = 0
+
+        def count(nbytes: int) -> None:
+            nonlocal written
+            written += nbytes
+            self._on_progress(nbytes)
+
+        try:
+            write_rows([*beside, RowOutput(dataset, recipe.convert)], source, self._threads, count)
+        except InexactError:
+            self._on_progress(-written)
+            del self._file[contract.DIFFRACTION.name]
+            self._frames = None
+            raise
 
     def keep(self, member: str, array: Array, source_dtype: str | None = None) -> None:
         """Keep an array of the source in ``/raw_data``, under the name of its archive member; nothing without raw data.
@@ -390,9 +444,8 @@ class ProductWriter:
             return
         with hdf5_errors(self.path, self._output):
             name = link_name(member, self._raw)
-            dataset = create_chunked(
-                self._raw, name, source.shape[1:], source.dtype, self.options.codec, source.shape[0]
-            )
+            codec = self.options.storage(source.dtype, source.shape[1:], source.shape[0]).codec
+            dataset = create_chunked(self._raw, name, source.shape[1:], source.dtype, codec, source.shape[0])
             rows = self._digested(source, dataset)
             write_rows([RowOutput(dataset)], rows, self._threads, lambda _: self._output.check())
             if source_dtype is not None:
@@ -409,15 +462,16 @@ class ProductWriter:
         """What messages about the data name."""
         return self.path if self._source is None else self._source
 
-    def _append_frames(self, source: RowSource) -> None:
+    def _append_frames(self, frames: Array) -> None:
         with hdf5_errors(self.path, self._output):
             if self._appender is None:
-                dataset = self._create_frames(source.shape[1:], source.dtype, None)
+                sample = frames.astype(frames.dtype.newbyteorder("="), copy=False)
+                dataset = self._create_frames(frames.shape[1:], sample.dtype, None, sample)
                 self._appender = self._stack.enter_context(
                     RowAppender(RowOutput(dataset), dataset.dtype, self._threads, self._on_progress)
                 )
             assert self._frames is not None
-            self._appender.append(self._digested(source, self._frames))
+            self._appender.append(self._digested(ArrayRows(frames, (0, 1, 2)), self._frames))
 
     def _check_frames(self, shape: tuple[int, ...], dtype: np.dtype[Any], key: str) -> None:
         check_frames(shape, dtype, key, self._origin)
@@ -430,15 +484,27 @@ class ProductWriter:
                 expected=f"{before.dtype} {before.shape[1:]}, like those before",
             )
 
-    def _create_frames(self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None) -> h5py.Dataset:
+    def _create_frames(
+        self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None, sample: Array | None
+    ) -> h5py.Dataset:
+        chunk_shape = self.options.frames_chunk(frame_shape)
+        storage = self.options.storage(dtype, frame_shape, frames)
+        measured = self.options.measured
+        if measured is not None:
+            self._choice = (
+                unmeasured(measured, storage)
+                if sample is None
+                else choose_storage(measured, sample, frames, self._threads, chunk_shape)
+            )
+            storage = self._choice.storage
         self._frames = create_chunked(
             self._file,
             contract.DIFFRACTION.name,
             frame_shape,
             dtype,
-            self.options.codec,
+            storage.codec,
             frames,
-            self.options.frames_chunk(frame_shape),
+            chunk_shape or storage.chunk_shape,
         )
         self._frames.attrs[contract.AXIS_CANONICAL.name] = "NHW"
         self._frames.attrs[contract.ORIGINAL_AXIS_ORDER.name] = "NHW"
@@ -492,7 +558,7 @@ class ProductWriter:
 
     @property
     def _wants_digests(self) -> bool:
-        return self.options.digests or self.options.verify
+        return self.options.has_digests or self.options.verify
 
     def _digested(self, source: RowSource, dataset: h5py.Dataset) -> RowSource:
         """Have rows digested on their way to a dataset, where that is wanted."""
@@ -509,7 +575,7 @@ class ProductWriter:
             running = self._running.get(dataset.name)
             digest = content_digest(dataset, self._threads) if running is None else running.hexdigest()
             self._digests[dataset.name] = digest
-            if self.options.digests:
+            if self.options.has_digests:
                 dataset.attrs[contract.CONTENT_DIGEST.name] = digest
 
     @contextmanager
@@ -553,19 +619,22 @@ class ProductWriter:
         warnings.warn(f"{self._origin}: {message}", ProductWarning, stacklevel=5)
 
     def _summarise(self) -> ExportSummary:
-        frames = self._frames
+        frames, recipe = self._frames, self._recipe
+        dtype = "" if frames is None else str(frames.dtype) if recipe is None else recipe.amplitude_dtype
         return ExportSummary(
             product=self.path,
             positions=len(self._file[contract.POSITION_X.name]),
             frames=0 if frames is None else frames.shape[0],
             frame_shape=() if frames is None else frames.shape[1:],
-            frame_dtype="" if frames is None else str(frames.dtype),
-            compression=str(self.options.codec),
+            frame_dtype=dtype,
+            compression=str(self.options.compression if frames is None else codec_of(frames)),
             chunk_shape=() if frames is None else frames.chunks,
-            frame_bytes=0 if frames is None else frames.size * frames.dtype.itemsize,
+            frame_bytes=0 if frames is None else frames.size * np.dtype(dtype).itemsize,
             stored_bytes=0 if frames is None else frames.id.get_storage_size(),
             file_bytes=0,
             seconds=0.0,
+            recipe=recipe,
+            choice=self._choice,
         )
 
     def _name_member(self, name: str, member: str) -> None:
