@@ -352,7 +352,7 @@ def blocks_of(dataset: h5py.Dataset) -> Iterator[Array]:
 
 def _road(dataset: h5py.Dataset) -> _Road:
     with reading(dataset):
-        if dataset.chunks and not dataset.is_virtual and _is_stored_as_in_memory(dataset):
+        if dataset.chunks and not dataset.is_virtual and is_stored_as_in_memory(dataset):
             try:
                 return _EncodedChunks(dataset)
             except FilterError:
@@ -360,7 +360,7 @@ def _road(dataset: h5py.Dataset) -> _Road:
         return _BlocksByHdf5(dataset)
 
 
-def _is_stored_as_in_memory(dataset: h5py.Dataset) -> bool:
+def is_stored_as_in_memory(dataset: h5py.Dataset) -> bool:
     """Whether the elements are numbers, and have the same bytes in the file as in NumPy's arrays."""
     if dataset.dtype.kind not in "biufc" or not dataset.dtype.itemsize:
         return False
