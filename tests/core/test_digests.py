@@ -111,7 +111,7 @@ def test_appended_frames_have_a_digest(make_scan, centered_meta, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::ptychoproduct.errors.ProductWarning")
-def test_frames_whose_chunks_are_copied_have_a_digest(make_scan, centered_meta, tmp_path):
+def test_frames_whose_chunks_could_be_copied_have_a_digest(make_scan, centered_meta, tmp_path):
     scan = make_scan()
     with h5py.File(tmp_path / "patterns.h5", "w") as file:
         codec = hdf5plugin.Zstd(clevel=2)
@@ -279,3 +279,16 @@ def test_a_digest_that_is_none_is_a_problem(archive, value):
     (problem,) = validate_product(archive, deep=True).problems
     assert problem.where == f"/{FRAMES}"
     assert "content_sha256" in problem.message
+
+
+def test_the_digest_of_frames_stored_as_counts_is_that_of_the_counts(save_scan, centered_meta, tmp_path):
+    options = ExportOptions(store_counts=True, digests=True, verify=True)
+    export_product_from_npz(save_scan(), tmp_path / "product.h5", centered_meta, options=options)
+    with h5py.File(tmp_path / "product.h5") as file:
+        assert file[FRAMES].dtype == np.uint8
+        assert file[FRAMES].attrs["content_sha256"] == digest_by_hand(file[FRAMES])
+
+
+def test_an_archive_has_digests_unless_they_are_not_wanted():
+    assert ExportOptions(compression="archive").has_digests
+    assert not ExportOptions(compression="archive", digests=False).has_digests
