@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptychoproduct_cli import running
+from ptychoproduct_cli import running, scanarguments
 
 if TYPE_CHECKING:
     from ptychoproduct import (
@@ -71,23 +71,7 @@ def _add_standard_layout(group: argparse._MutuallyExclusiveGroup) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    beside = parser.add_argument_group("frames in an NPY or HDF5 file")
-    beside.add_argument(
-        "--dataset",
-        metavar="PATH",
-        help="frames in the HDF5 file (default: where ptychodus, fold_slice, CXI and NeXus files have them)",
-    )
-    beside.add_argument(
-        "--positions",
-        metavar="FILE",
-        help="scan positions: CSV with columns x and y, NPZ with xcoords and ycoords, or HDF5 "
-        "(default: those in the HDF5 file)",
-    )
-    beside.add_argument(
-        "--probe",
-        metavar="FILE[:KEY]",
-        help="probe: NPY, NPZ or HDF5 (default: the one in the file of positions or frames)",
-    )
+    scanarguments.add_companion_options(parser)
     _add_metadata(parser)
     _add_companion(parser)
     content = parser.add_argument_group("content")
@@ -97,18 +81,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="keep frames, positions in pixels and everything else of the scan in /raw_data (default: yes)",
     )
-    content.add_argument(
-        "--positions-in",
-        choices=("px", "m", "um"),
-        help="unit of the scan's positions, px being object pixels (default: metres where the file is known to have "
-        "them, else px)",
-    )
-    content.add_argument(
-        "--axis-order",
-        choices=("auto", "NHW", "HNW", "HWN"),
-        default="auto",
-        help="order of the scan's frames; auto: N is the axis as long as the positions (default: %(default)s)",
-    )
+    scanarguments.add_axis_order_option(content)
     content.add_argument(
         "--position-index",
         choices=("auto", "scan-index", "sequence"),
@@ -125,16 +98,16 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     writing = parser.add_argument_group("writing")
     writing.add_argument(
         "--compression",
-        default="bitshuffle-zstd:1,block=64KiB",
-        metavar="CODEC",
-        help="none, gzip:0-9, zstd:1-22, bitshuffle-lz4, bitshuffle-zstd:1-22, shuffle+ before gzip or zstd, "
-        ",block=SIZE behind bitshuffle (default: %(default)s)",
+        default="balanced",
+        metavar="CODEC|PROFILE",
+        help="fast, balanced, archive, portable; auto, auto:ratio, auto:speed measure the scan first; or a codec such "
+        "as zstd:9 or bitshuffle-zstd:3,block=64KiB+fletcher32, see ptychoproduct codecs (default: %(default)s)",
     )
     chunks = writing.add_mutually_exclusive_group()
     chunks.add_argument("--chunk-frames", type=int, metavar="N", help="frames of a chunk (default: about 1 MiB)")
     chunks.add_argument(
         "--chunk-shape",
-        type=_shape,
+        type=chunk_shape,
         metavar="N,H,W",
         help="frames, rows and columns of a chunk that is a tile of frames, such as 64,32,32: smaller files with "
         "archival codecs; a single frame is slower to read (default: whole frames)",
@@ -147,6 +120,16 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     writing.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
     running.add_memory_option(writing)
+    writing.add_argument(
+        "--digest",
+        action=argparse.BooleanOptionalAction,
+        help="give every dataset a SHA-256 of its content, which `validate --deep` compares (default: in archives)",
+    )
+    writing.add_argument(
+        "--verify",
+        action="store_true",
+        help="read the finished product back from the disk, and compare it with what was to be written",
+    )
     writing.add_argument("--no-clobber", action="store_true", help="fail where the product exists already")
     running.add_output_options(parser)
 
@@ -232,7 +215,8 @@ def convert(arguments: argparse.Namespace) -> int:
 
     files, options, metadata = _files(arguments), _options(arguments), _metadata(arguments)
     product, diffraction = _outputs(arguments)
-    total = frame_bytes(files) if arguments.include_diffraction or diffraction else 0
+    passes = 2 if arguments.verify else 1
+    total = passes * frame_bytes(files) if arguments.include_diffraction or diffraction else 0
     with (
         running.collected_warnings(arguments) as messages,
         running.progress_bar("convert", total, arguments) as progress,
@@ -256,7 +240,10 @@ def convert(arguments: argparse.Namespace) -> int:
         "derived": summary.meta.derived,
         "warnings": messages,
     }
-    running.report(result, _rows(summary, peak), arguments)
+    rows = _rows(summary, peak)
+    if arguments.verify:
+        rows["verified"] = "read back from the disk, every dataset as it was to be written"
+    running.report(result, rows, arguments)
     return running.EXIT_OK
 
 
@@ -264,24 +251,16 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
 
 
-def _shape(text: str) -> tuple[int, int, int]:
+def chunk_shape(text: str) -> tuple[int, int, int]:
+    """Read frames, rows and columns of a chunk; ValueError where it is no shape."""
     frames, rows, columns = map(int, text.split(","))
     return frames, rows, columns
 
 
 def _files(arguments: argparse.Namespace) -> ScanFiles:
-    from ptychoproduct import ScanFiles
-
     named = {kind: getattr(arguments, f"input_{kind}", None) for kind in ("npz", "npy", "h5")}
     kind, path = next(((kind, path) for kind, path in named.items() if path is not None), (None, None))
-    return ScanFiles(
-        path=arguments.scan if path is None else path,
-        kind=kind,
-        dataset=arguments.dataset,
-        positions=arguments.positions,
-        positions_in=arguments.positions_in,
-        probe=arguments.probe,
-    )
+    return scanarguments.scan_files(arguments, arguments.scan if path is None else path, kind)
 
 
 def _outputs(arguments: argparse.Namespace) -> tuple[str | Path, DiffractionFile | None]:
@@ -326,6 +305,8 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         nexus=arguments.nexus,
         store_counts=arguments.store_counts,
         overwrite=not arguments.no_clobber,
+        digests=arguments.digest,
+        verify=arguments.verify,
     )
 
 
@@ -345,6 +326,12 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
             f"{running.megabytes(summary.stored_bytes)})",
             "speed": f"{summary.throughput_mb_s:,.0f} MB/s  ({summary.seconds:.2f} s)",
         }
+    choice = summary.choice
+    if choice is not None:
+        rows["chosen"] = f"{choice.reason}  ({choice.objective}, {choice.seconds:.2f} s)"
+    if choice is not None and choice.trials:
+        tried = (f"{trial.codec}: {trial.ratio:.2f} at {trial.write_mb_s:,.0f} MB/s" for trial in choice.trials)
+        rows["tried"] = "\n".join(tried)
     if summary.diffraction is not None:
         rows |= _companion_rows(summary.diffraction)
     rows |= _metadata_rows(summary.meta)

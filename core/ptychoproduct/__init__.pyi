@@ -24,9 +24,11 @@ from .options import ExportOptions
 from .rawdata import RawData
 from .reader import Frames, Product, open_product
 from .recognition import recognise_counts
+from .repacking import RepackedDataset, RepackSummary, repack_product
 from .scan import Extra, FrameStack, Scan
 from .scanfiles import ScanFiles, export_product_from_files
 from .simulation import ScanParameters, simulate_scan
+from .tuning import TuneOptions, TuneReport, tune_scan
 from .validation import ValidationReport, validate_product
 from .writer import ExportSummary, ProductWriter
 
@@ -55,10 +57,14 @@ __all__ = [
     "ProductWriter",
     "RawData",
     "Reconstruction",
+    "RepackSummary",
+    "RepackedDataset",
     "Scan",
     "ScanFiles",
     "ScanParameters",
     "SourceError",
+    "TuneOptions",
+    "TuneReport",
     "ValidationReport",
     "export_product_from_files",
     "export_product_from_hdf5",
@@ -72,7 +78,9 @@ __all__ = [
     "open_product",
     "read_metadata_file",
     "recognise_counts",
+    "repack_product",
     "simulate_scan",
     "standard_layout",
+    "tune_scan",
     "validate_product",
 ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,6 +39,7 @@ def write_counts(
     frames: FrameStack,
     order: str,
     origin: Origin,
+    measured: Array | None = None,
     beside: Callable[[], Sequence[RowOutput]] = tuple,
 ) -> None:
     """Write frames as counts; those that are integers already as they are.
@@ -52,6 +52,8 @@ def write_counts(
         Of their axes.
     origin : path or str
         What messages name.
+    measured : array, [n, H, W], optional
+        Frames to measure codecs on, see `ProductWriter.write_frames`.
     beside : callable, optional
         Gives further datasets to fill, at the beginning of each pass over the frames.
 
@@ -73,7 +75,7 @@ def write_counts(
         message = f"{origin}: {frames.key}: frames are {values.dtype}, and are stored as they are"
         warnings.warn(message, ProductWarning, stacklevel=4)
         chunks = frames.chunks if order == "NHW" else None
-        writer.write_frames(frames.rows(axes), order, frames.member, chunks, beside())
+        writer.write_frames(frames.rows(axes), order, frames.member, chunks, beside(), sample=measured)
         return
     if values.dtype.name not in contract.AMPLITUDES:
         expected = " or ".join(contract.AMPLITUDES)
@@ -83,7 +85,9 @@ def write_counts(
         if found.inexact:
             break
         try:
-            writer.write_frames(frames.rows(axes), order, frames.member, beside=beside(), recipe=found.recipe)
+            writer.write_frames(
+                frames.rows(axes), order, frames.member, beside=beside(), sample=measured, recipe=found.recipe
+            )
         except InexactError as error:
             values = np.append(values, error.amplitudes)
             found = closest_recipe(values)
@@ -108,7 +112,6 @@ def _inexact(source: RowSource, recipe: CountsRecipe, origin: Origin, key: str) 
     """Find the first pixel that a recipe does not give back, and say so."""
     row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
     step = max(1, _CHECKED_BYTES // row_bytes)
-    complain = partial(SourceError, origin, key=key, expected=_expected(recipe))
     for window in source.windows(step):
         for first in window[::step]:
             block = np.empty((min(step, window.stop - first), *source.shape[1:]), source.dtype)
@@ -117,14 +120,19 @@ def _inexact(source: RowSource, recipe: CountsRecipe, origin: Origin, key: str) 
             if index is not None:
                 frame, row, column = map(int, np.unravel_index(index, block.shape))
                 value = block[frame, row, column].item()
-                where = f"frame {first + frame}, row {row}, column {column}"
-                return complain(found=f"{value!r} in {where}, which is not exact")
-    return complain(found="frames that are not exact")
+                found = f"{value!r} in frame {first + frame}, row {row}, column {column}, which is not exact"
+                return SourceError(origin, key=key, found=found, expected=_expected(recipe, value))
+    return SourceError(origin, "frames are not exact", key=key)
 
 
-def _expected(recipe: CountsRecipe) -> str:
+def _expected(recipe: CountsRecipe, value: float) -> str:
+    """Say what a recipe would have given in place of a value."""
     what = "a whole number" if recipe.root_dtype is None else "the square root of a whole number"
     if recipe.scaling is not None:
         joined = "divided by" if recipe.scaling == "divide" else "times"
         what = f"{what} {joined} {recipe.amplitude_scale:.9g}"
-    return f"{what} as {recipe.amplitude_dtype}, to store counts"
+    count = recipe.nearest_count(value)
+    if count is None:
+        return what
+    amplitude = recipe.to_amplitudes(np.array(count, contract.COUNTS[-1])).item()
+    return f"{what}, such as {amplitude!r} for {count}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from ptychoproduct import contract
 from ptychoproduct.atomic import OutputGroup, output_group
+from ptychoproduct.autochoice import sample_for
 from ptychoproduct.axes import axis_order, canonical_axes
 from ptychoproduct.chunking import RowOutput
 from ptychoproduct.companions import read_bad_pixels
@@ -406,11 +408,16 @@ def _write_frames(
     origin: Origin,
     beside: Callable[[], Sequence[RowOutput]] = tuple,
 ) -> None:
+    opened = partial(frames.rows, canonical_axes(order))
+    measured = writer.options.measured
     if writer.options.store_counts:
-        write_counts(writer, frames, order, origin, beside)
+        trial = None if measured is None else sample_for(measured, opened(), opened)
+        write_counts(writer, frames, order, origin, trial, beside)
         return
+    source = opened()
+    trial = None if measured is None else sample_for(measured, source, opened)
     chunks = frames.chunks if order == "NHW" else None
-    writer.write_frames(frames.rows(canonical_axes(order)), order, frames.member, chunks, beside())
+    writer.write_frames(source, order, frames.member, chunks, beside(), sample=trial)
 
 
 def _write_both(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import h5py
 import hdf5plugin
@@ -44,7 +45,7 @@ def filter_pipeline(dataset: h5py.Dataset) -> FilterPipeline:
     return FilterPipeline(
         [
             Filter(filter_id, flags, values, _library(filter_id, name))
-            for filter_id, flags, values, name in _all(dataset)
+            for filter_id, flags, values, name in filters_of(dataset)
         ]
     )
 
@@ -52,20 +53,22 @@ def filter_pipeline(dataset: h5py.Dataset) -> FilterPipeline:
 def missing_filters(dataset: h5py.Dataset) -> list[str]:
     """Return the filters of a dataset that HDF5 has not either, by name and number."""
     return [
-        filter_name(filter_id, name) for filter_id, _, _, name in _all(dataset) if not h5py.h5z.filter_avail(filter_id)
+        filter_name(filter_id, name)
+        for filter_id, _, _, name in filters_of(dataset)
+        if not h5py.h5z.filter_avail(filter_id)
     ]
+
+
+def filters_of(dataset: h5py.Dataset) -> list[tuple[int, int, tuple[int, ...], bytes]]:
+    """Return number, flags, parameters and stored name of each filter."""
+    properties = dataset.id.get_create_plist()
+    return [properties.get_filter(i) for i in range(properties.get_nfilters())]
 
 
 def filter_name(filter_id: int, stored_name: bytes = b"") -> str:
     """Return how messages call a filter: its name, of hdf5plugin or as stored in the file, and its number."""
     name = _PLUGIN_NAMES.get(filter_id) or stored_name.decode("utf-8", "replace") or "unknown"
     return f"{name} ({filter_id})"
-
-
-def _all(dataset: h5py.Dataset) -> list[tuple[int, int, tuple[int, ...], bytes]]:
-    """Return number, flags, parameters and stored name of each filter."""
-    properties = dataset.id.get_create_plist()
-    return [properties.get_filter(i) for i in range(properties.get_nfilters())]
 
 
 def _library(filter_id: int, stored_name: bytes) -> str | None:
@@ -80,5 +83,10 @@ def _library(filter_id: int, stored_name: bytes) -> str | None:
 @cache
 def _registered() -> dict[str, str]:
     """Return the paths of hdf5plugin's libraries, by name."""
-    libraries: dict[str, str] = hdf5plugin.get_config().registered_filters
-    return libraries
+    config = hdf5plugin.get_config()
+    libraries: dict[str, str] = config.registered_filters
+    folder, suffix = Path(hdf5plugin.PLUGIN_PATH), config.build_config.filter_file_extension
+    # HDF5 may have found one by itself, through HDF5_PLUGIN_PATH; then its path is "unknown".
+    return {
+        name: path if Path(path).exists() else str(folder / f"libh5{name}{suffix}") for name, path in libraries.items()
+    }

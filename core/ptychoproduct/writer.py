@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -18,12 +18,15 @@ import numpy as np
 
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import OutputGroup, atomic_output
+from ptychoproduct.autochoice import Choice, choose_storage, unmeasured
 from ptychoproduct.chunkcopy import copy_chunks, has_same_chunks
 from ptychoproduct.chunking import RowOutput, create_chunked
+from ptychoproduct.codecs import codec_of
 from ptychoproduct.cores import available_threads
 from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
 from ptychoproduct.diffractionfile import DiffractionSummary
+from ptychoproduct.digests import Digest, DigestedRows, content_digest, has_digest, new_digest
 from ptychoproduct.errors import OptionError, OutputError, ProductWarning, SourceError
 from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
 from ptychoproduct.inputs import (
@@ -39,6 +42,7 @@ from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.nexus import add_plots
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.positions import pixels_to_metres, position_indexes
+from ptychoproduct.rereading import verify_digests
 from ptychoproduct.sources import ArrayRows, RowSource
 from ptychoproduct.streaming import Progress, RowAppender, write_rows
 
@@ -73,6 +77,8 @@ class ExportSummary:
         Size of the product.
     seconds : float
         From opening the product to its appearance.
+    choice : Choice, optional
+        What was tried and why this codec was chosen, where the compression was to be measured.
     recipe : CountsRecipe or None
         How the frames are stored as counts; None where they are stored as they are.
     diffraction : DiffractionSummary or None
@@ -91,6 +97,7 @@ class ExportSummary:
     meta: ExportMeta
     file_bytes: int
     seconds: float
+    choice: Choice | None = None
     recipe: CountsRecipe | None = None
     diffraction: DiffractionSummary | None = None
 
@@ -164,6 +171,7 @@ class ProductWriter:
         self._group = group
         self._stack = ExitStack()
         self._frames: h5py.Dataset | None = None
+        self._choice: Choice | None = None
         self._recipe: CountsRecipe | None = None
         self._appender: RowAppender | None = None
         self._x_px: list[Array] = []
@@ -171,6 +179,8 @@ class ProductWriter:
         self._scan_index: list[Array] = []
         self._indexes: Array | None = None
         self._file_bytes = 0
+        self._running: dict[str, Digest] = {}
+        self._digests: dict[str, str] = {}
         if self.path.suffix.lower() not in _SUFFIXES:
             raise OutputError(self.path, found=f"suffix {self.path.suffix!r}", expected=" or ".join(_SUFFIXES))
 
@@ -181,6 +191,7 @@ class ProductWriter:
                 atomic_output(self.path, overwrite=self.options.overwrite, sources=self._inputs, group=self._group)
             )
             stack.callback(self._measure, part)
+            stack.enter_context(self._verified(part))
             self._file, self._output = stack.enter_context(new_hdf5_file(part, self.path))
             with hdf5_errors(self.path, self._output):
                 if self._include_raw:
@@ -335,7 +346,7 @@ class ProductWriter:
         if self._x_px and bool(self._scan_index) != ("scan_index" in new):
             raise SourceError(self._origin, "given for some frames only", key="scan_index")
         if self._include_raw:
-            self._append_frames(ArrayRows(frames, (0, 1, 2)))
+            self._append_frames(frames)
         self._x_px.append(new["x_px"])
         self._y_px.append(new["y_px"])
         self._scan_index += [new["scan_index"]] if scan_index is not None else []
@@ -347,6 +358,7 @@ class ProductWriter:
         member: str = "diff3d.npy",
         chunks: h5py.Dataset | None = None,
         beside: Sequence[RowOutput] = (),
+        sample: Array | None = None,
         recipe: CountsRecipe | None = None,
     ) -> None:
         """Write all frames from a source, in place of `append`; not into the product where it has no raw data.
@@ -364,6 +376,9 @@ class ProductWriter:
             the same shape, type, filters and parameters of filters.
         beside : sequence of RowOutput
             Further datasets, of other files too, that are filled in the same pass over the source.
+        sample : array, [n, H, W], optional
+            Some of the frames, to measure on where the options ask for it, see `sample_for`; without them it is the
+            default profile.
         recipe : CountsRecipe, optional
             The frames are amplitudes, and are stored as the counts that it finds. `recognise_counts` gives one.
 
@@ -372,25 +387,35 @@ class ProductWriter:
         InexactError
             An amplitude is none by the recipe, or of a larger count than its type holds. Nothing is left of the frames,
             and they can be written anew.
+        OptionError
+            Counts are to be stored by the options, and there is no recipe; or it is one for another type.
         """
         self._check_frames(source.shape, source.dtype, member)
+        if self.options.store_counts and recipe is None and source.dtype.kind == "f":
+            raise OptionError("store_counts", found="it without a recipe", expected="one of recognise_counts")
         if not self._include_raw:
             if beside:
                 write_rows(beside, source, self._threads, self._on_progress)
             return
         with hdf5_errors(self.path, self._output):
-            dtype = source.dtype if recipe is None else np.dtype(recipe.count_dtype)
-            dataset = self._create_frames(source.shape[1:], dtype, source.shape[0])
+            dtype = source.dtype
+            if recipe is not None:
+                dtype = np.dtype(recipe.count_dtype)
+                sample = None if sample is None else recipe.to_counts(sample)
+            dataset = self._create_frames(source.shape[1:], dtype, source.shape[0], sample)
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
             dataset.attrs[contract.SOURCE_MEMBER.name] = member
             left = None
-            if chunks is not None and not beside and has_same_chunks(chunks, dataset):
+            # What nobody decodes cannot be digested.
+            may_copy = not beside and not self._wants_digests
+            if chunks is not None and may_copy and has_same_chunks(chunks, dataset):
                 frame_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
                 left = copy_chunks(chunks, dataset, lambda frames: self._on_progress(frames * frame_bytes))
+            rows = self._digested(source, dataset, recipe)
             if recipe is None:
-                write_rows([*beside, RowOutput(dataset)], source, self._threads, self._on_progress, left)
+                write_rows([*beside, RowOutput(dataset)], rows, self._threads, self._on_progress, left)
             else:
-                self._write_counts(dataset, source, recipe, beside)
+                self._write_counts(dataset, rows, recipe, beside)
 
     def _write_counts(
         self, dataset: h5py.Dataset, source: RowSource, recipe: CountsRecipe, beside: Sequence[RowOutput]
@@ -409,6 +434,7 @@ class ProductWriter:
             write_rows([*beside, RowOutput(dataset, recipe.convert)], source, self._threads, count)
         except InexactError:
             self._on_progress(-written)
+            self._running.pop(dataset.name, None)
             del self._file[contract.DIFFRACTION.name]
             self._frames = None
             raise
@@ -451,10 +477,10 @@ class ProductWriter:
             return
         with hdf5_errors(self.path, self._output):
             name = link_name(member, self._raw)
-            dataset = create_chunked(
-                self._raw, name, source.shape[1:], source.dtype, self.options.codec, source.shape[0]
-            )
-            write_rows([RowOutput(dataset)], source, self._threads, lambda _: self._output.check())
+            codec = self.options.storage(source.dtype, source.shape[1:], source.shape[0]).codec
+            dataset = create_chunked(self._raw, name, source.shape[1:], source.dtype, codec, source.shape[0])
+            rows = self._digested(source, dataset)
+            write_rows([RowOutput(dataset)], rows, self._threads, lambda _: self._output.check())
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
             self._name_member(name, member)
@@ -472,14 +498,16 @@ class ProductWriter:
         """What messages about the data name."""
         return self.path if self._source is None else self._source
 
-    def _append_frames(self, source: RowSource) -> None:
+    def _append_frames(self, frames: Array) -> None:
         with hdf5_errors(self.path, self._output):
             if self._appender is None:
-                dataset = self._create_frames(source.shape[1:], source.dtype, None)
+                sample = frames.astype(frames.dtype.newbyteorder("="), copy=False)
+                dataset = self._create_frames(frames.shape[1:], sample.dtype, None, sample)
                 self._appender = self._stack.enter_context(
                     RowAppender(RowOutput(dataset), dataset.dtype, self._threads, self._on_progress)
                 )
-            self._appender.append(source)
+            assert self._frames is not None
+            self._appender.append(self._digested(ArrayRows(frames, (0, 1, 2)), self._frames))
 
     def _check_frames(self, shape: tuple[int, ...], dtype: np.dtype[Any], key: str) -> None:
         check_frames(shape, dtype, key, self._origin)
@@ -492,15 +520,27 @@ class ProductWriter:
                 expected=f"{before.dtype} {before.shape[1:]}, like those before",
             )
 
-    def _create_frames(self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None) -> h5py.Dataset:
+    def _create_frames(
+        self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None, sample: Array | None
+    ) -> h5py.Dataset:
+        chunk_shape = self.options.frames_chunk(frame_shape)
+        storage = self.options.storage(dtype, frame_shape, frames)
+        measured = self.options.measured
+        if measured is not None:
+            self._choice = (
+                unmeasured(measured, storage)
+                if sample is None
+                else choose_storage(measured, sample, frames, self._threads, chunk_shape)
+            )
+            storage = self._choice.storage
         self._frames = create_chunked(
             self._file,
             contract.DIFFRACTION.name,
             frame_shape,
             dtype,
-            self.options.codec,
+            storage.codec,
             frames,
-            self.options.frames_chunk(frame_shape),
+            chunk_shape or storage.chunk_shape,
         )
         self._frames.attrs[contract.AXIS_CANONICAL.name] = "NHW"
         self._frames.attrs[contract.ORIGINAL_AXIS_ORDER.name] = "NHW"
@@ -538,6 +578,8 @@ class ProductWriter:
                 self._write_raw_scan(x_px, y_px, scan_index)
             if self.options.nexus:
                 add_plots(self._file, self.meta)
+            if self._wants_digests:
+                self._take_digests()
 
     def _write_raw_scan(self, x_px: Array, y_px: Array, scan_index: Array | None) -> None:
         """Keep what the product's own datasets were made from."""
@@ -548,6 +590,36 @@ class ProductWriter:
             found = self._file[dataset.name]
             if not found.attrs.get(contract.SYNTHETIC.name, False):
                 self._raw[name] = found
+
+    @property
+    def _wants_digests(self) -> bool:
+        return self.options.has_digests or self.options.verify
+
+    def _digested(self, source: RowSource, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> RowSource:
+        """Have rows digested on their way to a dataset, where that is wanted."""
+        if not self._wants_digests:
+            return source
+        return DigestedRows(source, self._running.setdefault(dataset.name, new_digest()), recipe)
+
+    def _take_digests(self) -> None:
+        """Compute the digests of all datasets: of what was streamed it is known, and has seen the source itself."""
+        datasets = [item for item in self._file.values() if isinstance(item, h5py.Dataset)]
+        if self._include_raw:
+            datasets += self._raw.values()
+        datasets += [self._file[shown.name] for shown in contract.VIEW_DATASETS if shown.name in self._file]
+        for dataset in filter(has_digest, dict.fromkeys(datasets)):  # hard links lead to one dataset
+            running = self._running.get(dataset.name)
+            digest = content_digest(dataset, self._threads) if running is None else running.hexdigest()
+            self._digests[dataset.name] = digest
+            if self.options.has_digests:
+                dataset.attrs[contract.CONTENT_DIGEST.name] = digest
+
+    @contextmanager
+    def _verified(self, part: Path) -> Iterator[None]:
+        """Read the file back when it has been closed, where that is wanted."""
+        yield
+        if self.options.verify:
+            verify_digests(part, self.path, self._digests, self._progress)
 
     def _write_synthetic_object(self, x_px: Array, y_px: Array) -> None:
         """Write an object of ones in the place of one that nobody gave, and say so."""
@@ -591,13 +663,14 @@ class ProductWriter:
             frames=0 if frames is None else frames.shape[0],
             frame_shape=() if frames is None else frames.shape[1:],
             frame_dtype=dtype,
-            compression=str(self.options.codec),
+            compression=str(self.options.compression if frames is None else codec_of(frames)),
             chunk_shape=() if frames is None else frames.chunks,
             frame_bytes=0 if frames is None else frames.size * np.dtype(dtype).itemsize,
             stored_bytes=0 if frames is None else frames.id.get_storage_size(),
             meta=self.meta,
             file_bytes=0,
             seconds=0.0,
+            choice=self._choice,
             recipe=recipe,
         )
 
