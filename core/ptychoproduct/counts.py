@@ -115,7 +115,11 @@ class CountsRecipe:
         ------
         InexactError
             An amplitude is none of a count, or of a larger one than `count_dtype` holds.
+        OptionError
+            The amplitudes have another type than those of the recipe.
         """
+        if amplitudes.dtype != self.amplitude_dtype:
+            raise OptionError("amplitude_dtype", found=self.amplitude_dtype, expected=f"{amplitudes.dtype}, the frames")
         exact, largest = self._native.counts(amplitudes, counts)
         most = np.iinfo(counts.dtype).max
         if exact == amplitudes.size and largest > most:
@@ -132,10 +136,10 @@ class CountsRecipe:
 
         Raises
         ------
-        InexactError
+        InexactError, OptionError
             See `fill_counts`.
         """
-        amplitudes = np.ascontiguousarray(amplitudes, self.amplitude_dtype)
+        amplitudes = np.ascontiguousarray(amplitudes, amplitudes.dtype.newbyteorder("="))
         counts = np.empty(amplitudes.shape, self.count_dtype)
         self.fill_counts(amplitudes, counts)
         return counts

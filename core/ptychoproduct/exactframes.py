@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ptychoproduct import contract
-from ptychoproduct.autochoice import sample_for
 from ptychoproduct.axes import canonical_axes
+from ptychoproduct.chunking import RowOutput
 from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.errors import OptionError, ProductWarning, SourceError
 from ptychoproduct.inputs import Origin
@@ -33,7 +34,14 @@ _CHECKED_BYTES = 4 * 1024**2
 _MOST_ATTEMPTS = 16
 
 
-def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: Origin) -> None:
+def write_counts(
+    writer: ProductWriter,
+    frames: FrameStack,
+    order: str,
+    origin: Origin,
+    measured: Array | None = None,
+    beside: Sequence[RowOutput] = (),
+) -> None:
     """Write frames as counts; those that are integers already as they are.
 
     Parameters
@@ -44,6 +52,10 @@ def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: 
         Of their axes.
     origin : path or str
         What messages name.
+    measured : array, [n, H, W], optional
+        Frames to measure codecs on, see `ProductWriter.write_frames`.
+    beside : sequence of RowOutput
+        See `ProductWriter.write_frames`.
 
     Raises
     ------
@@ -62,20 +74,20 @@ def write_counts(writer: ProductWriter, frames: FrameStack, order: str, origin: 
     if values.dtype.kind in "biu":
         message = f"{origin}: {frames.key}: frames are {values.dtype}, and are stored as they are"
         warnings.warn(message, ProductWarning, stacklevel=4)
-        writer.write_frames(frames.rows(axes), order, frames.member, frames.chunks if order == "NHW" else None)
+        chunks = frames.chunks if order == "NHW" else None
+        writer.write_frames(frames.rows(axes), order, frames.member, chunks, beside, sample=measured)
         return
     if values.dtype.name not in contract.AMPLITUDES:
         expected = " or ".join(contract.AMPLITUDES)
         raise OptionError("store_counts", found=f"frames of {values.dtype}", expected=expected)
     found = closest_recipe(values)
-    measured = writer.options.measured
-    to_measure = None if measured is None else sample_for(measured, frames.rows(axes), lambda: frames.rows(axes))
     for _ in range(_MOST_ATTEMPTS):
         if found.inexact:
             break
         try:
-            counts = None if to_measure is None else found.recipe.to_counts(to_measure)
-            writer.write_frames(frames.rows(axes), order, frames.member, recipe=found.recipe, sample=counts)
+            writer.write_frames(
+                frames.rows(axes), order, frames.member, beside=beside, sample=measured, recipe=found.recipe
+            )
         except InexactError as error:
             values = np.append(values, error.amplitudes)
             found = closest_recipe(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -315,12 +316,14 @@ def export_product_from_scan(
 def _write_frames(writer: ProductWriter, frames: FrameStack, positions: int, requested: str, origin: Origin) -> None:
     order = axis_order(frames.shape, positions, requested, origin, frames.key)
     axes = canonical_axes(order)
-    if writer.options.store_counts:
-        write_counts(writer, frames, order, origin)
-        return
-    source = frames.rows(axes)
+    opened = partial(frames.rows, axes)
     measured = writer.options.measured
-    sample = None if measured is None else sample_for(measured, source, lambda: frames.rows(axes))
+    if writer.options.store_counts:
+        sample = None if measured is None else sample_for(measured, opened(), opened)
+        write_counts(writer, frames, order, origin, sample)
+        return
+    source = opened()
+    sample = None if measured is None else sample_for(measured, source, opened)
     writer.write_frames(source, order, frames.member, frames.chunks if order == "NHW" else None, sample=sample)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 _FRONT, _OTHER, _BEST, _BOUND = "#0072B2", "0.55", "#D55E00", "#009E73"
 _RADIUS_PT = 4.0
 _LABEL_DISTANCES_PT = (7, 14, 24, 36, 50, 66, 84, 104, 130, 160, 200, 240)
-_DIRECTIONS = 16
+_DIRECTIONS = 24
+_CROWD_PT = 80
 
 
 def plot_trials(report: TuneReport, path: Path) -> None:
@@ -75,7 +77,7 @@ def plot_trials(report: TuneReport, path: Path) -> None:
     axes.legend(loc="lower left", frameon=False)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # labels have to stay where there was room
-    _label(axes, report.trials)
+    _label(axes, report.trials, front)
     with atomic_output(path) as part:
         figure.savefig(part, format="png")
 
@@ -90,20 +92,18 @@ def _points(trials: Sequence[Trial]) -> tuple[list[float], list[float]]:
     return [trial.write_mb_s for trial in trials], [trial.ratio for trial in trials]
 
 
-def _label(axes: Axes, trials: Sequence[Trial]) -> None:
+def _label(axes: Axes, trials: Sequence[Trial], front: Sequence[Trial]) -> None:
     """Write each point's name beside it, or further away with a line to it, where there is room."""
-    from matplotlib.transforms import Bbox
-
-    figure = axes.figure
-    pixels = figure.dpi / 72
+    pixels = axes.figure.dpi / 72
     centres = axes.transData.transform(list(zip(*_points(trials), strict=True)))
-    radius = (_RADIUS_PT + 1) * pixels
-    taken = [Bbox.from_extents(x - radius, y - radius, x + radius, y + radius) for x, y in centres]
+    taken = [_box_around(centre, (_RADIUS_PT + 1) * pixels) for centre in centres]
+    corners = axes.transData.transform(list(zip(*_points(front), strict=True)))
+    for start, stop in itertools.pairwise(corners):
+        taken += [_box_around(point, pixels) for point in _along(start, stop, 3 * pixels)]
     legend = axes.get_legend()
     taken += [legend.get_window_extent()] if legend is not None else []
-    frame = axes.get_window_extent()
     # Those in a crowd choose first.
-    crowd = [sum(math.dist(one, other) < 80 * pixels for other in centres) for one in centres]
+    crowd = [sum(math.dist(one, other) < _CROWD_PT * pixels for other in centres) for one in centres]
     for number in sorted(range(len(trials)), key=lambda number: -crowd[number]):
         label = axes.annotate(
             trial_label(trials[number]),
@@ -111,25 +111,42 @@ def _label(axes: Axes, trials: Sequence[Trial]) -> None:
             xytext=(0, 0),
             textcoords="offset points",
             fontsize=6.5,
+            verticalalignment="center",
             arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "0.5", "shrinkA": 0, "shrinkB": _RADIUS_PT},
         )
-        taken.append(_placed(label, frame, taken))
+        taken += _place(label, centres[number], axes.get_window_extent(), taken, pixels)
 
 
-def _placed(label: Annotation, frame: Bbox, taken: Sequence[Bbox]) -> Bbox:
-    """Move a label to the nearest place inside the frame that is free, and return where it is."""
+def _place(label: Annotation, centre: Sequence[float], frame: Bbox, taken: Sequence[Bbox], pixels: float) -> list[Bbox]:
+    """Move a label to the nearest place inside the frame that is free, and return what it and its line cover."""
     from matplotlib.text import Text
 
-    label.set_verticalalignment("center")
     for x_pt, y_pt, side in _offsets():
         label.set_position((x_pt, y_pt))
         label.set_horizontalalignment(side)
         label.get_window_extent()  # puts it there; its own box has the line in it
         box = Text.get_window_extent(label)
+        middle = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+        line = [point for point in _along(centre, middle, 3 * pixels) if not box.contains(*point)]
+        outside = [point for point in line if math.dist(point, centre) > (_RADIUS_PT + 2) * pixels]
+        covered = [box, *(_box_around(point, pixels / 2) for point in outside)]
         inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-        if inside and not any(box.overlaps(other) for other in taken):
+        if inside and not any(part.overlaps(other) for part in covered for other in taken):
             break
-    return box
+    return covered
+
+
+def _box_around(point: Sequence[float], radius: float) -> Bbox:
+    from matplotlib.transforms import Bbox
+
+    return Bbox.from_extents(point[0] - radius, point[1] - radius, point[0] + radius, point[1] + radius)
+
+
+def _along(start: Sequence[float], stop: Sequence[float], step: float) -> list[tuple[float, float]]:
+    """Return points on a line, a step apart."""
+    count = max(1, round(math.dist(start, stop) / step))
+    parts = [number / count for number in range(count + 1)]
+    return [(start[0] + part * (stop[0] - start[0]), start[1] + part * (stop[1] - start[1])) for part in parts]
 
 
 def _offsets() -> Iterator[tuple[float, float, Literal["left", "right", "center"]]]:

@@ -34,7 +34,6 @@ _LOW, _TALL = (64, 32, 32), (256, 16, 16)
 # Chunks are whole frames; a single one; or tiles, which hold a pixel's counts in many frames.
 _CANDIDATES: dict[str, tuple[str, ...]] = {
     "frames": (
-        "none",
         "lz4",
         "bitshuffle-lz4,block=64KiB",
         "gzip:1",
@@ -77,9 +76,9 @@ _MOST_READ_BYTES = 2 * 1024**3
 # Hopeless: another one with chunks of the kind is as small and this much faster.
 _FASTER = 1.4
 _AS_SMALL = 1.01
-_LONGEST_TRIAL_S = 3.0
+_LONGEST_TRIAL_S = 2.0
 # Quick trials take turns several times: other programs disturb them more.
-_TURNS = 3
+_TURNS = 2
 _LONGEST_AGAIN_S = 0.5
 _BOUND_ELEMENTS = 4_000_000
 _RECOGNISED_ELEMENTS = 200_000
@@ -240,7 +239,7 @@ def tune_scan(files: ScanFiles, options: TuneOptions | None = None, progress: Pr
     threads = options.threads or available_threads()
     candidates = _candidates(sample.shape[1:], sample.dtype.itemsize, frames)
     hopeful = _screened(candidates, sample, threads, progress)
-    tried = _tried(hopeful, sample, threads, started + options.seconds, progress)
+    tried = _tried(hopeful, sample, threads, options.objective, started + options.seconds, progress)
     tried.sort(key=lambda entry: entry[1].ratio, reverse=True)
     trials = tuple(trial for _, trial in tried)
     best, fast_enough = _best(trials, options)
@@ -325,7 +324,6 @@ def _beats(other: tuple[_Candidate, Trial], entry: tuple[_Candidate, Trial]) -> 
         other[0].kind == entry[0].kind
         and other[1].ratio * _AS_SMALL >= entry[1].ratio
         and other[1].write_mb_s >= _FASTER * entry[1].write_mb_s
-        and str(other[0].storage.codec) != "none"
     )
 
 
@@ -333,32 +331,32 @@ def _tried(
     hopeful: Sequence[tuple[_Candidate, Trial]],
     sample: Array,
     threads: int,
+    objective: str,
     deadline: float,
     progress: Progress | None,
 ) -> list[tuple[_Candidate, Trial]]:
-    """Try what is left on all frames of the sample, the quick ones first and, while there is time, again."""
+    """Try what is left on all frames of the sample, the promising ones first and, while there is time, again."""
     best: dict[_Candidate, Trial] = {}
-    waiting = sorted(hopeful, key=lambda entry: entry[1].write_mb_s, reverse=True)
+    waiting = sorted(hopeful, key=lambda entry: OBJECTIVES[objective](entry[1]))
     for turn in range(_TURNS):
         for number, (candidate, first) in enumerate(waiting):
             expected_s = min(_LONGEST_TRIAL_S, 2 * sample.nbytes / 1e6 / first.write_mb_s)
             if (best and time.perf_counter() + expected_s > deadline) or (turn and expected_s > _LONGEST_AGAIN_S):
-                break
+                continue
             if progress is not None:
                 progress(str(candidate.storage.codec), turn * len(waiting) + number, _TURNS * len(waiting))
             # What is slow shows with fewer frames, too.
             most = max(1, int(_LONGEST_TRIAL_S * first.write_mb_s * 1e6 / sample[:1].nbytes))
             trial = try_both_ways(sample[:most], candidate.storage, threads)
-            best[candidate] = better_times(best[candidate], trial) if turn else trial
+            best[candidate] = better_times(best[candidate], trial) if candidate in best else trial
     return list(best.items())
 
 
 def _best(trials: Sequence[Trial], options: TuneOptions) -> tuple[int, bool]:
     """Return which trial is best, and whether it is as fast as was asked for; else the fastest there is."""
-    codecs = [number for number, trial in enumerate(trials) if trial.codec != "none"] or [0]
-    fast = [number for number in codecs if trials[number].write_mb_s >= options.min_write_mb_s]
+    fast = [number for number, trial in enumerate(trials) if trial.write_mb_s >= options.min_write_mb_s]
     if not fast:
-        return max(codecs, key=lambda number: trials[number].write_mb_s), False
+        return max(range(len(trials)), key=lambda number: trials[number].write_mb_s), False
     return min(fast, key=lambda number: OBJECTIVES[options.objective](trials[number])), True
 
 

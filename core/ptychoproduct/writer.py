@@ -73,10 +73,10 @@ class ExportSummary:
         Size of the product.
     seconds : float
         From opening the product to its appearance.
-    recipe : CountsRecipe or None
-        How the frames are stored as counts; None where they are stored as they are.
     choice : Choice, optional
         What was tried and why this codec was chosen, where the compression was to be measured.
+    recipe : CountsRecipe or None
+        How the frames are stored as counts; None where they are stored as they are.
     """
 
     product: Path
@@ -90,8 +90,8 @@ class ExportSummary:
     stored_bytes: int
     file_bytes: int
     seconds: float
-    recipe: CountsRecipe | None = None
     choice: Choice | None = None
+    recipe: CountsRecipe | None = None
 
     @property
     def ratio(self) -> float:
@@ -159,8 +159,8 @@ class ProductWriter:
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
         self._stack = ExitStack()
         self._frames: h5py.Dataset | None = None
-        self._recipe: CountsRecipe | None = None
         self._choice: Choice | None = None
+        self._recipe: CountsRecipe | None = None
         self._appender: RowAppender | None = None
         self._x_px: list[Array] = []
         self._y_px: list[Array] = []
@@ -335,8 +335,8 @@ class ProductWriter:
         member: str = "diff3d.npy",
         chunks: h5py.Dataset | None = None,
         beside: Sequence[RowOutput] = (),
-        recipe: CountsRecipe | None = None,
         sample: Array | None = None,
+        recipe: CountsRecipe | None = None,
     ) -> None:
         """Write all frames from a source, in place of `append`; not into the product where it has no raw data.
 
@@ -353,25 +353,32 @@ class ProductWriter:
             the same shape, type, filters and parameters of filters.
         beside : sequence of RowOutput
             Further datasets, of other files too, that are filled in the same pass over the source.
-        recipe : CountsRecipe, optional
-            The frames are amplitudes, and are stored as the counts that it finds. `recognise_counts` gives one.
         sample : array, [n, H, W], optional
             Some of the frames, to measure on where the options ask for it, see `sample_for`; without them it is the
             default profile.
+        recipe : CountsRecipe, optional
+            The frames are amplitudes, and are stored as the counts that it finds. `recognise_counts` gives one.
 
         Raises
         ------
         InexactError
             An amplitude is none by the recipe, or of a larger count than its type holds. Nothing is left of the frames,
             and they can be written anew.
+        OptionError
+            Counts are to be stored by the options, and there is no recipe; or it is one for another type.
         """
         self._check_frames(source.shape, source.dtype, member)
+        if self.options.store_counts and recipe is None and source.dtype.kind == "f":
+            raise OptionError("store_counts", found="it without a recipe", expected="one of recognise_counts")
         if not self._include_raw:
             if beside:
                 write_rows(beside, source, self._threads, self._on_progress)
             return
         with hdf5_errors(self.path, self._output):
-            dtype = source.dtype if recipe is None else np.dtype(recipe.count_dtype)
+            dtype = source.dtype
+            if recipe is not None:
+                dtype = np.dtype(recipe.count_dtype)
+                sample = None if sample is None else recipe.to_counts(sample)
             dataset = self._create_frames(source.shape[1:], dtype, source.shape[0], sample)
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
             dataset.attrs[contract.SOURCE_MEMBER.name] = member
@@ -633,8 +640,8 @@ class ProductWriter:
             stored_bytes=0 if frames is None else frames.id.get_storage_size(),
             file_bytes=0,
             seconds=0.0,
-            recipe=recipe,
             choice=self._choice,
+            recipe=recipe,
         )
 
     def _name_member(self, name: str, member: str) -> None:

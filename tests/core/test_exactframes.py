@@ -173,6 +173,20 @@ class TestStoring:
         ):
             writer.append(make_scan()["diff3d"], make_scan()["xcoords"], make_scan()["ycoords"])
 
+    def test_counts_are_not_stored_without_a_recipe(self, tmp_path, amplitudes):
+        with (
+            pytest.raises(OptionError, match="store_counts: found it without a recipe"),
+            ProductWriter(tmp_path / "p.h5", options=STORE) as writer,
+        ):
+            writer.write_frames(ArrayRows(amplitudes, (0, 1, 2)))
+
+    def test_a_recipe_for_another_type_is_refused(self, tmp_path, amplitudes):
+        with (
+            pytest.raises(OptionError, match="amplitude_dtype: found float64, expected float32"),
+            ProductWriter(tmp_path / "p.h5") as writer,
+        ):
+            writer.write_frames(ArrayRows(amplitudes, (0, 1, 2)), recipe=CountsRecipe("float64"))
+
     def test_a_recipe_of_ones_own_has_to_be_right(self, make_scan, tmp_path, amplitudes):
         with ProductWriter(tmp_path / "p.h5") as writer:
             writer.set_probe(make_scan()["probeGuess"])
