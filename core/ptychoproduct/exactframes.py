@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ptychoproduct import contract
+from ptychoproduct.autochoice import Sample
 from ptychoproduct.axes import canonical_axes
 from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.errors import OptionError, ProductWarning, SourceError
@@ -34,7 +35,7 @@ _MOST_ATTEMPTS = 16
 
 
 def write_counts(
-    writer: ProductWriter, frames: FrameStack, order: str, origin: Origin, measured: Array | None = None
+    writer: ProductWriter, frames: FrameStack, order: str, origin: Origin, measured: Sample | None = None
 ) -> None:
     """Write frames as counts; those that are integers already as they are.
 
@@ -46,7 +47,7 @@ def write_counts(
         Of their axes.
     origin : path or str
         What messages name.
-    measured : array, [n, H, W], optional
+    measured : Sample, optional
         Frames to measure codecs on, see `ProductWriter.write_frames`.
 
     Raises
