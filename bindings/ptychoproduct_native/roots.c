@@ -173,19 +173,21 @@ static double unscaling(const pp_recipe *recipe)
 
 static const double TO_WHOLE = 4503599627370496.0; /* 2^52: a sum with it has no fraction */
 
-/* The whole number nearest to what a recipe makes an amplitude of; 0 for what is no number, or too large. */
+/* The whole number nearest to what a recipe makes an amplitude of; some number for what is none, which differs. */
 static void nearest_counts(const double *a, double *counts, size_t n, const pp_recipe *recipe)
 {
     const double unscale = unscaling(recipe);
     if (recipe->root == PP_ROOT) {
         for (size_t i = 0; i < n; i++) {
             const double y = a[i] * unscale * (a[i] * unscale);
-            counts[i] = ((a[i] >= 0.0 && y <= MOST_COUNT ? y : 0.0) + TO_WHOLE) - TO_WHOLE;
+            const double within = y < MOST_COUNT ? y : MOST_COUNT;
+            counts[i] = ((a[i] >= 0.0 ? within : 0.0) + TO_WHOLE) - TO_WHOLE;
         }
     } else {
         for (size_t i = 0; i < n; i++) {
             const double y = a[i] * unscale;
-            counts[i] = ((a[i] >= 0.0 && y <= MOST_COUNT ? y : 0.0) + TO_WHOLE) - TO_WHOLE;
+            const double within = y < MOST_COUNT ? y : MOST_COUNT;
+            counts[i] = ((a[i] >= 0.0 ? within : 0.0) + TO_WHOLE) - TO_WHOLE;
         }
     }
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ptychoproduct_cli import benching, convert, importing, listing, running, simulating, tuning, validating
+from ptychoproduct_cli import benching, convert, importing, listing, repacking, running, simulating, tuning, validating
 
 PROG = "ptychoproduct"
 DESCRIPTION = "Ptychography scans in PtychoPINN's NPZ format to ptychodus's HDF5 products, and back."
@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROG, description=DESCRIPTION, formatter_class=running.HelpFormatter)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (convert, importing, validating, simulating, tuning, listing, benching):
+    for module in (convert, importing, validating, repacking, simulating, tuning, listing, benching):
         command = module.COMMAND
         command.configure(commands.add_parser(command.prog.removeprefix(f"{PROG} "), help=command.summary))
     return parser

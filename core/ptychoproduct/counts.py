@@ -20,7 +20,7 @@ from ptychoproduct_native import CountSteps
 Array = np.ndarray[Any, Any]
 
 # Far from where floats end, so that no step can overflow or lose digits.
-_LEAST_SCALE, _MOST_SCALE = 1e-30, 1e30
+LEAST_SCALE, MOST_SCALE = 1e-30, 1e30
 
 
 class InexactError(ValueError):
@@ -81,8 +81,8 @@ class CountsRecipe:
             if value not in choices:
                 raise OptionError(name, found=repr(value), expected=f"one of {'; '.join(choices)}")
         scale = self.amplitude_scale
-        if not _LEAST_SCALE <= scale <= _MOST_SCALE:
-            raise OptionError("amplitude_scale", found=str(scale), expected=f"{_LEAST_SCALE:g} to {_MOST_SCALE:g}")
+        if not LEAST_SCALE <= scale <= MOST_SCALE:
+            raise OptionError("amplitude_scale", found=str(scale), expected=f"{LEAST_SCALE:g} to {MOST_SCALE:g}")
         if self.scaling is None and scale != 1:
             raise OptionError("amplitude_scale", found=str(scale), expected=f"1.0 by {self.operation_order!r}")
 
@@ -115,7 +115,11 @@ class CountsRecipe:
         ------
         InexactError
             An amplitude is none of a count, or of a larger one than `count_dtype` holds.
+        OptionError
+            The amplitudes have another type than those of the recipe.
         """
+        if amplitudes.dtype != self.amplitude_dtype:
+            raise OptionError("amplitude_dtype", found=self.amplitude_dtype, expected=f"{amplitudes.dtype}, the frames")
         exact, largest = self._native.counts(amplitudes, counts)
         most = np.iinfo(counts.dtype).max
         if exact == amplitudes.size and largest > most:
@@ -132,10 +136,10 @@ class CountsRecipe:
 
         Raises
         ------
-        InexactError
+        InexactError, OptionError
             See `fill_counts`.
         """
-        amplitudes = np.ascontiguousarray(amplitudes, self.amplitude_dtype)
+        amplitudes = np.ascontiguousarray(amplitudes, amplitudes.dtype.newbyteorder("="))
         counts = np.empty(amplitudes.shape, self.count_dtype)
         self.fill_counts(amplitudes, counts)
         return counts
@@ -166,6 +170,13 @@ class CountsRecipe:
     def largest_count(self, amplitudes: Array) -> int:
         """Return the largest of the counts of amplitudes that are all exact."""
         return self._native.counts(amplitudes)[1]
+
+    def nearest_count(self, amplitude: float) -> int | None:
+        """Return a count whose amplitude is near to a number; None where there is none."""
+        scale = self.amplitude_scale
+        root = amplitude * scale if self.scaling == "divide" else amplitude / scale
+        count = root if self.root_dtype is None else root * root
+        return round(count) if amplitude >= 0 and count <= np.iinfo(contract.COUNTS[-1]).max else None
 
     def with_count_dtype(self, largest: int) -> CountsRecipe:
         """Return the recipe with the smallest type that holds a count."""

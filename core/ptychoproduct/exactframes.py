@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from ptychoproduct import contract
 from ptychoproduct.autochoice import Sample
 from ptychoproduct.axes import canonical_axes
+from ptychoproduct.chunking import RowOutput
 from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.errors import OptionError, ProductWarning, SourceError
 from ptychoproduct.inputs import Origin
@@ -35,7 +36,12 @@ _MOST_ATTEMPTS = 16
 
 
 def write_counts(
-    writer: ProductWriter, frames: FrameStack, order: str, origin: Origin, measured: Sample | None = None
+    writer: ProductWriter,
+    frames: FrameStack,
+    order: str,
+    origin: Origin,
+    measured: Sample | None = None,
+    beside: Sequence[RowOutput] = (),
 ) -> None:
     """Write frames as counts; those that are integers already as they are.
 
@@ -49,6 +55,8 @@ def write_counts(
         What messages name.
     measured : Sample, optional
         Frames to measure codecs on, see `ProductWriter.write_frames`.
+    beside : sequence of RowOutput
+        See `ProductWriter.write_frames`.
 
     Raises
     ------
@@ -68,7 +76,7 @@ def write_counts(
         message = f"{origin}: {frames.key}: frames are {values.dtype}, and are stored as they are"
         warnings.warn(message, ProductWarning, stacklevel=4)
         chunks = frames.chunks if order == "NHW" else None
-        writer.write_frames(frames.rows(axes), order, frames.member, chunks, sample=measured)
+        writer.write_frames(frames.rows(axes), order, frames.member, chunks, beside, sample=measured)
         return
     if values.dtype.name not in contract.AMPLITUDES:
         expected = " or ".join(contract.AMPLITUDES)
@@ -78,7 +86,9 @@ def write_counts(
         if found.inexact:
             break
         try:
-            writer.write_frames(frames.rows(axes), order, frames.member, sample=measured, recipe=found.recipe)
+            writer.write_frames(
+                frames.rows(axes), order, frames.member, beside=beside, sample=measured, recipe=found.recipe
+            )
         except InexactError as error:
             values = np.append(values, error.amplitudes)
             found = closest_recipe(values)
@@ -102,7 +112,6 @@ def _inexact(source: RowSource, recipe: CountsRecipe, origin: Origin, key: str) 
     """Find the first pixel that a recipe does not give back, and say so."""
     row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
     step = max(1, _CHECKED_BYTES // row_bytes)
-    complain = partial(SourceError, origin, key=key, expected=_expected(recipe))
     for window in source.windows(step):
         for first in window[::step]:
             block = np.empty((min(step, window.stop - first), *source.shape[1:]), source.dtype)
@@ -111,14 +120,19 @@ def _inexact(source: RowSource, recipe: CountsRecipe, origin: Origin, key: str) 
             if index is not None:
                 frame, row, column = map(int, np.unravel_index(index, block.shape))
                 value = block[frame, row, column].item()
-                where = f"frame {first + frame}, row {row}, column {column}"
-                return complain(found=f"{value!r} in {where}, which is not exact")
-    return complain(found="frames that are not exact")
+                found = f"{value!r} in frame {first + frame}, row {row}, column {column}, which is not exact"
+                return SourceError(origin, key=key, found=found, expected=_expected(recipe, value))
+    return SourceError(origin, "frames are not exact", key=key)
 
 
-def _expected(recipe: CountsRecipe) -> str:
+def _expected(recipe: CountsRecipe, value: float) -> str:
+    """Say what a recipe would have given in place of a value."""
     what = "a whole number" if recipe.root_dtype is None else "the square root of a whole number"
     if recipe.scaling is not None:
         joined = "divided by" if recipe.scaling == "divide" else "times"
         what = f"{what} {joined} {recipe.amplitude_scale:.9g}"
-    return f"{what} as {recipe.amplitude_dtype}, to store counts"
+    count = recipe.nearest_count(value)
+    if count is None:
+        return what
+    amplitude = recipe.to_amplitudes(np.array(count, contract.COUNTS[-1])).item()
+    return f"{what}, such as {amplitude!r} for {count}"

@@ -38,18 +38,16 @@ class Frames:
     reader : DatasetReader
         What decodes the frames.
     recipe : CountsRecipe or None
-    counts : Frames or None
-        The counts from which these amplitudes were computed, of unsigned integers; None for frames that are stored as
-        they were in their source.
     """
 
     def __init__(self, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> None:
         self.reader = DatasetReader(dataset, recipe=recipe)
         self.recipe = recipe
-        self.counts: Frames | None = None if recipe is None else Frames(dataset)
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = self.reader.dtype
         self.nbytes: int = dataset.size * self.dtype.itemsize
+        self._dataset = dataset
+        self._counts: Frames | None = None
         self.chunk_shape: tuple[int, ...] | None = dataset.chunks
         self.original_axis_order: str = read_attribute(dataset, contract.ORIGINAL_AXIS_ORDER) or "NHW"
         self.source_member: str = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{contract.FRAME_KEYS[0]}.npy"
@@ -71,6 +69,13 @@ class Frames:
 
     def __repr__(self) -> str:
         return f"<Frames {self.shape} {self.dtype}>"
+
+    @property
+    def counts(self) -> Frames | None:
+        """The counts that are stored in place of these amplitudes; None for frames that are stored as they were."""
+        if self._counts is None and self.recipe is not None:
+            self._counts = Frames(self._dataset)
+        return self._counts
 
     def read_into(self, out: Array, index: Any = ...) -> None:
         """Read frames into an array of the caller's, as a training loader does that reuses its batch.
@@ -103,8 +108,8 @@ class Frames:
     def close(self) -> None:
         """Let the threads end that decode frames."""
         self.reader.close()
-        if self.counts is not None:
-            self.counts.close()
+        if self._counts is not None:
+            self._counts.close()
 
 
 class Product:
@@ -140,7 +145,8 @@ class Product:
         self._file = open_hdf5(self.path)
         self.frames: Frames | None = None
         try:
-            self._read()
+            with reading(self._file):
+                self._read()
         except BaseException:
             self.close()
             raise

@@ -6,6 +6,9 @@ whole number times one factor, and each of them bounds that factor: it must lie 
 edges of the interval which is rounded to the amplitude. What lies between the bounds is tried.
 
 To try means to compute all amplitudes of the sample from their counts, and to compare bits.
+
+With few amplitudes, a scale of many digits can be bent until it gives back a damaged one as well. So recipes are
+weighed by what they need: digits of the scale, and digits to correct what they do not give back. The least is best.
 """
 
 from __future__ import annotations
@@ -19,17 +22,22 @@ from typing import Any
 import numpy as np
 
 from ptychoproduct import contract
-from ptychoproduct.counts import CountsRecipe
+from ptychoproduct.counts import LEAST_SCALE, MOST_SCALE, CountsRecipe
 
 Array = np.ndarray[Any, Any]
 
-_LEAST_PHOTONS = 4096  # the smallest amplitude may be the root of any count up to here
+_MOST_LEAST = 4096  # the smallest amplitude may be the root of any count up to here
 _LATTICE_VALUES = 64
 _LATTICE_COUNT = 2**16  # up to here a float tells a count from the next with digits to spare
 _LATTICE_TOLERANCE = 2.0**-20  # of a count: the rounding of three steps, squared
 _MOST_LATTICES = 4
 _MOST_SCALES = 33
 _MOST_CHANCE = 0.01
+_SCALE_BITS = {"float32": 24.0, "float64": 30.0}  # not 53: an amplitude of 24 bits tells no more
+_ORDER_BITS = 4.0  # which of the orders with a scale it is
+_ROUNDING_BITS = 7.0
+_VALUE_BITS = 24.0
+_FEW_ULP = 4
 # Of a recipe that is the right one, few amplitudes are inexact; another need not be tried to its end.
 _MOST_INEXACT = 16
 
@@ -62,24 +70,26 @@ class Likeness:
     Parameters
     ----------
     recipe : CountsRecipe
-    exact, inexact : int
-        How many different amplitudes of the sample it gives back, and how many it does not.
+    inexact : int
+        How many different amplitudes of the sample it does not give back, at least.
+    bits : float
+        What it takes to write down the scale, and what is not exact.
     """
 
     recipe: CountsRecipe
-    exact: int
     inexact: int
+    bits: float
 
 
 def closest_recipe(values: Array) -> Likeness:
-    """Find the recipe that gives back the most of amplitudes, float32 or float64."""
+    """Find the recipe that says the most of amplitudes, float32 or float64, with the least."""
     distinct = _distinct(values)
     tried: list[Likeness] = []
     for recipe in _candidates(distinct):
         tried.append(_likeness(recipe, distinct))
-        if not tried[-1].inexact:
-            return tried[-1]
-    return max(tried, key=lambda likeness: likeness.exact - likeness.inexact)
+        if not tried[-1].inexact and recipe.scaling_dtype != "float64":  # of which another may have a rounder scale
+            break
+    return min(tried, key=lambda likeness: (likeness.bits, likeness.inexact))
 
 
 def _distinct(values: Array) -> Array:
@@ -90,18 +100,46 @@ def _distinct(values: Array) -> Array:
 
 
 def _likeness(recipe: CountsRecipe, distinct: Array) -> Likeness:
-    start, inexact = 0, 0
+    start, inexact, bits = 0, 0, _scale_bits(recipe) + _lattice_bits(recipe, distinct)
     while inexact < _MOST_INEXACT:
         index = recipe.first_inexact(distinct[start:])
         if index is None:
             break
+        bits += _correction_bits(recipe, distinct[start + index])
         start += index + 1
         inexact += 1
-    else:
-        return Likeness(recipe, start - inexact, inexact)
     if not inexact:
         recipe = recipe.with_count_dtype(recipe.largest_count(distinct))
-    return Likeness(recipe, len(distinct) - inexact, inexact)
+    return Likeness(recipe, inexact, bits)
+
+
+def _scale_bits(recipe: CountsRecipe) -> float:
+    """Return the bits of a scale: few where it is round, or the square root of a whole number."""
+    if recipe.scaling_dtype is None:
+        return 0.0
+    scale = np.dtype(recipe.scaling_dtype).type(recipe.amplitude_scale)
+    square = round(float(scale) ** 2)
+    digits = len(np.format_float_scientific(scale, trim="-").split("e")[0].replace(".", ""))
+    if square and scale == type(scale)(math.sqrt(square)):
+        digits = min(digits, len(str(square)))
+    return _ORDER_BITS + min(_SCALE_BITS[recipe.scaling_dtype], digits * math.log2(10))
+
+
+def _lattice_bits(recipe: CountsRecipe, distinct: Array) -> float:
+    """Return the bits of the count that a scale makes of the smallest amplitude."""
+    amplitudes = _scalable(distinct)
+    if recipe.scaling is None or not len(amplitudes):
+        return 0.0
+    return math.log2(max(1, recipe.nearest_count(float(amplitudes[0])) or 1))
+
+
+def _correction_bits(recipe: CountsRecipe, amplitude: Any) -> float:
+    """Return the bits that correct an amplitude: few where a recipe's is off by little, all of them elsewhere."""
+    count = recipe.nearest_count(float(amplitude))
+    if count is None:
+        return _VALUE_BITS
+    off = abs(recipe.to_amplitudes(np.array(count, contract.COUNTS[-1])) - amplitude)
+    return _ROUNDING_BITS if off <= _FEW_ULP * np.spacing(amplitude) else _VALUE_BITS
 
 
 def _candidates(distinct: Array) -> Iterator[CountsRecipe]:
@@ -109,13 +147,19 @@ def _candidates(distinct: Array) -> Iterator[CountsRecipe]:
     dtype = distinct.dtype.name
     for order in (contract.NO_OPERATION, "sqrt:float64", "sqrt:float32"):
         yield CountsRecipe(dtype, order)
-    amplitudes = distinct[np.isfinite(distinct) & (distinct > 0)]
+    amplitudes = _scalable(distinct)
     if not len(amplitudes):
         return
-    for power, roots in ((2, ("float32", "float64")), (1, (None,))):
+    for power, roots in ((1, (None,)), (2, ("float32", "float64"))):
         for least in _lattices(amplitudes, power):
             for scaling, root, step in itertools.product(contract.AMPLITUDES, roots, ("divide", "multiply")):
                 yield from _scaled(amplitudes, least, root, step, scaling)
+
+
+def _scalable(distinct: Array) -> Array:
+    """Return the amplitudes that a scale can be found from."""
+    amplitudes: Array = distinct[(distinct > LEAST_SCALE) & (distinct < MOST_SCALE)]
+    return amplitudes
 
 
 def _lattices(amplitudes: Array, power: int) -> list[int]:
@@ -123,7 +167,7 @@ def _lattices(amplitudes: Array, power: int) -> list[int]:
     some = amplitudes[:_LATTICE_VALUES].astype(np.float64)
     with np.errstate(over="ignore"):
         ratios = (some / some[0]) ** power
-    least = np.arange(1, _LEAST_PHOTONS + 1)
+    least = np.arange(1, _MOST_LEAST + 1)
     counts = least[:, np.newaxis] * ratios
     known = counts < _LATTICE_COUNT
     near = np.abs(counts - np.rint(counts)) <= counts * _LATTICE_TOLERANCE
@@ -145,7 +189,7 @@ def _scaled(amplitudes: Array, least: int, root: str | None, step: str, scaling:
         middle = (bounds[0] + bounds[1]) / 2
         unit = middle if step == "multiply" else 1 / middle
     for scale in _scales_between(*bounds, scaling):
-        if 1e-30 < scale < 1e30:
+        if LEAST_SCALE <= scale <= MOST_SCALE:
             yield CountsRecipe(amplitudes.dtype.name, order, scale)
 
 
@@ -176,6 +220,7 @@ def _scales_between(low: float, high: float, dtype: str) -> Iterator[float]:
     spacing = float(np.spacing(kind(middle)))
     if high - low > spacing * _MOST_SCALES:
         yield from _round_numbers_between(low, high)
+        yield from map(math.sqrt, _round_numbers_between(low * low, high * high))
         yield middle
         return
     # The bounds have been rounded themselves.

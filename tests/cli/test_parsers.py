@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ptychoproduct_cli import benching, convert, importing, main, simulating, validating
+from ptychoproduct_cli import benching, convert, importing, main, repacking, simulating, validating
 
 REFERENCE_DEFAULTS = {
     "name": "",
@@ -23,6 +23,7 @@ PARSERS = {
     "ptychoproduct convert": convert.build_command_parser,
     "ptychoproduct import": importing.build_command_parser,
     "ptychoproduct validate": validating.build_command_parser,
+    "ptychoproduct repack": repacking.build_command_parser,
     "ptychoproduct simulate": simulating.build_command_parser,
     "ptychoproduct bench": benching.build_command_parser,
     "convert_to_ptychodus_product": convert.build_parser,
@@ -61,7 +62,9 @@ def test_a_parser_is_called_by_its_name(prog):
     assert PARSERS[prog]().prog == prog
 
 
-@pytest.mark.parametrize("module", ["benching", "convert", "importing", "main", "running", "simulating", "validating"])
+@pytest.mark.parametrize(
+    "module", ["benching", "convert", "importing", "main", "repacking", "running", "simulating", "validating"]
+)
 def test_a_parser_needs_no_package_that_does_the_work(module):
     importlib.import_module(f"ptychoproduct_cli.{module}")
     heavy = {"numpy", "h5py", "rich", "ptychoproduct"}
