@@ -87,14 +87,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder on the disk to measure; what is written there is removed (default: the system's temporary folder)",
     )
-    parser.add_argument("--plot", metavar="FILE.png", help="draw throughput against size; needs matplotlib")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw throughput against size, in FILE.png, .pdf or .svg; needs matplotlib"
+    )
     running.add_output_options(parser)
 
 
 def bench(arguments: argparse.Namespace) -> int:
     """Measure, and print tables."""
     from ptychoproduct.benchmark import run_benchmark
-    from ptychoproduct.benchplot import plot_report, require_matplotlib
+    from ptychoproduct.benchplot import plot_report
+    from ptychoproduct.pictures import require_matplotlib
 
     options = _options(arguments)
     if arguments.plot:
