@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ptychoproduct_cli import benching, convert, importing, running, simulating, validating
+from ptychoproduct_cli import benching, convert, importing, inspecting, running, simulating, validating
 
 PROG = "ptychoproduct"
 DESCRIPTION = "Ptychography scans in PtychoPINN's NPZ format to ptychodus's HDF5 products, and back."
@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROG, description=DESCRIPTION, formatter_class=running.HelpFormatter)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (convert, importing, validating, simulating, benching):
+    for module in (convert, importing, inspecting, validating, simulating, benching):
         command = module.COMMAND
         command.configure(commands.add_parser(command.prog.removeprefix(f"{PROG} "), help=command.summary))
     return parser

@@ -197,6 +197,11 @@ def report(result: Mapping[str, Any], rows: Mapping[str, str], arguments: argpar
         print_rows(rows)
 
 
+def print_error(prog: str, message: str) -> None:
+    """Print one line on standard error."""
+    print(f"{prog}: error: {message}", file=sys.stderr)
+
+
 def print_json(result: Mapping[str, Any]) -> None:
     """Print one JSON object on standard output."""
     print(json.dumps(result, default=_jsonable))
@@ -258,7 +263,7 @@ def _raise_signal() -> None:
 
 
 def _fail(prog: str, message: str, arguments: argparse.Namespace) -> None:
-    print(f"{prog}: error: {message}", file=sys.stderr)
+    print_error(prog, message)
     if arguments.json:
         print_json({"error": message})
 

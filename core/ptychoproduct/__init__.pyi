@@ -16,6 +16,7 @@ from .export import (
     export_product_from_scan,
 )
 from .importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
+from .inspection import Inspection, inspect_product
 from .metadata import ExportMeta
 from .options import ExportOptions
 from .rawdata import RawData
@@ -37,6 +38,7 @@ __all__ = [
     "FrameStack",
     "Frames",
     "ImportSummary",
+    "Inspection",
     "OptionError",
     "OutputError",
     "Problem",
@@ -59,6 +61,7 @@ __all__ = [
     "export_product_from_scan",
     "import_product_to_npz",
     "import_product_to_rawdata",
+    "inspect_product",
     "open_product",
     "simulate_scan",
     "validate_product",

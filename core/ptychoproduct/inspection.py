@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -64,6 +63,8 @@ class DatasetEntry:
         See `stored_codec`.
     nbytes, stored_bytes : int
         Size in memory and in the file.
+    ratio : float or None
+        Their ratio; None where nothing is compressed.
     attributes : tuple of AttributeEntry
     """
 
@@ -75,12 +76,8 @@ class DatasetEntry:
     codec: str
     nbytes: int
     stored_bytes: int
+    ratio: float | None
     attributes: tuple[AttributeEntry, ...]
-
-    @property
-    def ratio(self) -> float | None:
-        """Size in memory divided by size in the file; None where nothing is compressed."""
-        return self.nbytes / self.stored_bytes if self.codec != "none" and self.stored_bytes else None
 
 
 @dataclass(frozen=True)
@@ -136,10 +133,6 @@ class Inspection:
     root: GroupEntry
     problem: str | None
 
-    def datasets(self) -> Iterator[DatasetEntry]:
-        """Give all datasets, in the order of the tree."""
-        yield from _datasets(self.root)
-
 
 def inspect_product(path: str | PathLike[str]) -> Inspection:
     """List what is in a product, or in any other HDF5 file; no data is read.
@@ -172,14 +165,6 @@ _ATTRIBUTES = {
     **{f"/{dataset.name}": dataset.attributes for dataset in contract.DATASETS},
 }
 _DATASETS = {f"/{name}": dataset for dataset in contract.DATASETS for name in (dataset.name, *dataset.aliases)}
-
-
-def _datasets(group: GroupEntry) -> Iterator[DatasetEntry]:
-    for member in group.members:
-        if isinstance(member, DatasetEntry):
-            yield member
-        elif isinstance(member, GroupEntry):
-            yield from _datasets(member)
 
 
 def _group(group: h5py.Group, path: str, seen: dict[Any, str]) -> GroupEntry:
@@ -224,15 +209,19 @@ def _identity(found: h5py.HLObject) -> Any:
 def _dataset(dataset: h5py.Dataset, path: str) -> DatasetEntry:
     known = _DATASETS.get(path)
     shape = dataset.shape or ()
+    codec = stored_codec(dataset)
+    nbytes = 0 if dataset.shape is None else math.prod(shape) * dataset.dtype.itemsize
+    stored_bytes = dataset.id.get_storage_size()
     return DatasetEntry(
         path,
         dtype=_dtype_name(dataset.dtype),
         shape=shape,
         unit=known.unit if known else "",
         chunk_shape=dataset.chunks,
-        codec=stored_codec(dataset),
-        nbytes=0 if dataset.shape is None else math.prod(shape) * dataset.dtype.itemsize,
-        stored_bytes=dataset.id.get_storage_size(),
+        codec=codec,
+        nbytes=nbytes,
+        stored_bytes=stored_bytes,
+        ratio=nbytes / stored_bytes if codec != "none" and stored_bytes else None,
         attributes=_attributes(dataset, path),
     )
 

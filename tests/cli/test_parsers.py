@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ptychoproduct_cli import benching, convert, importing, main, simulating, validating
+from ptychoproduct_cli import benching, convert, importing, inspecting, main, simulating, validating
 
 REFERENCE_DEFAULTS = {
     "name": "",
@@ -22,6 +22,7 @@ PARSERS = {
     "ptychoproduct": main.build_parser,
     "ptychoproduct convert": convert.build_command_parser,
     "ptychoproduct import": importing.build_command_parser,
+    "ptychoproduct inspect": inspecting.build_command_parser,
     "ptychoproduct validate": validating.build_command_parser,
     "ptychoproduct simulate": simulating.build_command_parser,
     "ptychoproduct bench": benching.build_command_parser,
