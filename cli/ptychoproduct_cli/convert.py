@@ -116,7 +116,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="none, gzip:0-9, zstd:1-22, bitshuffle-lz4, bitshuffle-zstd:1-22, shuffle+ before gzip or zstd, "
         ",block=SIZE behind bitshuffle (default: %(default)s)",
     )
-    writing.add_argument("--chunk-frames", type=int, metavar="N", help="frames of a chunk (default: about 1 MiB)")
+    chunks = writing.add_mutually_exclusive_group()
+    chunks.add_argument("--chunk-frames", type=int, metavar="N", help="frames of a chunk (default: about 1 MiB)")
+    chunks.add_argument(
+        "--chunk-shape",
+        type=_shape,
+        metavar="N,H,W",
+        help="frames, rows and columns of a chunk that is a tile of frames, such as 64,32,32: smaller files with "
+        "archival codecs; a single frame is slower to read (default: whole frames)",
+    )
     writing.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
     running.add_memory_option(writing)
     writing.add_argument("--no-clobber", action="store_true", help="fail where the product exists already")
@@ -156,6 +164,11 @@ def convert(arguments: argparse.Namespace) -> int:
 
 def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    frames, rows, columns = map(int, text.split(","))
+    return frames, rows, columns
 
 
 def _files(arguments: argparse.Namespace) -> ScanFiles:
@@ -203,6 +216,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         axis_order=arguments.axis_order,
         position_index=arguments.position_index,
         chunk_frames=arguments.chunk_frames,
+        chunk_shape=arguments.chunk_shape,
         memory_bytes=running.memory_bytes(arguments),
         overwrite=not arguments.no_clobber,
     )
@@ -217,7 +231,7 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
         shape = " x ".join(map(str, summary.frame_shape))
         rows |= {
             "frames": f"{summary.frames:,} of {shape}, {summary.frame_dtype}",
-            "codec": f"{summary.compression}, chunks of {summary.chunk_shape[0]} frames",
+            "codec": f"{summary.compression}, chunks of {' x '.join(map(str, summary.chunk_shape))}",
             "ratio": f"{summary.ratio:.2f}  ({running.megabytes(summary.frame_bytes)} to "
             f"{running.megabytes(summary.stored_bytes)})",
             "speed": f"{summary.throughput_mb_s:,.0f} MB/s  ({summary.seconds:.2f} s)",

@@ -15,13 +15,13 @@ from statistics import median
 from typing import Literal
 
 from ptychoproduct.benchscan import Case
+from ptychoproduct.chunking import default_chunk_rows
 from ptychoproduct.codecs import DEFAULT, Codec, parse_codec
 from ptychoproduct.contest import BATCH_FRAMES, Entry, Progress, Record, hold
 from ptychoproduct.cores import available_threads
 from ptychoproduct.errors import OptionError, OutputError
 from ptychoproduct.machine import Machine, available_memory_bytes, describe_machine
 from ptychoproduct.peers import ACTIONS, OURS, PEERS, TOOLS, Tool, flush, settings_for
-from ptychoproduct.streaming import default_chunk_rows
 
 SMALLEST_MB = 16.0
 GROWTH = 4.0

@@ -11,7 +11,7 @@ from ptychoproduct.errors import SourceError
 
 
 def has_same_chunks(source: h5py.Dataset, dataset: h5py.Dataset) -> bool:
-    """Whether the chunks of two datasets would be the same bytes for the same numbers.
+    """Whether the chunks of two datasets are whole rows, and would be the same bytes for the same numbers.
 
     They are where shape, chunk shape, type with byte order, filters and filters' parameters are equal.
     """
@@ -19,6 +19,7 @@ def has_same_chunks(source: h5py.Dataset, dataset: h5py.Dataset) -> bool:
         source.shape == dataset.shape
         and source.chunks is not None
         and source.chunks == dataset.chunks
+        and source.chunks[1:] == source.shape[1:]
         and source.id.get_type() == dataset.id.get_type()
         and _filters(source) == _filters(dataset)
     )
@@ -30,7 +31,7 @@ def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[
     Parameters
     ----------
     source, dataset : h5py.Dataset
-        For which `has_same_chunks` holds, with chunks of whole rows.
+        For which `has_same_chunks` holds.
     progress : callable
         Called with a number of rows whenever so many have been copied.
 

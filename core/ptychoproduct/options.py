@@ -26,7 +26,9 @@ class ExportOptions:
     position_index : {"auto", "scan-index", "sequence"}
         Where ``probe_position_indexes`` come from, see `position_indexes`.
     chunk_frames : int or None
-        Frames of a chunk; None for about 1 MiB.
+        Whole frames of a chunk; None for about 1 MiB.
+    chunk_shape : tuple of int, optional
+        Frames, rows and columns of a chunk, in place of `chunk_frames`: chunks may be tiles of frames.
     memory_bytes : int
         What may be held at once to reorder the axes of frames.
     overwrite : bool
@@ -43,6 +45,7 @@ class ExportOptions:
     axis_order: str = "auto"
     position_index: str = "auto"
     chunk_frames: int | None = None
+    chunk_shape: tuple[int, int, int] | None = None
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     overwrite: bool = True
 
@@ -52,6 +55,11 @@ class ExportOptions:
             value = getattr(self, field)
             if value is not None and value < least:
                 raise OptionError(field, found=str(value), expected=f"at least {least}")
+        if self.chunk_shape is not None:
+            if len(self.chunk_shape) != 3 or min(self.chunk_shape) < 1:
+                raise OptionError("chunk_shape", found=str(self.chunk_shape), expected="3 positive numbers")
+            if self.chunk_frames is not None:
+                raise OptionError("chunk_shape", found="chunk_frames too", expected="one of them")
         for field, choices in (
             ("axis_order", ("auto", *AXIS_ORDERS)),
             ("position_index", POSITION_INDEX_CHOICES),
@@ -63,3 +71,9 @@ class ExportOptions:
     def codec(self) -> Codec:
         """The compression, parsed."""
         return parse_codec(self.compression) if isinstance(self.compression, str) else self.compression
+
+    def frames_chunk(self, frame_shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Return the shape of the chunks of frames; None where it is not asked for."""
+        if self.chunk_frames is not None:
+            return (self.chunk_frames, *frame_shape)
+        return self.chunk_shape

@@ -1,118 +1,88 @@
 """Rows in, compressed chunks out: every core encodes, one thread writes, in order.
 
 source ─→ ChunkBuffer ─→ filter pipeline, on every core, no Python lock ─→ write_direct_chunk, in order
+
+One pass over a source can fill several datasets. Where the chunks of all of them are the same whole rows, each core
+reads the rows of a chunk and encodes them. Otherwise blocks of rows are read, one ahead, and cut into chunks on all
+cores.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-import h5py
 import numpy as np
 
-from ptychoproduct.codecs import Codec
-from ptychoproduct.errors import OptionError
-from ptychoproduct.pipeline import filter_pipeline
+from ptychoproduct.chunking import ChunkTarget, RowOutput
 from ptychoproduct.sources import RowSource
 from ptychoproduct_native import ChunkBuffer
 
-# Measured: from 0.5 to 4 MiB the throughput is the same within 5 %; a small chunk is quicker to read one frame from.
-CHUNK_BYTES = 1024**2
-MOST_CHUNK_BYTES = 1024**3  # HDF5 takes 4 GiB, some filters less
+Array = np.ndarray[Any, Any]
+
 # Chunks waiting for a core or for the file; enough that neither ever waits for the other.
 _WINDOW_PER_THREAD = 3
 _WINDOW_BYTES = 64 * 1024**2
+# Of a block that is cut into chunks; large enough that no core waits for the next one.
+_BLOCK_BYTES = 8 * 1024**2
 
 Progress = Callable[[int], None]
 """Called with the number of bytes of input that have been written since the last call."""
 
-
-def default_chunk_rows(row_shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """Return how many rows make a chunk of about `CHUNK_BYTES`."""
-    return max(1, CHUNK_BYTES // max(1, math.prod(row_shape) * dtype.itemsize))
-
-
-def create_chunked(
-    group: h5py.Group,
-    name: str,
-    row_shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    codec: Codec,
-    rows: int | None,
-    chunk_rows: int | None = None,
-) -> h5py.Dataset:
-    """Create a dataset that a `ChunkStream` can fill.
-
-    Parameters
-    ----------
-    group : h5py.Group
-    name : str
-    row_shape : tuple of int
-        Shape of one row, no axis empty.
-    dtype : numpy.dtype
-    codec : Codec
-    rows : int or None
-        Number of rows; None where it is not known beforehand.
-    chunk_rows : int, optional
-        Rows of a chunk; chosen by the size of a row by default.
-
-    Raises
-    ------
-    OptionError
-        A chunk would be larger than `MOST_CHUNK_BYTES`.
-    """
-    chunk_rows = chunk_rows or default_chunk_rows(row_shape, dtype)
-    if rows is not None:
-        chunk_rows = min(chunk_rows, rows)
-    chunk_bytes = chunk_rows * math.prod(row_shape) * dtype.itemsize
-    if chunk_bytes > MOST_CHUNK_BYTES:
-        raise OptionError(
-            "chunk_frames", found=f"{chunk_rows}, {chunk_bytes} bytes", expected=f"at most {MOST_CHUNK_BYTES} bytes"
-        )
-    return group.create_dataset(
-        name,
-        shape=(rows or 0, *row_shape),
-        maxshape=(rows, *row_shape),
-        dtype=dtype,
-        chunks=(chunk_rows, *row_shape),
-        **codec.dataset_options(dtype),
-    )
+_Encoded = tuple[ChunkTarget, tuple[int, ...], tuple[ChunkBuffer, int]]
 
 
 class ChunkStream:
-    """Writes the chunks of one dataset.
+    """Writes the chunks of datasets that are filled from the same rows.
 
     A context manager: leaving it waits for all chunks, or drops them if there was an error. A dataset that can grow
     does so by whole chunks.
 
     Parameters
     ----------
-    dataset : h5py.Dataset
-        Made by `create_chunked`.
+    outputs : sequence of RowOutput
+        At least one; the datasets have the shape of the rows.
+    dtype : numpy.dtype
+        Of the rows.
     threads : int
         How many chunks are encoded at once.
     progress : callable, optional
         See `Progress`.
+
+    Attributes
+    ----------
+    row_bytes : int
+        Size of a row.
+    block_rows : int
+        Rows that are taken at once; a multiple of those of every chunk.
     """
 
-    def __init__(self, dataset: h5py.Dataset, threads: int, progress: Progress | None = None) -> None:
-        self.chunk_rows: int = dataset.chunks[0]
-        self.row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
-        self.chunk_bytes = self.chunk_rows * self.row_bytes
-        self._dataset = dataset
-        self._grows = dataset.maxshape[0] is None
-        self._origin = (0,) * (len(dataset.shape) - 1)
-        self._pipeline = filter_pipeline(dataset)
+    def __init__(
+        self, outputs: Sequence[RowOutput], dtype: np.dtype[Any], threads: int, progress: Progress | None = None
+    ) -> None:
+        self._targets = [ChunkTarget(output, dtype) for output in outputs]
+        self._dtype = dtype
+        self._row_shape = self._targets[0].row_shape
+        self.row_bytes = math.prod(self._row_shape) * dtype.itemsize
+        self.block_rows = math.lcm(*(target.chunk_shape[0] for target in self._targets))
+        block_shape = (self.block_rows, *self._row_shape)
+        self._chunks_are_blocks = all(target.chunk_shape == block_shape for target in self._targets)
+        waiting = threads * _WINDOW_PER_THREAD
+        if self._chunks_are_blocks:
+            self._most_waiting = max(threads + 1, min(waiting, _WINDOW_BYTES // (self.block_rows * self.row_bytes)))
+        else:
+            self.block_rows *= max(1, _BLOCK_BYTES // (self.block_rows * self.row_bytes))
+            chunks = sum(len(list(target.origins(range(self.block_rows)))) for target in self._targets)
+            self._most_waiting = waiting + chunks  # the cores have work while the next block is read
+        self._threads = threads
         self._progress = progress
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
-        self._window = max(threads + 1, min(threads * _WINDOW_PER_THREAD, _WINDOW_BYTES // self.chunk_bytes))
-        self._pending: deque[tuple[int, int, Future[tuple[ChunkBuffer, int]]]] = deque()
+        self._pending: deque[tuple[int, Future[list[_Encoded]]]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -131,46 +101,86 @@ class ChunkStream:
         while self._pending:
             self._write_oldest()
 
-    def submit(self, first: int, rows: int, fill: Callable[[memoryview], None]) -> None:
-        """Encode a chunk whose rows are read on the encoding thread.
+    def submit_rows(self, source: RowSource, rows: range, firsts: Collection[int] | None = None) -> None:
+        """Read rows, and encode them.
 
         Parameters
         ----------
-        first : int
-            Its first row, a multiple of `chunk_rows`.
-        rows : int
-            How many of its rows there are; the rest of the last chunk becomes zeros.
-        fill : callable
-            Fills a view of these rows' bytes.
+        source : RowSource
+        rows : range
+            They can be read now, and begin at a multiple of `block_rows`.
+        firsts : collection of int, optional
+            First rows of the blocks that are wanted; all by default.
         """
-        self._make_room()
-        self._pending.append((first, rows, self._pool.submit(self._fill_and_encode, rows, fill)))
+        starts = [first for first in rows[:: self.block_rows] if firsts is None or first in firsts]
+        blocks = [range(first, min(first + self.block_rows, rows.stop)) for first in starts]
+        if source.random_access and self._chunks_are_blocks:
+            for block in blocks:
+                self._submit(len(block), partial(self._read_and_encode, source, block))
+        else:
+            read = self._read_ahead if source.random_access else self._read_in_order
+            for block, elements in read(source, blocks):
+                self.submit_block(block, elements)
 
-    def submit_filled(self, first: int, rows: int, chunk: ChunkBuffer) -> None:
-        """Encode a chunk, `rows` rows of which have been filled already, the rest with zeros."""
-        self._make_room()
-        self._pending.append((first, rows, self._pool.submit(self._pipeline.encode, chunk)))
+    def submit_block(self, rows: range, elements: ChunkBuffer) -> None:
+        """Encode a block whose rows have been filled; what there is of it beyond them is zeros."""
+        if self._chunks_are_blocks:
+            self._submit(len(rows), partial(self._encode_block, rows.start, elements))
+            return
+        block = np.frombuffer(elements, self._dtype).reshape(-1, *self._row_shape)
+        chunks = [(target, origin) for target in self._targets for origin in target.origins(rows)]
+        for target, origin in chunks[:-1]:
+            self._submit(0, partial(_cut_and_encode, target, origin, block, rows.start))
+        self._submit(len(rows), partial(_cut_and_encode, *chunks[-1], block, rows.start))
 
-    def new_chunk(self) -> ChunkBuffer:
-        """Return memory for a chunk, not initialised."""
-        return ChunkBuffer(self.chunk_bytes)
+    def new_block(self) -> ChunkBuffer:
+        """Return memory for a block, not initialised."""
+        return ChunkBuffer(self.block_rows * self.row_bytes)
 
-    def _fill_and_encode(self, rows: int, fill: Callable[[memoryview], None]) -> tuple[ChunkBuffer, int]:
-        chunk = self.new_chunk()
-        fill_rows(chunk, rows * self.row_bytes, fill)
-        return self._pipeline.encode(chunk)
+    def _read_in_order(self, source: RowSource, blocks: Sequence[range]) -> Iterator[tuple[range, ChunkBuffer]]:
+        for rows in blocks:
+            yield rows, self._read(source, rows)
 
-    def _make_room(self) -> None:
-        while len(self._pending) >= self._window:
+    def _read_ahead(self, source: RowSource, blocks: Sequence[range]) -> Iterator[tuple[range, ChunkBuffer]]:
+        """Give blocks one after the other; the next is read on all cores meanwhile."""
+        reading: deque[tuple[range, ChunkBuffer, list[Future[None]]]] = deque()
+        for rows in blocks:
+            elements = self.new_block()
+            clear_rest(elements, len(rows) * self.row_bytes)
+            step = -(-len(rows) // self._threads)
+            parts = [range(first, min(first + step, rows.stop)) for first in rows[::step]]
+            read = partial(_read_part, source, rows, elements, self.row_bytes)
+            reading.append((rows, elements, [self._pool.submit(read, part) for part in parts]))
+            if len(reading) > 1:
+                yield _when_read(*reading.popleft())
+        while reading:
+            yield _when_read(*reading.popleft())
+
+    def _read(self, source: RowSource, rows: range) -> ChunkBuffer:
+        elements = self.new_block()
+        _read_part(source, rows, elements, self.row_bytes, rows)
+        clear_rest(elements, len(rows) * self.row_bytes)
+        return elements
+
+    def _read_and_encode(self, source: RowSource, rows: range) -> list[_Encoded]:
+        return self._encode_block(rows.start, self._read(source, rows))
+
+    def _encode_block(self, first: int, elements: ChunkBuffer) -> list[_Encoded]:
+        """Encode a block that is a chunk of each dataset; the last may use up the elements."""
+        origin = (first, *(0 for _ in self._row_shape))
+        last = self._targets[-1]
+        return [(target, origin, target.encode(origin, elements, target is not last)) for target in self._targets]
+
+    def _submit(self, rows: int, task: Callable[[], list[_Encoded]]) -> None:
+        while len(self._pending) >= self._most_waiting:
             self._write_oldest()
+        self._pending.append((rows, self._pool.submit(task)))
 
     def _write_oldest(self) -> None:
-        first, rows, future = self._pending.popleft()
-        data, filter_mask = future.result()
-        if self._grows:
-            self._dataset.resize(first + self.chunk_rows, axis=0)
-        self._dataset.id.write_direct_chunk((first, *self._origin), data, filter_mask)
-        if self._progress is not None:
+        rows, future = self._pending.popleft()
+        for target, origin, (data, filter_mask) in future.result():
+            target.write(origin, data, filter_mask)
+        if rows and self._progress is not None:
             self._progress(rows * self.row_bytes)
 
 
@@ -181,17 +191,19 @@ class RowAppender:
 
     Parameters
     ----------
-    dataset : h5py.Dataset
-        Made by `create_chunked` without a number of rows.
+    output : RowOutput
+        A dataset made without a number of rows.
+    dtype : numpy.dtype
+        Of the rows.
     threads : int
     progress : callable, optional
         See `Progress`.
     """
 
-    def __init__(self, dataset: h5py.Dataset, threads: int, progress: Progress | None = None) -> None:
-        self._dataset = dataset
-        self._stream = ChunkStream(dataset, threads, progress)
-        self._chunk: ChunkBuffer | None = None
+    def __init__(self, output: RowOutput, dtype: np.dtype[Any], threads: int, progress: Progress | None = None) -> None:
+        self._dataset = output.dataset
+        self._stream = ChunkStream([output], dtype, threads, progress)
+        self._block: ChunkBuffer | None = None
         self.rows = 0
 
     def __enter__(self) -> Self:
@@ -207,76 +219,78 @@ class RowAppender:
         stream = self._stream
         taken = 0
         while taken < source.shape[0]:
-            if self._chunk is None:
-                self._chunk = stream.new_chunk()
-            filled = self.rows % stream.chunk_rows
-            count = min(stream.chunk_rows - filled, source.shape[0] - taken)
+            if self._block is None:
+                self._block = stream.new_block()
+            filled = self.rows % stream.block_rows
+            count = min(stream.block_rows - filled, source.shape[0] - taken)
             start = filled * stream.row_bytes
-            with memoryview(self._chunk) as view, view[start : start + count * stream.row_bytes] as rows:
+            with memoryview(self._block) as view, view[start : start + count * stream.row_bytes] as rows:
                 source.read_into(taken, rows)
             taken += count
             self.rows += count
-            if self.rows % stream.chunk_rows == 0:
-                stream.submit_filled(self.rows - stream.chunk_rows, stream.chunk_rows, self._chunk)
-                self._chunk = None
+            if self.rows % stream.block_rows == 0:
+                stream.submit_block(range(self.rows - stream.block_rows, self.rows), self._block)
+                self._block = None
 
     def finish(self) -> None:
         """Write what is left, and give the dataset its length."""
         stream = self._stream
-        if self._chunk is not None:
-            filled = self.rows % stream.chunk_rows
-            with memoryview(self._chunk) as view:
-                view[filled * stream.row_bytes :] = bytes(len(view) - filled * stream.row_bytes)
-            stream.submit_filled(self.rows - filled, filled, self._chunk)
-            self._chunk = None
+        if self._block is not None:
+            filled = self.rows % stream.block_rows
+            clear_rest(self._block, filled * stream.row_bytes)
+            stream.submit_block(range(self.rows - filled, self.rows), self._block)
+            self._block = None
         stream.__exit__(None, None, None)
         self._dataset.resize(self.rows, axis=0)
 
 
-def fill_rows(chunk: ChunkBuffer, nbytes: int, fill: Callable[[memoryview], None]) -> None:
-    """Fill the first `nbytes` of a chunk, and the rest with zeros."""
-    with memoryview(chunk) as view:
-        with view[:nbytes] as rows:
-            fill(rows)
-        if nbytes < len(view):
-            view[nbytes:] = bytes(len(view) - nbytes)
-
-
 def write_rows(
-    dataset: h5py.Dataset,
+    outputs: Sequence[RowOutput],
     source: RowSource,
     threads: int,
     progress: Progress | None = None,
-    chunks: Sequence[int] | None = None,
+    firsts: Collection[int] | None = None,
 ) -> None:
     """Write the rows of a source, and verify the source's checksums.
 
     Parameters
     ----------
-    dataset : h5py.Dataset
-        Made by `create_chunked` for the source's shape and dtype.
+    outputs : sequence of RowOutput
+        Datasets of the source's shape, filled in one pass.
     source : RowSource
     threads : int
     progress : callable, optional
         See `Progress`.
-    chunks : sequence of int, optional
-        First rows of the chunks to write, ascending; all by default. A source whose rows come in order has to have all.
+    firsts : collection of int, optional
+        Of a single dataset whose chunks are whole rows: first rows of the chunks to write; all by default. A source
+        whose rows come in order has to have all.
     """
-    with ChunkStream(dataset, threads, progress) as stream:
-        for window in source.windows(stream.chunk_rows):
-            starts = window[:: stream.chunk_rows]
-            _write_chunks(stream, source, window.stop, [first for first in starts if chunks is None or first in chunks])
+    with ChunkStream(outputs, source.dtype, threads, progress) as stream:
+        for window in source.windows(stream.block_rows):
+            stream.submit_rows(source, window, firsts)
             stream.drain()
     source.finish()
 
 
-def _write_chunks(stream: ChunkStream, source: RowSource, stop: int, starts: Sequence[int]) -> None:
-    for first in starts:
-        rows = min(stream.chunk_rows, stop - first)
-        fill = partial(source.read_into, first)
-        if source.random_access:
-            stream.submit(first, rows, fill)
-        else:
-            chunk = stream.new_chunk()
-            fill_rows(chunk, rows * stream.row_bytes, fill)
-            stream.submit_filled(first, rows, chunk)
+def clear_rest(elements: ChunkBuffer, nbytes: int) -> None:
+    """Fill what comes behind the first `nbytes` with zeros."""
+    with memoryview(elements) as view:
+        if nbytes < len(view):
+            view[nbytes:] = bytes(len(view) - nbytes)
+
+
+def _read_part(source: RowSource, block: range, elements: ChunkBuffer, row_bytes: int, rows: range) -> None:
+    """Read some rows of a block to their place."""
+    start = (rows.start - block.start) * row_bytes
+    with memoryview(elements) as view, view[start : start + len(rows) * row_bytes] as part:
+        source.read_into(rows.start, part)
+
+
+def _when_read(rows: range, elements: ChunkBuffer, parts: Sequence[Future[None]]) -> tuple[range, ChunkBuffer]:
+    for part in parts:
+        part.result()
+    return rows, elements
+
+
+def _cut_and_encode(target: ChunkTarget, origin: tuple[int, ...], block: Array, first: int) -> list[_Encoded]:
+    return [(target, origin, target.encode(origin, target.cut(origin, block, first)))]

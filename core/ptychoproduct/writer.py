@@ -19,6 +19,7 @@ import numpy as np
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import atomic_output
 from ptychoproduct.chunkcopy import copy_chunks, has_same_chunks
+from ptychoproduct.chunking import RowOutput, create_chunked
 from ptychoproduct.cores import available_threads
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
 from ptychoproduct.errors import OutputError, ProductWarning, SourceError
@@ -36,7 +37,7 @@ from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.positions import pixels_to_metres, position_indexes
 from ptychoproduct.sources import ArrayRows, RowSource
-from ptychoproduct.streaming import Progress, RowAppender, create_chunked, write_rows
+from ptychoproduct.streaming import Progress, RowAppender, write_rows
 
 Array = np.ndarray[Any, Any]
 
@@ -312,8 +313,9 @@ class ProductWriter:
         original_axis_order: str = "NHW",
         member: str = "diff3d.npy",
         chunks: h5py.Dataset | None = None,
+        beside: Sequence[RowOutput] = (),
     ) -> None:
-        """Write all frames from a source, in place of `append`; nothing without raw data.
+        """Write all frames from a source, in place of `append`; not into the product where it has no raw data.
 
         Parameters
         ----------
@@ -326,19 +328,23 @@ class ProductWriter:
         chunks : h5py.Dataset, optional
             A dataset of the same frames. Its chunks are copied without decoding, where those of the product would have
             the same shape, type, filters and parameters of filters.
+        beside : sequence of RowOutput
+            Further datasets, of other files too, that are filled in the same pass over the source.
         """
         self._check_frames(source.shape, source.dtype, member)
         if not self._include_raw:
+            if beside:
+                write_rows(beside, source, self._threads, self._on_progress)
             return
         with hdf5_errors(self.path, self._output):
             dataset = self._create_frames(source.shape[1:], source.dtype, source.shape[0])
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
             dataset.attrs[contract.SOURCE_MEMBER.name] = member
             left = None
-            if chunks is not None and has_same_chunks(chunks, dataset):
+            if chunks is not None and not beside and has_same_chunks(chunks, dataset):
                 frame_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
                 left = copy_chunks(chunks, dataset, lambda frames: self._on_progress(frames * frame_bytes))
-            write_rows(dataset, source, self._threads, self._on_progress, left)
+            write_rows([*beside, RowOutput(dataset)], source, self._threads, self._on_progress, left)
 
     def keep(self, member: str, array: Array, source_dtype: str | None = None) -> None:
         """Keep an array of the source in ``/raw_data``, under the name of its archive member; nothing without raw data.
@@ -381,7 +387,7 @@ class ProductWriter:
             dataset = create_chunked(
                 self._raw, name, source.shape[1:], source.dtype, self.options.codec, source.shape[0]
             )
-            write_rows(dataset, source, self._threads, lambda _: self._output.check())
+            write_rows([RowOutput(dataset)], source, self._threads, lambda _: self._output.check())
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
             self._name_member(name, member)
@@ -400,7 +406,9 @@ class ProductWriter:
         with hdf5_errors(self.path, self._output):
             if self._appender is None:
                 dataset = self._create_frames(source.shape[1:], source.dtype, None)
-                self._appender = self._stack.enter_context(RowAppender(dataset, self._threads, self._on_progress))
+                self._appender = self._stack.enter_context(
+                    RowAppender(RowOutput(dataset), dataset.dtype, self._threads, self._on_progress)
+                )
             self._appender.append(source)
 
     def _check_frames(self, shape: tuple[int, ...], dtype: np.dtype[Any], key: str) -> None:
@@ -422,7 +430,7 @@ class ProductWriter:
             dtype,
             self.options.codec,
             frames,
-            self.options.chunk_frames,
+            self.options.frames_chunk(frame_shape),
         )
         self._frames.attrs[contract.AXIS_CANONICAL.name] = "NHW"
         self._frames.attrs[contract.ORIGINAL_AXIS_ORDER.name] = "NHW"

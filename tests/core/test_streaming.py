@@ -3,13 +3,15 @@
 import threading
 
 import h5py
-import hdf5plugin  # noqa: F401 - lets h5py decode what was written
+import hdf5plugin
 import numpy as np
 import pytest
 
+from ptychoproduct.chunking import RowOutput, create_chunked, default_chunk_rows
 from ptychoproduct.codecs import parse_codec
+from ptychoproduct.errors import OptionError
 from ptychoproduct.sources import ArrayRows
-from ptychoproduct.streaming import ChunkStream, create_chunked, default_chunk_rows, write_rows
+from ptychoproduct.streaming import ChunkStream, write_rows
 
 CODECS = [
     "none",
@@ -82,10 +84,11 @@ def random_array(shape, dtype):
 
 
 def write(file, array, codec="bitshuffle-zstd:1", chunk_rows=None, threads=2, progress=None, source=None):
+    chunk_shape = chunk_rows and (chunk_rows, *array.shape[1:])
     dataset = create_chunked(
-        file, "frames", array.shape[1:], array.dtype.newbyteorder("="), parse_codec(codec), len(array), chunk_rows
+        file, "frames", array.shape[1:], array.dtype.newbyteorder("="), parse_codec(codec), len(array), chunk_shape
     )
-    write_rows(dataset, source or ArrayRows(array, range(array.ndim)), threads, progress)
+    write_rows([RowOutput(dataset)], source or ArrayRows(array, range(array.ndim)), threads, progress)
     return dataset
 
 
@@ -99,8 +102,8 @@ def encoding_threads():
 
 
 def submit_and_fail(dataset, failure):
-    with ChunkStream(dataset, 3) as stream:
-        stream.submit(0, 1, lambda view: view.release())
+    with ChunkStream([RowOutput(dataset)], dataset.dtype, 3) as stream:
+        stream.submit_block(range(1), stream.new_block())
         failure()
 
 
@@ -189,29 +192,28 @@ def test_a_chunk_is_about_a_mebibyte_by_default(row_shape, dtype, rows):
 def test_a_growing_dataset_grows_by_whole_chunks(appended):
     array = random_array((appended * 4, 3, 5), "u2")
     with h5py.File.in_memory() as file:
-        dataset = create_chunked(file, "frames", (3, 5), array.dtype, parse_codec("zstd:1"), None, 4)
-        with ChunkStream(dataset, 2) as stream:
-            for first in range(0, len(array), 4):
-                stream.submit(first, 4, lambda view, first=first: ArrayRows(array, (0, 1, 2)).read_into(first, view))
+        dataset = create_chunked(file, "frames", (3, 5), array.dtype, parse_codec("zstd:1"), None, (4, 3, 5))
+        with ChunkStream([RowOutput(dataset)], dataset.dtype, 2) as stream:
+            stream.submit_rows(ArrayRows(array, (0, 1, 2)), range(len(array)))
         assert dataset.shape == array.shape
         assert dataset[()].tobytes() == array.tobytes()
 
 
 def test_a_dataset_to_which_nothing_is_appended_stays_empty():
     with h5py.File.in_memory() as file:
-        dataset = create_chunked(file, "frames", (3, 5), np.dtype("u2"), parse_codec("zstd:1"), None, 4)
-        with ChunkStream(dataset, 2):
+        dataset = create_chunked(file, "frames", (3, 5), np.dtype("u2"), parse_codec("zstd:1"), None, (4, 3, 5))
+        with ChunkStream([RowOutput(dataset)], dataset.dtype, 2):
             pass
         assert dataset.shape == (0, 3, 5)
 
 
 def test_the_partial_chunk_of_a_growing_dataset_can_be_cut_off():
     with h5py.File.in_memory() as file:
-        dataset = create_chunked(file, "frames", (2,), np.dtype("u1"), parse_codec("none"), None, 4)
-        with ChunkStream(dataset, 2) as stream:
-            chunk = stream.new_chunk()
-            memoryview(chunk)[:] = bytes([1, 2, 3, 4, 5, 6, 0, 0])
-            stream.submit_filled(0, 3, chunk)
+        dataset = create_chunked(file, "frames", (2,), np.dtype("u1"), parse_codec("none"), None, (4, 2))
+        with ChunkStream([RowOutput(dataset)], dataset.dtype, 2) as stream:
+            block = stream.new_block()
+            memoryview(block)[:] = bytes([1, 2, 3, 4, 5, 6, 0, 0])
+            stream.submit_block(range(3), block)
         dataset.resize(3, axis=0)
         assert dataset[()].tolist() == [[1, 2], [3, 4], [5, 6]]
 
@@ -258,9 +260,9 @@ def test_an_error_in_the_source_propagates(random_access, fails_at, threads):
     error = RuntimeError("the disk is gone")
     source = FailingRows((20, 4, 4), fails_at, random_access, error)
     with h5py.File.in_memory() as file:
-        dataset = create_chunked(file, "a", (4, 4), source.dtype, parse_codec("zstd:1"), 20, 1)
+        dataset = create_chunked(file, "a", (4, 4), source.dtype, parse_codec("zstd:1"), 20, (1, 4, 4))
         with pytest.raises(RuntimeError, match="the disk is gone") as raised:
-            write_rows(dataset, source, threads)
+            write_rows([RowOutput(dataset)], source, threads)
     assert raised.value is error
 
 
@@ -269,9 +271,9 @@ def test_an_error_in_the_source_propagates(random_access, fails_at, threads):
 def test_no_thread_is_left_whether_or_not_there_was_an_error(random_access, fails_at):
     source = FailingRows((20, 4, 4), fails_at, random_access, RuntimeError())
     with h5py.File.in_memory() as file:
-        dataset = create_chunked(file, "a", (4, 4), source.dtype, parse_codec("zstd:1"), 20, 1)
+        dataset = create_chunked(file, "a", (4, 4), source.dtype, parse_codec("zstd:1"), 20, (1, 4, 4))
         try:
-            write_rows(dataset, source, 3)
+            write_rows([RowOutput(dataset)], source, 3)
         except RuntimeError:
             assert fails_at < 20
     assert encoding_threads() == []
@@ -281,9 +283,9 @@ def test_no_thread_is_left_whether_or_not_there_was_an_error(random_access, fail
 def test_checksums_are_not_asked_for_after_an_error(random_access):
     source = FailingRows((20, 4, 4), 5, random_access, RuntimeError())
     with h5py.File.in_memory() as file:
-        dataset = create_chunked(file, "a", (4, 4), source.dtype, parse_codec("zstd:1"), 20, 1)
+        dataset = create_chunked(file, "a", (4, 4), source.dtype, parse_codec("zstd:1"), 20, (1, 4, 4))
         with pytest.raises(RuntimeError):
-            write_rows(dataset, source, 3)
+            write_rows([RowOutput(dataset)], source, 3)
     assert not source.finished
 
 
@@ -291,14 +293,14 @@ def test_checksums_are_not_asked_for_after_an_error(random_access):
 def test_checksums_are_asked_for_in_the_end(random_access):
     source = FailingRows((20, 4, 4), 1000, random_access, RuntimeError())
     with h5py.File.in_memory() as file:
-        dataset = create_chunked(file, "a", (4, 4), source.dtype, parse_codec("zstd:1"), 20, 1)
-        write_rows(dataset, source, 3)
+        dataset = create_chunked(file, "a", (4, 4), source.dtype, parse_codec("zstd:1"), 20, (1, 4, 4))
+        write_rows([RowOutput(dataset)], source, 3)
     assert source.finished
 
 
 def test_an_error_of_the_block_leaves_no_thread():
     with h5py.File.in_memory() as file:
-        dataset = create_chunked(file, "a", (4,), np.dtype("u1"), parse_codec("none"), None, 1)
+        dataset = create_chunked(file, "a", (4,), np.dtype("u1"), parse_codec("none"), None, (1, 4))
         with pytest.raises(KeyError):
             submit_and_fail(dataset, raise_key_error)
     assert encoding_threads() == []
@@ -315,7 +317,128 @@ def test_an_error_of_progress_leaves_no_thread():
 
 def test_a_file_that_is_closed_meanwhile_is_an_error_and_leaves_no_thread():
     with h5py.File.in_memory() as file:
-        dataset = create_chunked(file, "a", (4,), np.dtype("u1"), parse_codec("none"), 3, 1)
+        dataset = create_chunked(file, "a", (4,), np.dtype("u1"), parse_codec("none"), 3, (1, 4))
         with pytest.raises(RuntimeError, match="dataspace"):
             submit_and_fail(dataset, file.close)
     assert encoding_threads() == []
+
+
+TILES = [(1, 1, 1), (4, 3, 5), (4, 5, 20), (7, 16, 16), (37, 7, 16), (2, 100, 3)]
+
+
+def write_tiles(file, array, chunk_shape, source=None, threads=2, progress=None, convert=None, dtype=None):
+    dtype = np.dtype(dtype or array.dtype)
+    dataset = create_chunked(file, "tiles", array.shape[1:], dtype, parse_codec("zstd:1"), len(array), chunk_shape)
+    outputs = [RowOutput(dataset, convert)]
+    write_rows(outputs, source or ArrayRows(array, (0, 1, 2)), threads, progress)
+    return dataset
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+@pytest.mark.parametrize("chunk_shape", TILES)
+def test_tiles_are_read_by_h5py_bit_for_bit(chunk_shape, in_order):
+    array = random_array((37, 16, 16), "f4")
+    source = CountedRows(array, (0, 1, 2)) if in_order else None
+    with h5py.File.in_memory() as file:
+        assert write_tiles(file, array, chunk_shape, source)[()].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("chunk_shape", TILES)
+def test_tiles_are_no_larger_than_the_dataset(chunk_shape):
+    with h5py.File.in_memory() as file:
+        dataset = write_tiles(file, random_array((37, 16, 16), "u1"), chunk_shape)
+        assert dataset.chunks == tuple(map(min, chunk_shape, (37, 16, 16)))
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_blocks_of_tiles_follow_each_other(in_order):
+    array = random_array((100, 256, 256), "u2")  # 13 MB, more than one block
+    source = CountedRows(array, (0, 1, 2)) if in_order else None
+    with h5py.File.in_memory() as file:
+        assert write_tiles(file, array, (8, 64, 96), source, threads=3)[()].tobytes() == array.tobytes()
+
+
+def test_what_a_tile_has_beyond_the_frames_is_zeros():
+    with h5py.File.in_memory() as file:
+        dataset = write_tiles(file, np.full((3, 3, 3), 7, np.uint8), (2, 2, 2))
+        expected = np.zeros((2, 2, 2), np.uint8)
+        expected[0, 0, 0] = 7
+        found = dataset.id.read_direct_chunk((2, 2, 2))[1]
+        assert hdf5plugin_decoded(found, 8) == expected.tobytes()
+
+
+def hdf5plugin_decoded(data, nbytes):
+    with h5py.File.in_memory() as file:
+        dataset = file.create_dataset("a", (nbytes,), "u1", chunks=(nbytes,), **hdf5plugin.Zstd())
+        dataset.id.write_direct_chunk((0,), data)
+        return dataset[()].tobytes()
+
+
+@pytest.mark.parametrize("chunk_shape", [(4, 16, 16), (4, 5, 6)])
+def test_progress_of_tiles_adds_up_to_the_bytes_of_the_source(chunk_shape):
+    array = random_array((37, 16, 16), "u4")
+    steps = []
+    with h5py.File.in_memory() as file:
+        write_tiles(file, array, chunk_shape, progress=steps.append, convert=doubled, dtype="f8")
+    assert sum(steps) == array.nbytes
+
+
+def doubled(_, values, out):
+    out[...] = values * out.dtype.type(2)
+
+
+@pytest.mark.parametrize("chunk_shape", [(4, 16, 16), (4, 5, 6)])
+def test_elements_can_be_converted_on_their_way(chunk_shape):
+    array = random_array((37, 16, 16), "u2")
+    with h5py.File.in_memory() as file:
+        dataset = write_tiles(file, array, chunk_shape, convert=doubled, dtype="u4")
+        np.testing.assert_array_equal(dataset[()], 2 * array.astype("u4"))
+
+
+@pytest.mark.parametrize("chunk_shape", [(4, 3, 3), (4, 2, 2)])
+def test_a_conversion_is_told_where_its_chunk_begins(chunk_shape):
+    origins = set()
+    with h5py.File.in_memory() as file:
+        write_tiles(file, np.zeros((6, 3, 3), "u1"), chunk_shape, convert=lambda origin, *_: origins.add(origin))
+        chunks = {chunk.chunk_offset for chunk in stored_chunks(file["tiles"])}
+    assert origins == chunks
+
+
+def stored_chunks(dataset):
+    return [dataset.id.get_chunk_info(i) for i in range(dataset.id.get_num_chunks())]
+
+
+def test_an_error_of_a_conversion_ends_the_writing():
+    def fail(*_):
+        raise KeyError("no such count")
+
+    with h5py.File.in_memory() as file, pytest.raises(KeyError, match="no such count"):
+        write_tiles(file, np.zeros((6, 3, 3), "u1"), (4, 2, 2), convert=fail)
+    assert encoding_threads() == []
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+@pytest.mark.parametrize("shapes", [[(4, 8, 8), (4, 8, 8)], [(4, 8, 8), (6, 8, 8)], [(4, 8, 8), (3, 5, 5)]])
+def test_one_pass_over_a_source_fills_several_datasets(shapes, in_order):
+    array = random_array((37, 8, 8), "u2")
+    source = (CountedRows if in_order else ArrayRows)(array, (0, 1, 2))
+    with h5py.File.in_memory() as file:
+        datasets = [
+            create_chunked(file, str(i), (8, 8), np.dtype(dtype), parse_codec("zstd:1"), 37, shape)
+            for i, (shape, dtype) in enumerate(zip([shapes[0], *shapes], ["u2", "u4", "u2"], strict=True))
+        ]
+        converts = [None, doubled, None]
+        write_rows([RowOutput(*output) for output in zip(datasets, converts, strict=True)], source, 3)
+        for dataset, factor in zip(datasets, [1, 2, 1], strict=True):
+            np.testing.assert_array_equal(dataset[()], array * dataset.dtype.type(factor))
+
+
+@pytest.mark.parametrize("chunk_shape", [(0, 8, 8), (4, 8), (4, -1, 8), (4, 8, 8, 8)])
+def test_a_shape_that_no_chunk_can_have_is_refused(chunk_shape):
+    with h5py.File.in_memory() as file, pytest.raises(OptionError, match="expected 3 positive numbers"):
+        create_chunked(file, "a", (8, 8), np.dtype("u2"), parse_codec("none"), 9, chunk_shape)
+
+
+def test_rows_that_would_take_much_memory_to_be_cut_are_refused():
+    with h5py.File.in_memory() as file, pytest.raises(OptionError, match="expected at most"):
+        create_chunked(file, "a", (4096, 4096), np.dtype("f4"), parse_codec("none"), 1000, (64, 32, 32))

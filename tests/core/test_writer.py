@@ -460,5 +460,16 @@ def test_without_raw_data_nothing_of_the_scan_is_kept(tmp_path):
 
 def test_a_chunk_that_filters_cannot_take_is_an_option_error(tmp_path):
     options = ExportOptions(chunk_frames=2**30)
-    with pytest.raises(OptionError, match="chunk_frames"), ProductWriter(tmp_path / "p.h5", options=options) as writer:
+    with pytest.raises(OptionError, match="chunk_shape"), ProductWriter(tmp_path / "p.h5", options=options) as writer:
         writer.append(FRAMES, X_PX, Y_PX)
+
+
+@pytest.mark.filterwarnings("ignore::ptychoproduct.ProductWarning")
+def test_frames_in_tiles_are_what_was_written(tmp_path):
+    path = tmp_path / "p.h5"
+    with ProductWriter(path, options=ExportOptions(chunk_shape=(5, 2, 3))) as writer:
+        writer.set_probe(PROBE)
+        writer.append(FRAMES, X_PX, Y_PX)
+    with h5py.File(path) as file:
+        assert file["raw_data/diffraction"].chunks == (5, 2, 3)
+        np.testing.assert_array_equal(file["raw_data/diffraction"], FRAMES)
