@@ -137,14 +137,14 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     except ProductError as error:
         _fail(command.prog, str(error), arguments)
         return command.failure
-    except KeyboardInterrupt:
-        _fail(command.prog, "interrupted; nothing was left behind", arguments)
+    except KeyboardInterrupt as error:
+        _fail(command.prog, f"interrupted; {_what_was_removed(error)}", arguments)
         return EXIT_INTERRUPTED
-    except _Terminated:
-        _fail(command.prog, "terminated; nothing was left behind", arguments)
+    except _Terminated as error:
+        _fail(command.prog, f"terminated; {_what_was_removed(error)}", arguments)
         return EXIT_TERMINATED
-    except MemoryError:
-        _fail(command.prog, "out of memory; nothing was left behind", arguments)
+    except MemoryError as error:
+        _fail(command.prog, f"out of memory; {_what_was_removed(error)}", arguments)
         return command.failure
 
 
@@ -260,6 +260,15 @@ def _raise_signal() -> None:
     """Raise what a signal asks for; again, in case it came where Python drops exceptions, in a weak reference's end."""
     if _received:
         raise _SIGNALS[_received[0]]
+
+
+def _what_was_removed(error: BaseException | None) -> str:
+    """Return what was noted where outputs were given up, on the way of an error or of those that it interrupted."""
+    notes: list[str] = []
+    while error is not None:
+        notes += getattr(error, "__notes__", ())
+        error = error.__context__
+    return "; ".join([*notes, "nothing was left behind"])
 
 
 def _fail(prog: str, message: str, arguments: argparse.Namespace) -> None:

@@ -28,7 +28,7 @@ def atomic_output(path: Path, *, overwrite: bool = True, sources: tuple[Path, ..
     Yields
     ------
     Path
-        A new name in the same folder. It is removed if there is an error.
+        A new name in the same folder. It is removed if there is an error, and the error gets a note that says so.
 
     Raises
     ------
@@ -50,9 +50,11 @@ def atomic_output(path: Path, *, overwrite: bool = True, sources: tuple[Path, ..
             _sync(part)
             _check_destination(path, target, overwrite=overwrite, sources=sources)
             part.replace(target)
-    finally:
+    except BaseException as error:
         with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+            part.unlink()
+            error.add_note(f"removed {part}, the unfinished {path.name}")
+        raise
     with contextlib.suppress(OSError):  # the folder's own entry; not every file system can
         _sync(target.parent)
 
