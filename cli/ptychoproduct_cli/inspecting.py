@@ -23,12 +23,11 @@ Show what is in a product: every attribute with its unit, every dataset with its
 and size. A terminal also gets small pictures of the object's phase and of the mean diffraction pattern; --plot draws
 everything in one figure. Other HDF5 files can be listed too.
 """
-EXAMPLES = """\
-examples:
-  ptychoproduct inspect scan.h5
-  ptychoproduct inspect scan.h5 --plot scan.png --frame 100
-  ptychoproduct inspect scan.h5 --json
-"""
+EXAMPLES = (
+    "ptychoproduct inspect scan.h5",
+    "ptychoproduct inspect scan.h5 --plot scan.png --frame 100",
+    "ptychoproduct inspect scan.h5 --json",
+)
 
 _PICTURE_COLUMNS, _PICTURE_ROWS = 38, 38
 _LONGEST_TEXT = 60
@@ -40,7 +39,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     picture.add_argument(
         "--plot",
         metavar="FILE",
-        help="draw object, probe, scan positions, patterns and losses in FILE.png, .pdf or .svg; needs matplotlib",
+        help="draw object, probe, scan positions, patterns and losses as PNG, PDF or SVG; needs matplotlib",
     )
     picture.add_argument(
         "--frame", type=int, metavar="N", help="the frame that is drawn beside the mean, from 0 on (default: 0)"
@@ -194,5 +193,5 @@ def _picture(thumbnail: Thumbnail, console: Console) -> Text:
     return Text.assemble((thumbnail.title, "bold"), "\n", picture, no_wrap=True)
 
 
-COMMAND = running.Command("ptychoproduct inspect", SUMMARY, DESCRIPTION, _add_arguments, inspect)
+COMMAND = running.Command("ptychoproduct inspect", SUMMARY, DESCRIPTION, _add_arguments, inspect, EXAMPLES)
 build_command_parser = COMMAND.parser

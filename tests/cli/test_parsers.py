@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ptychoproduct_cli import benching, convert, importing, inspecting, main, simulating, validating
+from ptychoproduct_cli import benching, completing, convert, importing, inspecting, main, simulating, validating
 
 REFERENCE_DEFAULTS = {
     "name": "",
@@ -26,6 +26,7 @@ PARSERS = {
     "ptychoproduct validate": validating.build_command_parser,
     "ptychoproduct simulate": simulating.build_command_parser,
     "ptychoproduct bench": benching.build_command_parser,
+    "ptychoproduct completion": completing.build_command_parser,
     "convert_to_ptychodus_product": convert.build_parser,
     "import_ptychodus_product": importing.build_parser,
 }
@@ -62,10 +63,16 @@ def test_a_parser_is_called_by_its_name(prog):
     assert PARSERS[prog]().prog == prog
 
 
-@pytest.mark.parametrize("module", ["benching", "convert", "importing", "main", "running", "simulating", "validating"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("benching", "completing", "convert", "halfblocks", "importing", "inspecting", "main", "running"),
+        *("simulating", "validating"),
+    ],
+)
 def test_a_parser_needs_no_package_that_does_the_work(module):
     importlib.import_module(f"ptychoproduct_cli.{module}")
-    heavy = {"numpy", "h5py", "rich", "ptychoproduct"}
+    heavy = {"numpy", "h5py", "rich", "shtab", "ptychoproduct"}
     code = f"import sys, ptychoproduct_cli.{module}; print({heavy} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "set()\n"
