@@ -7,3 +7,4 @@ cdef class ChunkBuffer:
 
     cdef int seize(self) except -1
     cdef void release(self) noexcept
+    cdef ChunkBuffer taken(self)

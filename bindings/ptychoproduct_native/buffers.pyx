@@ -58,3 +58,13 @@ cdef class ChunkBuffer:
 
     cdef void release(self) noexcept:
         self.busy = False
+
+    cdef ChunkBuffer taken(self):
+        """Return a buffer that has this one's memory, and leave this one empty."""
+        cdef ChunkBuffer other = ChunkBuffer(0)
+        self.seize()
+        self.data, other.data = other.data, self.data
+        self.capacity, other.capacity = other.capacity, self.capacity
+        self.nbytes, other.nbytes = other.nbytes, self.nbytes
+        self.release()
+        return other

@@ -297,17 +297,19 @@ cdef class FilterPipeline:
                 mask |= 1U << i
         return chunk, mask
 
-    def decode(self, data, unsigned int filter_mask, size_t nbytes):
+    def decode(self, data, unsigned int filter_mask, size_t nbytes, bint use_up=False):
         """Decode a chunk.
 
         Parameters
         ----------
         data : buffer
-            The encoded bytes, contiguous; they stay as they are.
+            The encoded bytes, contiguous.
         filter_mask : int
             HDF5's filter mask: filter i was skipped where bit i is set.
         nbytes : int
             Size of the decoded chunk.
+        use_up : bool
+            Whether the encoded bytes are a ChunkBuffer that is left empty; they stay as they are otherwise.
 
         Returns
         -------
@@ -318,9 +320,11 @@ cdef class FilterPipeline:
         ------
         FilterError
             A filter cannot decode the bytes, or they decode to another size.
+        BufferError
+            The bytes are to be used up, and have views.
         """
         cdef Filter stage
-        cdef object current = data
+        cdef object current = (<ChunkBuffer?> data).taken() if use_up else data
         cdef size_t most
         cdef list active = [stage for i, stage in enumerate(self.filters) if not filter_mask >> i & 1]
         if nbytes > PY_SSIZE_T_MAX // 4:

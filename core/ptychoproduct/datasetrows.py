@@ -1,4 +1,4 @@
-"""Frames of an HDF5 dataset as rows, read in blocks of whole chunks."""
+"""Frames of an HDF5 dataset as rows, decoded in blocks of whole chunks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptychoproduct.errors import SourceError
+from ptychoproduct.decoding import DatasetReader
+from ptychoproduct.errors import ContractError, SourceError
 from ptychoproduct.hdf5source import Hdf5Source
-from ptychoproduct.links import last_words
 from ptychoproduct_native import gather
 
 Array = np.ndarray[Any, Any]
@@ -34,15 +34,20 @@ class DatasetRows:
         The dataset's axes in canonical order.
     memory_bytes : int
         Size of the block; at least one row is held.
+    threads : int
+        How many chunks are decoded at once.
     """
 
     random_access = False
 
-    def __init__(self, source: Hdf5Source, dataset: h5py.Dataset, axes: Sequence[int], memory_bytes: int) -> None:
+    def __init__(
+        self, source: Hdf5Source, dataset: h5py.Dataset, axes: Sequence[int], memory_bytes: int, threads: int = 1
+    ) -> None:
         self.shape: tuple[int, ...] = tuple(dataset.shape[axis] for axis in axes)
         self.dtype = np.dtype(dataset.dtype).newbyteorder("=")
         self._source = source
         self._dataset = dataset
+        self._reader = DatasetReader(dataset, threads)
         self._axes = tuple(axes)
         self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
         row_axis = self._axes[0]
@@ -72,7 +77,8 @@ class DatasetRows:
             filled += count
 
     def finish(self) -> None:
-        """See `RowSource`; HDF5 has verified the checksums that there are."""
+        """See `RowSource`; checksums are verified where chunks are decoded."""
+        self._reader.close()
 
     def _load_block(self, first: int) -> None:
         stop = min(first + self._block_rows, self.shape[0])
@@ -81,34 +87,27 @@ class DatasetRows:
             shape[self._axes[0]] = stop - first
             self._block = np.empty(shape, self.dtype)
         try:
-            read_rows(self._dataset, self._axes[0], first, self._block)
-        except OSError as error:
+            self._read(first, self._block)
+        except ContractError as error:
             raise self._error(first, stop, error) from error
         self._block_range = range(first, stop)
 
-    def _error(self, first: int, stop: int, error: OSError) -> SourceError:
+    def _read(self, first: int, block: Array) -> None:
+        """Fill a block with what the dataset has from a row on."""
+        selection = [slice(None)] * self._dataset.ndim
+        selection[self._axes[0]] = slice(first, first + block.shape[self._axes[0]])
+        self._reader.read_into(block, tuple(selection))
+
+    def _error(self, first: int, stop: int, error: ContractError) -> SourceError:
         """Say which frames cannot be decoded: those of the first chunk in which one fails."""
         row_shape = list(self._dataset.shape)
         row_shape[self._axes[0]] = 1
         frames = f"{first} to {stop - 1}"
         for start in range(first // self._chunk_rows * self._chunk_rows, stop, self._chunk_rows):
             try:
-                read_rows(self._dataset, self._axes[0], max(first, start), np.empty(row_shape, self.dtype))
-            except OSError as first_error:
+                self._read(max(first, start), np.empty(row_shape, self.dtype))
+            except ContractError as first_error:
                 frames, error = f"{start} to {min(start + self._chunk_rows, self.shape[0]) - 1}", first_error
                 break
         file = self._source.file_of(self._dataset)
-        return SourceError(file, f"frames {frames} cannot be decoded: {last_words(error)}", key=self._dataset.name)
-
-
-def read_rows(dataset: h5py.Dataset, axis: int, first: int, out: Array) -> None:
-    """Fill an array with what a dataset has from index `first` of an axis on.
-
-    Raises
-    ------
-    OSError
-        A chunk cannot be decoded, or the file cannot be read.
-    """
-    selection = [slice(None)] * dataset.ndim
-    selection[axis] = slice(first, first + out.shape[axis])
-    dataset.read_direct(out, tuple(selection))
+        return SourceError(file, f"frames {frames} cannot be decoded: {error.problem}", key=self._dataset.name)

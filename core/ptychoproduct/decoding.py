@@ -1,9 +1,11 @@
 """Reading datasets: HDF5 gives the encoded chunks, every core decodes.
 
-read_direct_chunk, in order, one thread ─→ filter pipeline, on every core, no Python lock ─→ the caller's array
+where the chunks are, from HDF5 ─→ the file's bytes ─→ filter pipeline ─→ the caller's array
+                                   (on every core, no Python lock)
 
-HDF5 is called on the caller's thread only, which may hold h5py's lock. What has no such road, such as datasets without
-chunks, is read by HDF5, with the same results.
+HDF5 is called on the caller's thread only, which may hold h5py's lock. The bytes of chunks are read past it, where the
+file is one that the system reads. What has no such road, such as datasets without chunks, is read by HDF5, with the
+same results.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 import h5py
 import numpy as np
 
+from ptychoproduct.chunkindex import ChunkIndex, StoredChunk, descriptor_of, read_chunk
 from ptychoproduct.cores import available_threads
 from ptychoproduct.errors import ContractError
 from ptychoproduct.links import reading
@@ -35,8 +38,13 @@ _CALL_BYTES = 256 * 1024
 _BLOCK_BYTES = 1024**2
 # What may be decoded ahead of the consumer of blocks.
 _AHEAD_BYTES = 64 * 1024**2
+# From then on the time is well spent that it takes to find out where all chunks are.
+_FETCHED_BY_HDF5 = 8
 # Decoded chunks that are kept for a reader that takes one frame after the other.
 _KEPT_BYTES = 16 * 1024**2
+
+
+_Encoded = tuple[int, bytes] | StoredChunk
 
 
 class _Road(Protocol):
@@ -69,38 +77,45 @@ class _EncodedChunks:
         self._file: str = dataset.file.filename
         self._name: str = dataset.name
         self._fill = np.broadcast_to(np.asarray(dataset.fillvalue, dataset.dtype), dataset.chunks)
-        self._stored: set[tuple[int, ...]] | None = None
+        self._descriptor = descriptor_of(dataset.file)
+        self._index: ChunkIndex | None = None
+        self._fetched = 0
 
-    def fetch(self, piece: Piece) -> tuple[Piece, tuple[int, bytes] | None]:
-        """Return the filter mask and the bytes; None for a chunk that was never written."""
+    def fetch(self, piece: Piece) -> tuple[Piece, _Encoded | None]:
+        """Return the filter mask and the bytes, or where they are; None for a chunk that was never written."""
+        self._fetched += 1
         with reading(self._dataset):
+            if self._fetched > _FETCHED_BY_HDF5 and self._descriptor is not None:
+                return piece, self._indexed().find(piece.origin)
             try:
                 return piece, self._dataset.id.read_direct_chunk(piece.origin)
             except (OSError, RuntimeError, MemoryError):  # the last where the dataset has no storage at all
-                if self._is_stored(piece.origin):
+                if self._indexed().find(piece.origin) is not None:
                     raise
         return piece, None
 
-    def decode(self, piece: Piece, fetched: tuple[int, bytes] | None) -> Array:
+    def decode(self, piece: Piece, fetched: _Encoded | None) -> Array:
         if fetched is None:
             return self._fill
-        filter_mask, data = fetched
         try:
-            chunk = self._pipeline.decode(data, filter_mask, self._nbytes)
-        except FilterError as error:
+            if isinstance(fetched, StoredChunk):
+                assert self._descriptor is not None
+                encoded = read_chunk(self._descriptor, fetched)
+                chunk = self._pipeline.decode(encoded, fetched.filter_mask, self._nbytes, use_up=True)
+            else:
+                filter_mask, data = fetched
+                chunk = self._pipeline.decode(data, filter_mask, self._nbytes)
+        except (FilterError, EOFError, OSError) as error:
             problem = f"cannot be read: chunk {piece.origin}: {error}"
             raise ContractError(self._file, problem, key=self._name) from error
         except MemoryError as error:
             raise ContractError(self._file, "larger than the memory", key=self._name) from error
         return np.frombuffer(chunk, self._dtype).reshape(self.chunk_shape)
 
-    def _is_stored(self, origin: tuple[int, ...]) -> bool:
-        """Look a chunk up among all that there are: HDF5 walks through them for each question, too."""
-        if self._stored is None:
-            stored: set[tuple[int, ...]] = set()
-            self._dataset.id.chunk_iter(lambda info: stored.add(info.chunk_offset))
-            self._stored = stored
-        return origin in self._stored
+    def _indexed(self) -> ChunkIndex:
+        if self._index is None:
+            self._index = ChunkIndex(self._dataset)
+        return self._index
 
 
 class _BlocksByHdf5:

@@ -111,7 +111,7 @@ def hdf5_scan(
     probe = _probe(source.path, companions, positions, source)
     if frames is None:
         return _scan(source.path, source.files, None, positions, probe, meta)
-    rows = partial(DatasetRows, source, frames, memory_bytes=reordering.memory_bytes)
+    rows = partial(DatasetRows, source, frames, memory_bytes=reordering.memory_bytes, threads=reordering.threads)
     stack = FrameStack(frames.name, frames.shape, rows, chunks=frames)
     positions = _paired(source, frames, positions)
     return _scan(source.path, source.files, stack, positions, probe, meta, _extras(source, frames))

@@ -255,3 +255,21 @@ def test_a_size_that_no_memory_has_is_refused():
 def test_only_contiguous_buffers_can_be_decoded(data):
     with pytest.raises((TypeError, ValueError, BufferError)):
         FilterPipeline([]).decode(data, 0, 4)
+
+
+def test_a_buffer_that_is_used_up_is_empty_afterwards():
+    chunk = ChunkBuffer(8)
+    memoryview(chunk)[:] = b"original"
+    decoded = FilterPipeline([]).decode(chunk, 0, 8, use_up=True)
+    assert (bytes(decoded), len(chunk)) == (b"original", 0)
+
+
+def test_a_buffer_with_views_is_not_used_up():
+    chunk = ChunkBuffer(8)
+    with memoryview(chunk), pytest.raises(BufferError, match="memoryviews"):
+        FilterPipeline([]).decode(chunk, 0, 8, use_up=True)
+
+
+def test_only_a_chunk_buffer_can_be_used_up():
+    with pytest.raises(TypeError):
+        FilterPipeline([]).decode(b"original", 0, 8, use_up=True)

@@ -1,0 +1,95 @@
+"""Where the chunks of a dataset are in its file."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from ptychoproduct_native import ChunkBuffer, read_segments
+
+
+@dataclass(frozen=True)
+class StoredChunk:
+    """Encoded bytes in a file.
+
+    Parameters
+    ----------
+    filter_mask : int
+        HDF5's filter mask: filter i was skipped where bit i is set.
+    offset, nbytes : int
+    """
+
+    filter_mask: int
+    offset: int
+    nbytes: int
+
+
+class ChunkIndex:
+    """All stored chunks of a dataset, in 28 bytes each.
+
+    HDF5 walks through the chunks up to the one that is asked for; here they are walked through once.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Chunked; nothing writes to it.
+    """
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._chunk_shape: tuple[int, ...] = dataset.chunks
+        grid = [-(-length // step) for length, step in zip(dataset.shape, dataset.chunks, strict=True)]
+        self._strides = [math.prod(grid[axis + 1 :]) for axis in range(len(grid))]
+        numbers, masks, offsets, sizes = array("Q"), array("L"), array("Q"), array("Q")
+
+        def note(info: h5py.h5d.StoreInfo) -> None:
+            numbers.append(self._number(info.chunk_offset))
+            masks.append(info.filter_mask)
+            offsets.append(info.byte_offset)
+            sizes.append(info.size)
+
+        dataset.id.chunk_iter(note)
+        order = np.argsort(np.frombuffer(numbers, np.uint64), kind="stable")
+        self._numbers, self._masks, self._offsets, self._sizes = (
+            np.frombuffer(column, f"u{column.itemsize}")[order] for column in (numbers, masks, offsets, sizes)
+        )
+
+    def find(self, origin: Sequence[int]) -> StoredChunk | None:
+        """Return a chunk by the index of its first element, None where it was never written."""
+        number = self._number(origin)
+        place = int(np.searchsorted(self._numbers, np.uint64(number)))
+        if place == len(self._numbers) or self._numbers[place] != number:
+            return None
+        return StoredChunk(int(self._masks[place]), int(self._offsets[place]), int(self._sizes[place]))
+
+    def _number(self, origin: Sequence[int]) -> int:
+        """Return the place of a chunk in the grid of chunks."""
+        return sum(
+            first // step * stride for first, step, stride in zip(origin, self._chunk_shape, self._strides, strict=True)
+        )
+
+
+def descriptor_of(file: h5py.File) -> int | None:
+    """Return the descriptor of a file of the system's that is open for reading only; None for any other."""
+    if file.driver != "sec2" or file.mode != "r" or file.userblock_size:
+        return None
+    descriptor: int = file.id.get_vfd_handle()
+    return descriptor
+
+
+def read_chunk(descriptor: int, chunk: StoredChunk) -> ChunkBuffer:
+    """Read the encoded bytes of a chunk, on any thread.
+
+    Raises
+    ------
+    EOFError, OSError
+        The file ends before, or cannot be read.
+    """
+    data = ChunkBuffer(chunk.nbytes)
+    if chunk.nbytes:
+        read_segments(descriptor, chunk.offset, chunk.nbytes, chunk.nbytes, data)
+    return data
