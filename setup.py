@@ -17,6 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent / "cli"))
 # roff fills lines: one that argparse has broken may begin with a dot, which means something else there.
 os.environ["COLUMNS"] = "10000"
 
+# Microsoft's compiler knows C11 only when asked for it.
+COMPILE_ARGS = ["/std:c11"] if sys.platform == "win32" else []
+
 extensions = [
     Extension("ptychoproduct_native.buffers", [f"{NATIVE}/buffers.pyx"]),
     Extension("ptychoproduct_native.output_file", [f"{NATIVE}/output_file.pyx"]),
@@ -26,6 +29,8 @@ extensions = [
     ),
     Extension("ptychoproduct_native.gather", [f"{NATIVE}/gather.pyx", f"{NATIVE}/kernels.c"]),
 ]
+for extension in extensions:
+    extension.extra_compile_args = COMPILE_ARGS
 
 
 class BuildManPages(build_manpages.build_manpages):

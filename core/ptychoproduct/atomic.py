@@ -47,7 +47,7 @@ def atomic_output(path: Path, *, overwrite: bool = True, sources: tuple[Path, ..
     try:
         yield part
         with writing_errors(path):
-            _sync(part)
+            flush_to_disk(part)
             _check_destination(path, target, overwrite=overwrite, sources=sources)
             part.replace(target)
     except BaseException as error:
@@ -55,8 +55,8 @@ def atomic_output(path: Path, *, overwrite: bool = True, sources: tuple[Path, ..
             part.unlink()
             error.add_note(f"removed {part}, the unfinished {path.name}")
         raise
-    with contextlib.suppress(OSError):  # the folder's own entry; not every file system can
-        _sync(target.parent)
+    with contextlib.suppress(OSError):  # the folder's own entry; not every file system can, and Windows cannot
+        flush_to_disk(target.parent)
 
 
 @contextmanager
@@ -81,8 +81,10 @@ def _check_destination(path: Path, target: Path, *, overwrite: bool, sources: tu
         raise OutputError(path, "exists already, and is not to be replaced")
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def flush_to_disk(path: Path) -> None:
+    """Wait until what was written to a file, or to a folder's list of files, is on the disk."""
+    # Windows flushes only what is open for writing; a folder cannot be opened so.
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
