@@ -51,8 +51,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument(
         "--compression",
-        default="bitshuffle-zstd:1,block=64KiB",
-        metavar="CODEC",
+        default="balanced",
+        metavar="CODEC|PROFILE",
         help="as for ptychoproduct convert; zarr and tensorstore get the nearest that they have (default: %(default)s)",
     )
     what.add_argument(

@@ -127,10 +127,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     writing = parser.add_argument_group("writing")
     writing.add_argument(
         "--compression",
-        default="bitshuffle-zstd:1,block=64KiB",
-        metavar="CODEC",
-        help="none, gzip:0-9, zstd:1-22, bitshuffle-lz4, bitshuffle-zstd:1-22, shuffle+ before gzip or zstd, "
-        ",block=SIZE behind bitshuffle (default: %(default)s)",
+        default="balanced",
+        metavar="CODEC|PROFILE",
+        help="fast, balanced, archive, portable; auto, auto:ratio, auto:speed measure the scan first; or a codec such "
+        "as zstd:9 or bitshuffle-zstd:3,block=64KiB+fletcher32, see ptychoproduct codecs (default: %(default)s)",
     )
     chunks = writing.add_mutually_exclusive_group()
     chunks.add_argument("--chunk-frames", type=int, metavar="N", help="frames of a chunk (default: about 1 MiB)")
@@ -252,6 +252,12 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
             f"{running.megabytes(summary.stored_bytes)})",
             "speed": f"{summary.throughput_mb_s:,.0f} MB/s  ({summary.seconds:.2f} s)",
         }
+    choice = summary.choice
+    if choice is not None:
+        rows["chosen"] = f"{choice.reason}  ({choice.objective}, {choice.seconds:.2f} s)"
+    if choice is not None and choice.trials:
+        tried = (f"{trial.codec}: {trial.ratio:.2f} at {trial.write_mb_s:,.0f} MB/s" for trial in choice.trials)
+        rows["tried"] = "\n".join(tried)
     if peak is not None:
         rows["memory"] = f"{running.megabytes(peak)} at most"
     return rows

@@ -6,13 +6,23 @@ import argparse
 import difflib
 import sys
 
-from ptychoproduct_cli import benching, completing, convert, importing, inspecting, running, simulating, validating
+from ptychoproduct_cli import (
+    benching,
+    completing,
+    convert,
+    importing,
+    inspecting,
+    listing,
+    running,
+    simulating,
+    validating,
+)
 
 PROG = "ptychoproduct"
 DESCRIPTION = "Ptychography scans in PtychoPINN's NPZ format to ptychodus's HDF5 products, and back."
 COMMANDS = {
     module.COMMAND.prog.removeprefix(f"{PROG} "): module.COMMAND
-    for module in (convert, importing, inspecting, validating, simulating, benching, completing)
+    for module in (convert, importing, inspecting, validating, listing, simulating, benching, completing)
 }
 
 

@@ -16,12 +16,13 @@ from typing import Literal
 
 from ptychoproduct.benchscan import Case
 from ptychoproduct.chunking import default_chunk_rows
-from ptychoproduct.codecs import DEFAULT, Codec, parse_codec
+from ptychoproduct.codecs import Codec
 from ptychoproduct.contest import BATCH_FRAMES, Entry, Progress, Record, hold
 from ptychoproduct.cores import available_threads
 from ptychoproduct.errors import OptionError, OutputError
 from ptychoproduct.machine import Machine, available_memory_bytes, describe_machine
 from ptychoproduct.peers import ACTIONS, OURS, PEERS, TOOLS, Tool, flush, settings_for
+from ptychoproduct.profiles import DEFAULT, storage_for
 
 SMALLEST_MB = 16.0
 GROWTH = 4.0
@@ -46,6 +47,7 @@ class BenchmarkOptions:
     quantity, deflated, size_px
         Of the scans, as in `Case`.
     codec : str or Codec
+        A profile stands for the codec it has for the scans' type; chunks are whole frames.
     threads : tuple of int
         Numbers of threads to compare; the largest is used for everything else. Empty for all cores.
     megabytes : tuple of float
@@ -95,8 +97,8 @@ class BenchmarkOptions:
 
     @property
     def parsed_codec(self) -> Codec:
-        """The codec, parsed."""
-        return parse_codec(self.codec) if isinstance(self.codec, str) else self.codec
+        """The codec, or what a profile says for the scans."""
+        return storage_for(self.codec, self.case(SMALLEST_MB).dtype, (self.size_px, self.size_px)).codec
 
     @property
     def most_threads(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ptychoproduct.autochoice import sample_for
 from ptychoproduct.axes import axis_order, canonical_axes
 from ptychoproduct.cores import available_threads
 from ptychoproduct.framescan import Companions, hdf5_scan, npy_scan
@@ -312,9 +313,11 @@ def export_product_from_scan(
 
 def _write_frames(writer: ProductWriter, frames: FrameStack, positions: int, requested: str, origin: Origin) -> None:
     order = axis_order(frames.shape, positions, requested, origin, frames.key)
-    writer.write_frames(
-        frames.rows(canonical_axes(order)), order, frames.member, frames.chunks if order == "NHW" else None
-    )
+    axes = canonical_axes(order)
+    source = frames.rows(axes)
+    measured = writer.options.measured
+    sample = None if measured is None else sample_for(measured, source, lambda: frames.rows(axes))
+    writer.write_frames(source, order, frames.member, frames.chunks if order == "NHW" else None, sample=sample)
 
 
 def _write_reconstruction(

@@ -13,10 +13,10 @@ import hdf5plugin  # noqa: F401 - registers the filters that frames are compress
 import numpy as np
 
 from ptychoproduct import contract
+from ptychoproduct.codecs import codec_of
 from ptychoproduct.errors import ContractError, SourceError
 from ptychoproduct.links import last_words, open_hdf5
 from ptychoproduct.reader import open_product
-from ptychoproduct.storedcodec import stored_codec
 
 Value = str | bool | int | float | None
 
@@ -60,7 +60,7 @@ class DatasetEntry:
         The contract's, "" for none.
     chunk_shape : tuple of int or None
     codec : str
-        See `stored_codec`.
+        See `codec_of`.
     nbytes, stored_bytes : int
         Size in memory and in the file.
     ratio : float or None
@@ -209,7 +209,7 @@ def _identity(found: h5py.HLObject) -> Any:
 def _dataset(dataset: h5py.Dataset, path: str) -> DatasetEntry:
     known = _DATASETS.get(path)
     shape = dataset.shape or ()
-    codec = stored_codec(dataset)
+    codec = str(codec_of(dataset))
     nbytes = 0 if dataset.shape is None else math.prod(shape) * dataset.dtype.itemsize
     stored_bytes = dataset.id.get_storage_size()
     return DatasetEntry(

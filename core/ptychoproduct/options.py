@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ptychoproduct.codecs import DEFAULT, Codec, parse_codec
+import numpy as np
+
+from ptychoproduct.codecs import Codec
 from ptychoproduct.contract import AXIS_ORDERS
 from ptychoproduct.errors import OptionError
 from ptychoproduct.positions import POSITION_INDEX_CHOICES
+from ptychoproduct.profiles import DEFAULT, Storage, is_measured, parse_compression, storage_for
 from ptychoproduct.reordering import DEFAULT_MEMORY_BYTES
 
 
@@ -18,7 +23,7 @@ class ExportOptions:
     Parameters
     ----------
     compression : str or Codec
-        Of the frames and of other large arrays, as in `parse_codec`.
+        Of the frames and of other large arrays: a codec as in `parse_codec`, or a key of `PROFILES`.
     threads : int or None
         Chunks encoded at once; None for as many as there are cores.
     axis_order : {"auto", "NHW", "HNW", "HWN"}
@@ -50,7 +55,8 @@ class ExportOptions:
     overwrite: bool = True
 
     def __post_init__(self) -> None:
-        _ = self.codec
+        if isinstance(self.compression, str):
+            parse_compression(self.compression)
         for field, least in (("threads", 1), ("chunk_frames", 1), ("memory_bytes", 1)):
             value = getattr(self, field)
             if value is not None and value < least:
@@ -68,12 +74,25 @@ class ExportOptions:
                 raise OptionError(field, found=repr(getattr(self, field)), expected=f"one of {', '.join(choices)}")
 
     @property
-    def codec(self) -> Codec:
-        """The compression, parsed."""
-        return parse_codec(self.compression) if isinstance(self.compression, str) else self.compression
+    def measured(self) -> str | None:
+        """The profile to be settled by measuring the frames; None where there is none to settle."""
+        return self.compression if isinstance(self.compression, str) and is_measured(self.compression) else None
 
-    def frames_chunk(self, frame_shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    def storage(self, dtype: np.dtype[Any], row_shape: tuple[int, ...], rows: int | None) -> Storage:
+        """Return how frames, or other rows, are stored where nothing is measured.
+
+        Parameters
+        ----------
+        dtype : numpy.dtype
+        row_shape : tuple of int
+        rows : int or None
+            How many there are; None where that is not known.
+        """
+        return storage_for(self.compression, dtype, row_shape, rows)
+
+    def frames_chunk(self, frame_shape: Sequence[int]) -> tuple[int, int, int] | None:
         """Return the shape of the chunks of frames; None where it is not asked for."""
         if self.chunk_frames is not None:
-            return (self.chunk_frames, *frame_shape)
+            rows, columns = frame_shape
+            return self.chunk_frames, rows, columns
         return self.chunk_shape

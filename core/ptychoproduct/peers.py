@@ -87,11 +87,13 @@ def zarr_codecs(codec: Codec, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
         return [{"name": "zstd", "configuration": {"level": codec.level, "checksum": False}}]
     if codec.name == "gzip" and not codec.shuffle:
         return [{"name": "gzip", "configuration": {"level": codec.level}}]
-    compressor = {"gzip": "zlib", "zstd": "zstd", "bitshuffle-lz4": "lz4", "bitshuffle-zstd": "zstd"}[codec.name]
+    # What Zarr does not have at all becomes Zstandard.
+    compressor = {"gzip": "zlib", "bzip2": "zstd"}.get(codec.name, codec.name.rpartition("-")[2])
+    parts = (codec.name.partition("-")[0], codec.transform, "shuffle" if codec.shuffle else "")
     blosc = {
         "cname": compressor,
         "clevel": min(codec.level or 5, 9),
-        "shuffle": "bitshuffle" if codec.name.startswith("bitshuffle") else "shuffle",
+        "shuffle": next((word for word in ("bitshuffle", "shuffle") if word in parts), "noshuffle"),
         "typesize": dtype.itemsize,
         "blocksize": codec.block_bytes,
     }

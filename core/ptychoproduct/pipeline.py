@@ -44,7 +44,7 @@ def filter_pipeline(dataset: h5py.Dataset) -> FilterPipeline:
     return FilterPipeline(
         [
             Filter(filter_id, flags, values, _library(filter_id, name))
-            for filter_id, flags, values, name in _all(dataset)
+            for filter_id, flags, values, name in filters_of(dataset)
         ]
     )
 
@@ -52,20 +52,22 @@ def filter_pipeline(dataset: h5py.Dataset) -> FilterPipeline:
 def missing_filters(dataset: h5py.Dataset) -> list[str]:
     """Return the filters of a dataset that HDF5 has not either, by name and number."""
     return [
-        filter_name(filter_id, name) for filter_id, _, _, name in _all(dataset) if not h5py.h5z.filter_avail(filter_id)
+        filter_name(filter_id, name)
+        for filter_id, _, _, name in filters_of(dataset)
+        if not h5py.h5z.filter_avail(filter_id)
     ]
+
+
+def filters_of(dataset: h5py.Dataset) -> list[tuple[int, int, tuple[int, ...], bytes]]:
+    """Return number, flags, parameters and stored name of each filter."""
+    properties = dataset.id.get_create_plist()
+    return [properties.get_filter(i) for i in range(properties.get_nfilters())]
 
 
 def filter_name(filter_id: int, stored_name: bytes = b"") -> str:
     """Return how messages call a filter: its name, of hdf5plugin or as stored in the file, and its number."""
     name = _PLUGIN_NAMES.get(filter_id) or stored_name.decode("utf-8", "replace") or "unknown"
     return f"{name} ({filter_id})"
-
-
-def _all(dataset: h5py.Dataset) -> list[tuple[int, int, tuple[int, ...], bytes]]:
-    """Return number, flags, parameters and stored name of each filter."""
-    properties = dataset.id.get_create_plist()
-    return [properties.get_filter(i) for i in range(properties.get_nfilters())]
 
 
 def _library(filter_id: int, stored_name: bytes) -> str | None:

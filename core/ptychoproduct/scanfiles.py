@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -15,12 +17,15 @@ from ptychoproduct.export import (
     export_product_from_npz,
 )
 from ptychoproduct.filekinds import HDF5, NPY, NPZ, file_kind
-from ptychoproduct.framescan import frames_dataset
+from ptychoproduct.framescan import Companions, frames_dataset, hdf5_scan, npy_scan
 from ptychoproduct.hdf5source import Hdf5Source
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npy import NpyFile
 from ptychoproduct.npz import NpzArchive
+from ptychoproduct.npzscan import npz_scan
 from ptychoproduct.options import ExportOptions
+from ptychoproduct.reordering import Reordering
+from ptychoproduct.scan import Scan
 from ptychoproduct.streaming import Progress
 from ptychoproduct.writer import ExportSummary
 
@@ -66,6 +71,37 @@ class ScanFiles:
                 raise OptionError(key, found=f"it with {kind}", expected="it with frames in an NPY or HDF5 file")
         if self.positions is None and self.kind == NPY:
             raise OptionError("positions", found=f"none with {kind}", expected="a CSV, NPZ or HDF5 file")
+
+
+@contextmanager
+def opened_scan(files: ScanFiles, meta: ExportMeta, reordering: Reordering) -> Iterator[Scan]:
+    """Open a scan, its frames not read yet.
+
+    Parameters
+    ----------
+    files : ScanFiles
+    meta : ExportMeta
+        What positions in metres are converted with.
+    reordering : Reordering
+        What may be used where frames' axes have to be reordered.
+
+    Raises
+    ------
+    SourceError
+        A file is damaged, or the files do not hold a scan.
+    """
+    path = Path(files.path)
+    if files.kind == NPZ:
+        with NpzArchive(path) as archive:
+            yield npz_scan(archive, True, reordering)
+        return
+    companions = Companions(files.positions, files.positions_in, files.probe)
+    if files.kind == NPY:
+        with NpyFile(path) as file:
+            yield npy_scan(file, companions, meta, reordering)
+        return
+    with Hdf5Source(path) as source:
+        yield hdf5_scan(source, companions, meta, reordering, files.dataset, True)
 
 
 def export_product_from_files(

@@ -18,8 +18,10 @@ import numpy as np
 
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import atomic_output
+from ptychoproduct.autochoice import Choice, choose_storage, unmeasured
 from ptychoproduct.chunkcopy import copy_chunks, has_same_chunks
 from ptychoproduct.chunking import RowOutput, create_chunked
+from ptychoproduct.codecs import codec_of
 from ptychoproduct.cores import available_threads
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
 from ptychoproduct.errors import OutputError, ProductWarning, SourceError
@@ -67,6 +69,8 @@ class ExportSummary:
         Size of the product.
     seconds : float
         From opening the product to its appearance.
+    choice : Choice, optional
+        What was tried and why this codec was chosen, where the compression was to be measured.
     """
 
     product: Path
@@ -80,6 +84,7 @@ class ExportSummary:
     stored_bytes: int
     file_bytes: int
     seconds: float
+    choice: Choice | None = None
 
     @property
     def ratio(self) -> float:
@@ -147,6 +152,7 @@ class ProductWriter:
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
         self._stack = ExitStack()
         self._frames: h5py.Dataset | None = None
+        self._choice: Choice | None = None
         self._appender: RowAppender | None = None
         self._x_px: list[Array] = []
         self._y_px: list[Array] = []
@@ -302,7 +308,7 @@ class ProductWriter:
         if self._x_px and bool(self._scan_index) != ("scan_index" in new):
             raise SourceError(self._origin, "given for some frames only", key="scan_index")
         if self._include_raw:
-            self._append_frames(ArrayRows(frames, (0, 1, 2)))
+            self._append_frames(frames)
         self._x_px.append(new["x_px"])
         self._y_px.append(new["y_px"])
         self._scan_index += [new["scan_index"]] if scan_index is not None else []
@@ -314,6 +320,7 @@ class ProductWriter:
         member: str = "diff3d.npy",
         chunks: h5py.Dataset | None = None,
         beside: Sequence[RowOutput] = (),
+        sample: Array | None = None,
     ) -> None:
         """Write all frames from a source, in place of `append`; not into the product where it has no raw data.
 
@@ -330,6 +337,9 @@ class ProductWriter:
             the same shape, type, filters and parameters of filters.
         beside : sequence of RowOutput
             Further datasets, of other files too, that are filled in the same pass over the source.
+        sample : array, [n, H, W], optional
+            Some of the frames, to measure on where the options ask for it, see `sample_for`; without them it is the
+            default profile.
         """
         self._check_frames(source.shape, source.dtype, member)
         if not self._include_raw:
@@ -337,7 +347,7 @@ class ProductWriter:
                 write_rows(beside, source, self._threads, self._on_progress)
             return
         with hdf5_errors(self.path, self._output):
-            dataset = self._create_frames(source.shape[1:], source.dtype, source.shape[0])
+            dataset = self._create_frames(source.shape[1:], source.dtype, source.shape[0], sample)
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
             dataset.attrs[contract.SOURCE_MEMBER.name] = member
             left = None
@@ -384,9 +394,8 @@ class ProductWriter:
             return
         with hdf5_errors(self.path, self._output):
             name = link_name(member, self._raw)
-            dataset = create_chunked(
-                self._raw, name, source.shape[1:], source.dtype, self.options.codec, source.shape[0]
-            )
+            codec = self.options.storage(source.dtype, source.shape[1:], source.shape[0]).codec
+            dataset = create_chunked(self._raw, name, source.shape[1:], source.dtype, codec, source.shape[0])
             write_rows([RowOutput(dataset)], source, self._threads, lambda _: self._output.check())
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
@@ -402,14 +411,15 @@ class ProductWriter:
         """What messages about the data name."""
         return self.path if self._source is None else self._source
 
-    def _append_frames(self, source: RowSource) -> None:
+    def _append_frames(self, frames: Array) -> None:
         with hdf5_errors(self.path, self._output):
             if self._appender is None:
-                dataset = self._create_frames(source.shape[1:], source.dtype, None)
+                sample = frames.astype(frames.dtype.newbyteorder("="), copy=False)
+                dataset = self._create_frames(frames.shape[1:], sample.dtype, None, sample)
                 self._appender = self._stack.enter_context(
                     RowAppender(RowOutput(dataset), dataset.dtype, self._threads, self._on_progress)
                 )
-            self._appender.append(source)
+            self._appender.append(ArrayRows(frames, (0, 1, 2)))
 
     def _check_frames(self, shape: tuple[int, ...], dtype: np.dtype[Any], key: str) -> None:
         check_frames(shape, dtype, key, self._origin)
@@ -422,15 +432,27 @@ class ProductWriter:
                 expected=f"{before.dtype} {before.shape[1:]}, like those before",
             )
 
-    def _create_frames(self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None) -> h5py.Dataset:
+    def _create_frames(
+        self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None, sample: Array | None
+    ) -> h5py.Dataset:
+        chunk_shape = self.options.frames_chunk(frame_shape)
+        storage = self.options.storage(dtype, frame_shape, frames)
+        measured = self.options.measured
+        if measured is not None:
+            self._choice = (
+                unmeasured(measured, storage)
+                if sample is None
+                else choose_storage(measured, sample, frames, self._threads, chunk_shape)
+            )
+            storage = self._choice.storage
         self._frames = create_chunked(
             self._file,
             contract.DIFFRACTION.name,
             frame_shape,
             dtype,
-            self.options.codec,
+            storage.codec,
             frames,
-            self.options.frames_chunk(frame_shape),
+            chunk_shape or storage.chunk_shape,
         )
         self._frames.attrs[contract.AXIS_CANONICAL.name] = "NHW"
         self._frames.attrs[contract.ORIGINAL_AXIS_ORDER.name] = "NHW"
@@ -521,12 +543,13 @@ class ProductWriter:
             frames=0 if frames is None else frames.shape[0],
             frame_shape=() if frames is None else frames.shape[1:],
             frame_dtype="" if frames is None else str(frames.dtype),
-            compression=str(self.options.codec),
+            compression=str(self.options.compression if frames is None else codec_of(frames)),
             chunk_shape=() if frames is None else frames.chunks,
             frame_bytes=0 if frames is None else frames.size * frames.dtype.itemsize,
             stored_bytes=0 if frames is None else frames.id.get_storage_size(),
             file_bytes=0,
             seconds=0.0,
+            choice=self._choice,
         )
 
     def _name_member(self, name: str, member: str) -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from ptychoproduct_native import (
     DEFLATE_ID,
-    FLETCHER32_ID,
     SHUFFLE_ID,
     ChunkBuffer,
     Filter,
@@ -180,11 +179,6 @@ def test_a_checksum_of_hdf5_before_1_6_3_is_accepted():
     pipeline, mask, data = encoded(array, OPTIONS["fletcher32"])
     a, b, c, d = data[-4:]
     assert bytes(pipeline.decode(data[:-4] + bytes([b, a, d, c]), mask, array.nbytes)) == array.tobytes()
-
-
-def test_the_checksum_cannot_be_written():
-    with pytest.raises(FilterError, match="filter 3 cannot encode"):
-        FilterPipeline([Filter(FLETCHER32_ID, 0, ())]).encode(ChunkBuffer(8))
 
 
 def test_a_pipeline_has_as_many_filters_as_the_mask_has_bits():

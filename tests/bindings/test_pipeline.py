@@ -16,7 +16,13 @@ from ptychoproduct_native import DEFLATE_ID, SHUFFLE_ID, ChunkBuffer, Filter, Fi
 LIBRARIES = hdf5plugin.get_config().registered_filters
 BITSHUFFLE, ZSTD = LIBRARIES["bshuf"], LIBRARIES["zstd"]
 BITSHUFFLE_ID, ZSTD_ID = 32008, 32015
-PLUGINS = {BITSHUFFLE_ID: BITSHUFFLE, ZSTD_ID: ZSTD}
+PLUGINS = {
+    307: LIBRARIES["bzip2"],
+    32004: LIBRARIES["lz4"],
+    BITSHUFFLE_ID: BITSHUFFLE,
+    ZSTD_ID: ZSTD,
+    32026: LIBRARIES["blosc2"],
+}
 OPTIONAL = 1
 
 OPTIONS = {
@@ -33,7 +39,17 @@ OPTIONS = {
     "bitshuffle-lz4": dict(hdf5plugin.Bitshuffle(cname="lz4")),
     "bitshuffle-lz4-block": dict(hdf5plugin.Bitshuffle(nelems=64, cname="lz4")),
     "bitshuffle-zstd": dict(hdf5plugin.Bitshuffle(nelems=4096, cname="zstd", clevel=3)),
+    "lz4": dict(hdf5plugin.LZ4()),
+    "lz4-block": dict(hdf5plugin.LZ4(nbytes=512)),
+    "bzip2": dict(hdf5plugin.BZip2()),
+    "blosc2-lz4": dict(hdf5plugin.Blosc2(cname="lz4", filters=hdf5plugin.Blosc2.NOFILTER)),
+    "blosc2-zstd-bitshuffle": dict(hdf5plugin.Blosc2(cname="zstd", filters=hdf5plugin.Blosc2.BITSHUFFLE)),
+    "fletcher32": {"fletcher32": True},
+    "shuffle-gzip-fletcher32": {"compression": "gzip", "shuffle": True, "fletcher32": True},
+    "bitshuffle-zstd-fletcher32": {"fletcher32": True, **hdf5plugin.Bitshuffle(cname="zstd")},
 }
+# isal's streams, at levels where zlib's differ.
+ISAL_OPTIONS = {f"gzip-{level}": {"compression": "gzip", "compression_opts": level} for level in (1, 2, 3)}
 
 
 def chunk_of(data):
@@ -65,7 +81,7 @@ def frames(dtype, shape=(3, 17, 19)):
     return (np.sqrt(counts) if np.dtype(dtype).kind == "f" else counts).astype(dtype)
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("options", (OPTIONS | ISAL_OPTIONS).values(), ids=OPTIONS | ISAL_OPTIONS)
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "f4", "f8"])
 def test_h5py_decodes_what_a_pipeline_encodes(options, dtype):
     array = frames(dtype)
@@ -94,6 +110,23 @@ def test_a_chunk_that_hdf5_encodes_has_the_same_bytes(options):
         expected = dataset.id.read_direct_chunk((0, 0, 0))
         data, mask = pipeline_of(dataset.id.get_create_plist()).encode(chunk_of(array.tobytes()))
     assert (mask, bytes(data)) == expected
+
+
+@pytest.mark.parametrize("nbytes", [1, 2, 3, 719, 720, 721, 722, 100_001])
+@pytest.mark.parametrize("byte", [0, 1, 0xFF])
+def test_the_checksum_is_hdf5s(nbytes, byte):
+    array = np.full(nbytes, byte, np.uint8)
+    assert decoded(array, OPTIONS["fletcher32"]).tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("options", ISAL_OPTIONS.values(), ids=ISAL_OPTIONS)
+def test_the_lowest_levels_of_gzip_take_about_the_space_that_hdf5s_take(options):
+    array = frames("f4", (4, 128, 128))
+    with memory_file() as file:
+        dataset = file.create_dataset("a", data=array, chunks=array.shape, shuffle=True, **options)
+        file.flush()
+        data, _ = pipeline_of(dataset.id.get_create_plist()).encode(chunk_of(array.tobytes()))
+        assert len(data) < 1.15 * dataset.id.get_storage_size()
 
 
 @settings(deadline=None, max_examples=150)

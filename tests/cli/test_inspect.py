@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from ptychoproduct import export_product_from_npz
+from ptychoproduct import ExportOptions, export_product_from_npz
 
 WITHOUT_MATPLOTLIB = (
     "import sys; sys.modules['matplotlib'] = None; from ptychoproduct_cli.main import main; "
@@ -20,7 +20,8 @@ WITHOUT_MATPLOTLIB = (
 
 @pytest.fixture
 def product(save_scan, tmp_path, centered_meta):
-    export_product_from_npz(save_scan(), tmp_path / "product.h5", centered_meta)
+    options = ExportOptions("bitshuffle-zstd:1,block=64KiB")
+    export_product_from_npz(save_scan(), tmp_path / "product.h5", centered_meta, options=options)
     return tmp_path / "product.h5"
 
 

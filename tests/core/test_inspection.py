@@ -4,13 +4,14 @@ import h5py
 import numpy as np
 import pytest
 
-from ptychoproduct import SourceError, export_product_from_npz, inspect_product
+from ptychoproduct import ExportOptions, SourceError, export_product_from_npz, inspect_product
 from ptychoproduct.inspection import DatasetEntry, GroupEntry, LinkEntry
 
 
 @pytest.fixture
 def product(save_scan, tmp_path, centered_meta):
-    export_product_from_npz(save_scan(), tmp_path / "product.h5", centered_meta)
+    options = ExportOptions("bitshuffle-zstd:1,block=64KiB")
+    export_product_from_npz(save_scan(), tmp_path / "product.h5", centered_meta, options=options)
     return tmp_path / "product.h5"
 
 
