@@ -56,15 +56,17 @@ def inspect(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         _require_plot(Path(arguments.plot))
     inspection = inspect_product(arguments.product)
+    if arguments.plot is not None and inspection.problem is None:
+        _plot(arguments)
     if arguments.json:
         running.print_json(asdict(inspection))
     elif not arguments.quiet:
         _print(inspection)
+        if arguments.plot is not None and inspection.problem is None:
+            print(f"\ndrawn in {arguments.plot}")
     if inspection.problem is not None:
         running.print_error("ptychoproduct inspect", inspection.problem)
         return running.EXIT_BAD_INPUT
-    if arguments.plot is not None:
-        _plot(arguments)
     return running.EXIT_OK
 
 
