@@ -1,9 +1,10 @@
-"""Native parts of ptychoproduct: chunk memory, HDF5 filter pipelines, strided copies, files to write to.
+"""Native parts of ptychoproduct: chunk memory, HDF5 filter pipelines, strided copies, files, roots of counts.
 
 Knows buffers, chunks and filters, and nothing of ptychography.
 """
 
 from ptychoproduct_native.buffers import ChunkBuffer
+from ptychoproduct_native.counts import CountSteps
 from ptychoproduct_native.gather import byteswap, gather
 from ptychoproduct_native.output_file import OutputFile
 from ptychoproduct_native.pipeline import (
@@ -23,6 +24,7 @@ __all__ = [
     "FLETCHER32_ID",
     "SHUFFLE_ID",
     "ChunkBuffer",
+    "CountSteps",
     "Filter",
     "FilterError",
     "FilterPipeline",

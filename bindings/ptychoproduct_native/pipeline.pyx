@@ -42,6 +42,9 @@ cdef extern from "kernels.h" nogil:
     void pp_unshuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t itemsize)
     uint32_t pp_fletcher32(const unsigned char *data, size_t nbytes)
 
+cdef extern from "vectors.h" nogil:
+    void pp_clear_vectors()
+
 cdef extern from "encoded.h" nogil:
     bint pp_bitshuffle_fits(const unsigned char *data, size_t nbytes, size_t itemsize, size_t most)
     bint pp_lz4_fits(const unsigned char *data, size_t nbytes, size_t most)
@@ -148,7 +151,9 @@ cdef class Filter:
         """Run the plugin on the chunk's memory; False, with the chunk unchanged, where the plugin fails."""
         cdef void *data = chunk.data
         cdef size_t capacity = chunk.capacity
-        cdef size_t nbytes = self.function(flags, self.cd_nelmts, self.cd_values, chunk.nbytes, &capacity, &data)
+        cdef size_t nbytes
+        pp_clear_vectors()
+        nbytes = self.function(flags, self.cd_nelmts, self.cd_values, chunk.nbytes, &capacity, &data)
         chunk.data = <unsigned char *> data
         if nbytes == 0:
             return False

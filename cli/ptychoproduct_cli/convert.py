@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ptychoproduct_cli import running
+from ptychoproduct_cli import running, scanarguments
 
 if TYPE_CHECKING:
     from ptychoproduct import ExportMeta, ExportOptions, ExportSummary, ScanFiles
@@ -58,28 +58,7 @@ def _add_path_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    beside = parser.add_argument_group("frames in an NPY or HDF5 file")
-    beside.add_argument(
-        "--dataset",
-        metavar="PATH",
-        help="frames in the HDF5 file (default: where ptychodus, fold_slice, CXI and NeXus files have them)",
-    )
-    beside.add_argument(
-        "--positions",
-        metavar="FILE",
-        help="scan positions: CSV with columns x and y, NPZ with xcoords and ycoords, or HDF5 "
-        "(default: those in the HDF5 file)",
-    )
-    beside.add_argument(
-        "--positions-in",
-        choices=("px", "m", "um"),
-        help="their unit, px being object pixels (default: metres where the file is known to have them, else px)",
-    )
-    beside.add_argument(
-        "--probe",
-        metavar="FILE[:KEY]",
-        help="probe: NPY, NPZ or HDF5 (default: the one in the file of positions or frames)",
-    )
+    scanarguments.add_companion_options(parser)
     metadata = parser.add_argument_group("metadata", "zero, the default, stands for a value that is not known")
     metadata.add_argument("--name", default="", help="product name (default: empty)")
     metadata.add_argument("--comments", default="", help="description (default: empty)")
@@ -111,12 +90,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="keep frames, positions in pixels and everything else of the scan in /raw_data (default: yes)",
     )
-    content.add_argument(
-        "--axis-order",
-        choices=("auto", "NHW", "HNW", "HWN"),
-        default="auto",
-        help="order of the scan's frames; auto: N is the axis as long as the positions (default: %(default)s)",
-    )
+    scanarguments.add_axis_order_option(content)
     content.add_argument(
         "--position-index",
         choices=("auto", "scan-index", "sequence"),
@@ -140,6 +114,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N,H,W",
         help="frames, rows and columns of a chunk that is a tile of frames, such as 64,32,32: smaller files with "
         "archival codecs; a single frame is slower to read (default: whole frames)",
+    )
+    writing.add_argument(
+        "--store-counts",
+        action="store_true",
+        help="store amplitudes as the photon counts that they are square roots of, in a fraction of the space; import "
+        "gives back the amplitudes bit for bit. Fails where a pixel is not exact (default: as they are)",
     )
     writing.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
     running.add_memory_option(writing)
@@ -188,18 +168,9 @@ def _shape(text: str) -> tuple[int, int, int]:
 
 
 def _files(arguments: argparse.Namespace) -> ScanFiles:
-    from ptychoproduct import ScanFiles
-
     named = {kind: getattr(arguments, f"input_{kind}", None) for kind in ("npz", "npy", "h5")}
     kind, path = next(((kind, path) for kind, path in named.items() if path is not None), (None, None))
-    return ScanFiles(
-        path=arguments.scan if path is None else path,
-        kind=kind,
-        dataset=arguments.dataset,
-        positions=arguments.positions,
-        positions_in=arguments.positions_in,
-        probe=arguments.probe,
-    )
+    return scanarguments.scan_files(arguments, arguments.scan if path is None else path, kind)
 
 
 def _meta(arguments: argparse.Namespace) -> ExportMeta:
@@ -234,6 +205,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         chunk_frames=arguments.chunk_frames,
         chunk_shape=arguments.chunk_shape,
         memory_bytes=running.memory_bytes(arguments),
+        store_counts=arguments.store_counts,
         overwrite=not arguments.no_clobber,
     )
 
@@ -245,8 +217,10 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
     }
     if summary.frames:
         shape = " x ".join(map(str, summary.frame_shape))
+        rows["frames"] = f"{summary.frames:,} of {shape}, {summary.frame_dtype}"
+        if summary.recipe is not None:
+            rows["stored as"] = f"exact counts, {summary.recipe.count_dtype} ({summary.recipe.operation_order})"
         rows |= {
-            "frames": f"{summary.frames:,} of {shape}, {summary.frame_dtype}",
             "codec": f"{summary.compression}, chunks of {' x '.join(map(str, summary.chunk_shape))}",
             "ratio": f"{summary.ratio:.2f}  ({running.megabytes(summary.frame_bytes)} to "
             f"{running.megabytes(summary.stored_bytes)})",

@@ -42,6 +42,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--original-axis-order", action="store_true", help="give frames the axis order they once had, not NHW"
     )
+    parser.add_argument(
+        "--counts",
+        action="store_true",
+        help="give frames that are stored as photon counts as counts, not as the amplitudes that they were",
+    )
     running.add_memory_option(parser)
     parser.add_argument("--no-clobber", action="store_true", help="fail where the NPZ file exists already")
     running.add_output_options(parser)
@@ -52,7 +57,10 @@ def import_product(arguments: argparse.Namespace) -> int:
     from ptychoproduct import import_product_to_npz, open_product
 
     with open_product(arguments.input_product) as product:
-        total = product.frames.nbytes if product.frames is not None and arguments.diffraction else 0
+        frames = product.frames if arguments.diffraction else None
+        if frames is not None and arguments.counts:
+            frames = frames.counts or frames
+        total = 0 if frames is None else frames.nbytes
     with (
         running.collected_warnings(arguments) as messages,
         running.progress_bar("import", total, arguments) as progress,
@@ -63,6 +71,7 @@ def import_product(arguments: argparse.Namespace) -> int:
             include_diffraction=arguments.diffraction,
             compress=arguments.compress,
             original_axis_order=arguments.original_axis_order,
+            counts=arguments.counts,
             overwrite=not arguments.no_clobber,
             memory_bytes=running.memory_bytes(arguments),
             progress=progress,

@@ -15,6 +15,7 @@ from ptychoproduct_cli import (
     listing,
     running,
     simulating,
+    tuning,
     validating,
 )
 
@@ -22,7 +23,7 @@ PROG = "ptychoproduct"
 DESCRIPTION = "Ptychography scans in PtychoPINN's NPZ format to ptychodus's HDF5 products, and back."
 COMMANDS = {
     module.COMMAND.prog.removeprefix(f"{PROG} "): module.COMMAND
-    for module in (convert, importing, inspecting, validating, listing, simulating, benching, completing)
+    for module in (convert, importing, inspecting, validating, tuning, listing, simulating, benching, completing)
 }
 
 

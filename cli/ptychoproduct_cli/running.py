@@ -130,6 +130,8 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser) -> NoReturn:
     """Run the command that the command line asks for, and end the process with its exit code."""
     arguments = parser.parse_args()
+    # NumPy starts threads for linear algebra, which nothing here does; they spin at first, and the cores have work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     code = _run_to_exit_code(arguments.command, arguments)
     try:
         sys.stdout.flush()

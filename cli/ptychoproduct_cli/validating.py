@@ -52,14 +52,17 @@ def validate(arguments: argparse.Namespace) -> int:
 
 def _bytes_to_read(arguments: argparse.Namespace) -> int:
     """Return how many bytes of frames the checks go over, for the progress bar."""
-    passes = bool(arguments.deep) + bool(arguments.source_npz)
-    if not passes:
+    if not arguments.deep and not arguments.source_npz:
         return 0
     from ptychoproduct import ContractError, open_product
 
     try:
         with open_product(arguments.product) as product:
-            return passes * product.frames.nbytes if product.frames is not None else 0
+            frames = product.frames
+            if frames is None:
+                return 0
+            stored = frames.counts or frames
+            return stored.nbytes * bool(arguments.deep) + frames.nbytes * bool(arguments.source_npz)
     except ContractError:
         return 0  # the checks will tell
 

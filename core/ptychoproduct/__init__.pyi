@@ -1,4 +1,5 @@
 from .checks import Problem
+from .counts import CountsRecipe, InexactError
 from .errors import (
     ContractError,
     OptionError,
@@ -21,9 +22,11 @@ from .metadata import ExportMeta
 from .options import ExportOptions
 from .rawdata import RawData
 from .reader import Frames, Product, open_product
+from .recognition import recognise_counts
 from .scan import Extra, FrameStack, Scan
 from .scanfiles import ScanFiles, export_product_from_files
 from .simulation import ScanParameters, simulate_scan
+from .tuning import TuneOptions, TuneReport, tune_scan
 from .validation import ValidationReport, validate_product
 from .writer import ExportSummary, ProductWriter
 
@@ -31,6 +34,7 @@ __version__: str
 
 __all__ = [
     "ContractError",
+    "CountsRecipe",
     "ExportMeta",
     "ExportOptions",
     "ExportSummary",
@@ -38,6 +42,7 @@ __all__ = [
     "FrameStack",
     "Frames",
     "ImportSummary",
+    "InexactError",
     "Inspection",
     "OptionError",
     "OutputError",
@@ -52,6 +57,8 @@ __all__ = [
     "ScanFiles",
     "ScanParameters",
     "SourceError",
+    "TuneOptions",
+    "TuneReport",
     "ValidationReport",
     "export_product_from_files",
     "export_product_from_hdf5",
@@ -63,6 +70,8 @@ __all__ = [
     "import_product_to_rawdata",
     "inspect_product",
     "open_product",
+    "recognise_counts",
     "simulate_scan",
+    "tune_scan",
     "validate_product",
 ]

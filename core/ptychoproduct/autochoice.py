@@ -27,8 +27,9 @@ SENDING_MB_S = 125.0
 _WHOLE_FRAMES = (
     "bitshuffle-lz4,block=64KiB",
     "lz4",
-    "zstd:1",
-    "bitshuffle-zstd:1,block=128KiB",
+    "zstd:3",
+    "shuffle+zstd:1",
+    "bitshuffle-zstd:1,block=256KiB",
     "gzip:1",
 )
 _TILES = ("bitshuffle-zstd:15,block=256KiB", "bzip2:9", "shuffle+zstd:9")

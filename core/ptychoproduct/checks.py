@@ -25,8 +25,8 @@ from ptychoproduct.links import local_dataset, local_group, reading
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npz import NpzArchive
 from ptychoproduct.npzscan import frames_member
-from ptychoproduct.positions import pixels_to_metres
-from ptychoproduct.reader import fits_contract, read_attribute
+from ptychoproduct.positions import distinct_values, pixels_to_metres
+from ptychoproduct.reader import fits_contract, read_attribute, read_recipe
 from ptychoproduct.sources import member_rows
 from ptychoproduct.streaming import Progress
 
@@ -204,7 +204,7 @@ def indexes_pair(subject: Subject) -> Iterator[Problem]:
     if indexes is None or not indexes.size:
         return
     where = f"/{contract.POSITION_INDEXES.name}"
-    distinct = len(np.unique(indexes))
+    distinct = distinct_values(indexes)
     if distinct < len(indexes):
         message = f"found {distinct} distinct values for {len(indexes)} positions; ptychodus makes one position of each"
         yield Problem("warning", where, message)
@@ -303,6 +303,25 @@ def frames_canonical(subject: Subject) -> Iterator[Problem]:
         if value is not None and value not in expected:
             message = f"found {value!r}, expected {' or '.join(expected)}"
             yield Problem("error", f"/{contract.DIFFRACTION.name}@{attribute.name}", message)
+
+
+@check
+def counts_come_back(subject: Subject) -> Iterator[Problem]:
+    """Frames that are stored as counts say how the amplitudes are made of them."""
+    frames = subject.get(contract.DIFFRACTION)
+    where = f"/{contract.DIFFRACTION.name}"
+    if frames is None:
+        return
+    if contract.QUANTITY.name in frames.attrs:
+        try:
+            read_recipe(frames)
+        except ContractError as error:
+            yield Problem("error", error.key or where, f"found {error.found}, expected {error.expected}")
+        return
+    for attribute in contract.RECIPE:
+        if attribute.name in frames.attrs:
+            message = f"found without {contract.QUANTITY.name}, expected both or none"
+            yield Problem("error", f"{where}@{attribute.name}", message)
 
 
 @check
@@ -454,12 +473,16 @@ def _compare_frames(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
         yield Problem("error", where, f"cannot be compared: {error}")
         return
     rows = member_rows(archive, member, canonical_axes(order))
-    if (rows.shape, rows.dtype) != (frames.shape, frames.dtype):
-        yield Problem("error", where, f"found {frames.dtype} {frames.shape}, expected {rows.dtype} {rows.shape}")
-        return
+    try:
+        recipe = read_recipe(frames)
+    except ContractError:
+        return  # another check tells
     different: list[int] = []
-    step = max(1, _COMPARED_BYTES // (math.prod(frames.shape[1:]) * frames.dtype.itemsize))
-    with closing(DatasetReader(frames)) as reader:
+    with closing(DatasetReader(frames, recipe=recipe)) as reader:
+        if (rows.shape, rows.dtype) != (reader.shape, reader.dtype):
+            yield Problem("error", where, f"found {reader.dtype} {reader.shape}, expected {rows.dtype} {rows.shape}")
+            return
+        step = max(1, _COMPARED_BYTES // (math.prod(reader.shape[1:]) * reader.dtype.itemsize))
         for window in rows.windows(step):
             for first in window[::step]:
                 try:

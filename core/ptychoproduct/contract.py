@@ -179,13 +179,31 @@ ORIGINAL_AXIS_ORDER = Attribute("original_axis_order", "str", default="NHW")
 SOURCE_MEMBER = Attribute("source_member", "str")
 SOURCE_DTYPE = Attribute("source_dtype", "str")
 AXIS_ORDERS = ("NHW", "HNW", "HWN")
+# On frames that were amplitudes and are stored as counts: how the amplitudes come back.
+QUANTITY = Attribute("quantity", "str")
+AMPLITUDE_DTYPE = Attribute("amplitude_dtype", "str")
+OPERATION_ORDER = Attribute("operation_order", "str")
+AMPLITUDE_SCALE = Attribute("amplitude_scale", "float64")
+RECIPE = (QUANTITY, AMPLITUDE_DTYPE, OPERATION_ORDER, AMPLITUDE_SCALE)
+QUANTITIES = ("counts",)
+COUNTS = ("uint8", "uint16", "uint32")
+AMPLITUDES = ("float32", "float64")
+NO_OPERATION = "none"
+_ROOTS = tuple(f"sqrt:{dtype}" for dtype in AMPLITUDES)
+_SCALINGS = tuple(f"{step}:{dtype}" for step in ("divide", "multiply") for dtype in AMPLITUDES)
+OPERATION_ORDERS = (
+    NO_OPERATION,
+    *_ROOTS,
+    *_SCALINGS,
+    *(f"{root},{scaling}" for root in _ROOTS for scaling in _SCALINGS),
+)
 
 DIFFRACTION = Dataset(
     "raw_data/diffraction",
     FRAME,
     (("N", "H", "W"),),
     presence="optional",
-    attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER),
+    attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER, *RECIPE),
 )
 RAW_REAL = (*REAL, "float16")
 RAW_X = Dataset("raw_data/xcoords", (*RAW_REAL, *INTEGER), (("N",),), "px")

@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptychoproduct.counts import CountsRecipe
 from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.errors import ContractError, SourceError
 from ptychoproduct.hdf5source import Hdf5Source
@@ -36,18 +37,26 @@ class DatasetRows:
         Size of the block; at least one row is held.
     threads : int
         How many chunks are decoded at once.
+    recipe : CountsRecipe, optional
+        Rows are the amplitudes that it makes of the dataset's counts.
     """
 
     random_access = False
 
     def __init__(
-        self, source: Hdf5Source, dataset: h5py.Dataset, axes: Sequence[int], memory_bytes: int, threads: int = 1
+        self,
+        source: Hdf5Source,
+        dataset: h5py.Dataset,
+        axes: Sequence[int],
+        memory_bytes: int,
+        threads: int = 1,
+        recipe: CountsRecipe | None = None,
     ) -> None:
         self.shape: tuple[int, ...] = tuple(dataset.shape[axis] for axis in axes)
-        self.dtype = np.dtype(dataset.dtype).newbyteorder("=")
+        self._reader = DatasetReader(dataset, threads, recipe)
+        self.dtype = self._reader.dtype.newbyteorder("=")
         self._source = source
         self._dataset = dataset
-        self._reader = DatasetReader(dataset, threads)
         self._axes = tuple(axes)
         self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
         row_axis = self._axes[0]

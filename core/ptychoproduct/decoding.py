@@ -23,6 +23,7 @@ import numpy as np
 
 from ptychoproduct.chunkindex import ChunkIndex, StoredChunk, descriptor_of, read_chunk
 from ptychoproduct.cores import available_threads
+from ptychoproduct.counts import CountsRecipe
 from ptychoproduct.errors import ContractError
 from ptychoproduct.links import reading
 from ptychoproduct.pipeline import filter_pipeline
@@ -152,12 +153,15 @@ class DatasetReader:
         Nothing writes to it.
     threads : int, optional
         How many chunks are decoded at once; as many as there are cores by default.
+    recipe : CountsRecipe, optional
+        Amplitudes are read, which it makes of the dataset's counts on the threads that decode.
     """
 
-    def __init__(self, dataset: h5py.Dataset, threads: int | None = None) -> None:
+    def __init__(self, dataset: h5py.Dataset, threads: int | None = None, recipe: CountsRecipe | None = None) -> None:
         self.shape: tuple[int, ...] = dataset.shape
-        self.dtype: np.dtype[Any] = dataset.dtype
+        self.dtype: np.dtype[Any] = dataset.dtype if recipe is None else np.dtype(recipe.amplitude_dtype)
         self._dataset = dataset
+        self._recipe = recipe
         self._road: _Road = _road(dataset)
         self._chunk_bytes = math.prod(self._road.chunk_shape) * self.dtype.itemsize
         self._workers = Workers(threads or available_threads())
@@ -188,7 +192,7 @@ class DatasetReader:
         if selection is None or (isinstance(self._road, _BlocksByHdf5) and _is_plain(selection)):
             with reading(self._dataset):
                 found: Array = self._dataset[index]
-            return found
+            return self._converted(found)
         out = self._new_array(selection.shape)
         self._read(selection, out)
         return out if out.ndim else out[()]
@@ -277,7 +281,13 @@ class DatasetReader:
 
     def _place(self, fetched: list[tuple[Piece, Any]], result: Array) -> None:
         for piece, data in fetched:
-            piece.copy(self._road.decode(piece, data), result)
+            piece.copy(self._decode(piece, data), result)
+
+    def _decode(self, piece: Piece, fetched: Any) -> Array:
+        return self._converted(self._road.decode(piece, fetched))
+
+    def _converted(self, stored: Array) -> Array:
+        return stored if self._recipe is None else self._recipe.to_amplitudes(np.asarray(stored))
 
     def _lies_in_one_row_of_chunks(self, selection: Selection) -> bool:
         rows, length = selection.axes[0], self._road.chunk_shape[0]
@@ -294,7 +304,7 @@ class DatasetReader:
         first = wanted[0].origin[0] if wanted else 0
         kept = {origin: chunk for origin, chunk in self._kept.items() if origin[0] == first}
         missing = [self._road.fetch(piece) for piece in wanted if piece.origin not in kept]
-        calls = [partial(self._road.decode, piece, data) for piece, data in missing]
+        calls = [partial(self._decode, piece, data) for piece, data in missing]
         run = self._workers.in_order if len(calls) > 1 else done_here
         decoded = [future.result() for future in run(calls)]
         kept |= {piece.origin: chunk for (piece, _), chunk in zip(missing, decoded, strict=True)}
@@ -320,7 +330,7 @@ class DatasetReader:
         return 0 not in shape and shape[0] <= self._road.chunk_shape[0] and shape[1:] == self._road.chunk_shape[1:]
 
     def _decode_chunk(self, piece: Piece, data: Any, first: int, function: Callable[[int, Array], Result]) -> Result:
-        block = self._road.decode(piece, data)[piece.source]
+        block = self._decode(piece, data)[piece.source]
         return function(first, block if block.flags.writeable else block.copy())
 
     def _decode_block(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from ptychoproduct.autochoice import sample_for
 from ptychoproduct.axes import axis_order, canonical_axes
 from ptychoproduct.cores import available_threads
+from ptychoproduct.exactframes import write_counts
 from ptychoproduct.framescan import Companions, hdf5_scan, npy_scan
 from ptychoproduct.hdf5source import Hdf5Source
 from ptychoproduct.inputs import Origin
@@ -314,9 +316,14 @@ def export_product_from_scan(
 def _write_frames(writer: ProductWriter, frames: FrameStack, positions: int, requested: str, origin: Origin) -> None:
     order = axis_order(frames.shape, positions, requested, origin, frames.key)
     axes = canonical_axes(order)
-    source = frames.rows(axes)
+    opened = partial(frames.rows, axes)
     measured = writer.options.measured
-    sample = None if measured is None else sample_for(measured, source, lambda: frames.rows(axes))
+    if writer.options.store_counts:
+        sample = None if measured is None else sample_for(measured, opened(), opened)
+        write_counts(writer, frames, order, origin, sample)
+        return
+    source = opened()
+    sample = None if measured is None else sample_for(measured, source, opened)
     writer.write_frames(source, order, frames.member, frames.chunks if order == "NHW" else None, sample=sample)
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from ptychoproduct import layouts
 from ptychoproduct.companions import Positions, check_unit, find_probe, positions_in, read_positions, read_probe
-from ptychoproduct.contract import FRAME
+from ptychoproduct.contract import DIFFRACTION, FRAME
+from ptychoproduct.counts import CountsRecipe
 from ptychoproduct.datasetrows import DatasetRows
 from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5source import Hdf5Source
@@ -24,9 +25,10 @@ from ptychoproduct.members import NPY_SUFFIX
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npy import NpyFile
 from ptychoproduct.pairing import rows_of_frames
+from ptychoproduct.reader import read_recipe
 from ptychoproduct.reordering import Reordering
 from ptychoproduct.scan import Extra, FrameStack, Scan
-from ptychoproduct.sources import member_rows
+from ptychoproduct.sources import member_rows, stored_rows
 
 Array = np.ndarray[Any, Any]
 
@@ -72,7 +74,10 @@ def npy_scan(file: NpyFile, companions: Companions, meta: ExportMeta, reordering
     if positions is None:
         raise SourceError(file.path, "no positions in an NPY file", expected="--positions")
     frames = FrameStack(
-        file.member.key, file.member.shape, partial(member_rows, file, file.member, reordering=reordering)
+        file.member.key,
+        file.member.shape,
+        partial(member_rows, file, file.member, reordering=reordering),
+        as_stored=partial(stored_rows, file, file.member),
     )
     return _scan(file.path, (file.path,), frames, positions, _probe(file.path, companions, positions, None), meta)
 
@@ -111,8 +116,18 @@ def hdf5_scan(
     probe = _probe(source.path, companions, positions, source)
     if frames is None:
         return _scan(source.path, source.files, None, positions, probe, meta)
-    rows = partial(DatasetRows, source, frames, memory_bytes=reordering.memory_bytes, threads=reordering.threads)
-    stack = FrameStack(frames.name, frames.shape, rows, chunks=frames)
+    recipe = product_recipe(frames)
+    rows = partial(
+        DatasetRows,
+        source,
+        frames,
+        memory_bytes=reordering.memory_bytes,
+        threads=reordering.threads,
+        recipe=recipe,
+    )
+    chunks = frames if recipe is None else None
+    as_stored = partial(rows, range(frames.ndim))
+    stack = FrameStack(frames.name, frames.shape, rows, chunks=chunks, as_stored=as_stored)
     positions = _paired(source, frames, positions)
     return _scan(source.path, source.files, stack, positions, probe, meta, _extras(source, frames))
 
@@ -149,6 +164,11 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
         found="no such dataset" if name else "no frames where they usually are",
         expected=f"--dataset one of {', '.join(stacks)}" if stacks else "a dataset of three dimensions, it has none",
     )
+
+
+def product_recipe(frames: h5py.Dataset) -> CountsRecipe | None:
+    """Return how amplitudes are made of frames that a product has stored as counts; None for all other frames."""
+    return read_recipe(frames) if frames.name == f"/{DIFFRACTION.name}" else None
 
 
 def _positions(companions: Companions) -> Positions | None:

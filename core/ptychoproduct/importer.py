@@ -19,7 +19,7 @@ from ptychoproduct.atomic import atomic_output, writing_errors
 from ptychoproduct.axes import canonical_axes
 from ptychoproduct.cores import available_threads
 from ptychoproduct.decoding import DatasetReader
-from ptychoproduct.errors import ContractError, OutputError, ProductWarning
+from ptychoproduct.errors import ContractError, OptionError, OutputError, ProductWarning
 from ptychoproduct.links import local_dataset, local_object
 from ptychoproduct.members import is_member_name
 from ptychoproduct.npzwriter import MemberStream, NpzWriter
@@ -63,7 +63,9 @@ class ImportSummary:
     file_bytes: int
 
 
-def import_product_to_rawdata(path: str | PathLike[str], *, include_diffraction: bool = True) -> RawData:
+def import_product_to_rawdata(
+    path: str | PathLike[str], *, include_diffraction: bool = True, counts: bool = False
+) -> RawData:
     """Load a product as a scan in memory.
 
     Parameters
@@ -72,6 +74,8 @@ def import_product_to_rawdata(path: str | PathLike[str], *, include_diffraction:
         A product of this package, of any ptychodus, or of PtychoPINN's exporter.
     include_diffraction : bool
         Whether frames are loaded, where the product has any.
+    counts : bool
+        Whether frames that are stored as counts stay counts; the amplitudes that they were otherwise.
 
     Returns
     -------
@@ -84,8 +88,11 @@ def import_product_to_rawdata(path: str | PathLike[str], *, include_diffraction:
         There is no HDF5 file.
     ContractError
         The file is no product, or is damaged.
+    OptionError
+        Counts are asked for, and the product has none.
     """
     with open_product(path) as product:
+        frames = _frames(product, include_diffraction, counts)
         values = _root_arrays(product)
         for member, dataset in _kept_datasets(product).items():
             values[member.removesuffix(".npy")] = arrays.read_array(dataset)
@@ -95,7 +102,7 @@ def import_product_to_rawdata(path: str | PathLike[str], *, include_diffraction:
             ycoords=values["ycoords"],
             xcoords_start=values.get("xcoords_start", values["xcoords"]),
             ycoords_start=values.get("ycoords_start", values["ycoords"]),
-            diff3d=product.frames[:] if include_diffraction and product.frames is not None else None,
+            diff3d=None if frames is None else frames[:],
             probeGuess=values["probeGuess"],
             scan_index=values.get("scan_index"),
             objectGuess=values.get("objectGuess"),
@@ -112,6 +119,7 @@ def import_product_to_npz(
     include_diffraction: bool = True,
     compress: bool = False,
     original_axis_order: bool = False,
+    counts: bool = False,
     overwrite: bool = True,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     progress: Progress | None = None,
@@ -130,6 +138,8 @@ def import_product_to_npz(
         Whether the members are deflated.
     original_axis_order : bool
         Whether frames come back in the order that the product's source had; NHW otherwise.
+    counts : bool
+        Whether frames that are stored as counts stay counts; the amplitudes that they were otherwise.
     overwrite : bool
         Whether an existing file may be replaced.
     memory_bytes : int
@@ -149,12 +159,14 @@ def import_product_to_npz(
         The file is no product, or is damaged.
     OutputError
         The NPZ file cannot be written there.
+    OptionError
+        Counts are asked for, and the product has none.
     """
     path, npz_path = Path(path), Path(npz_path)
     if npz_path.suffix.lower() != ".npz":
         raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz")
     with open_product(path) as product:
-        frames = product.frames if include_diffraction else None
+        frames = _frames(product, include_diffraction, counts)
         order = frames.original_axis_order if frames is not None and original_axis_order else "NHW"
         if order not in contract.AXIS_ORDERS:
             raise ContractError(
@@ -183,6 +195,15 @@ def import_product_to_npz(
             axis_order=order,
             file_bytes=npz_path.stat().st_size,
         )
+
+
+def _frames(product: Product, wanted: bool, counts: bool) -> Frames | None:
+    frames = product.frames if wanted else None
+    if frames is None or not counts or frames.dtype.kind in "biu":
+        return frames
+    if frames.counts is None:
+        raise OptionError("counts", found=f"frames stored as {frames.dtype}", expected="frames stored as counts")
+    return frames.counts
 
 
 def _root_arrays(product: Product) -> dict[str, Array]:

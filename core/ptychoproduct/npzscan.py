@@ -15,7 +15,7 @@ from ptychoproduct.npy import Member
 from ptychoproduct.npz import NpzArchive
 from ptychoproduct.reordering import Reordering
 from ptychoproduct.scan import Extra, FrameStack, Scan
-from ptychoproduct.sources import member_rows
+from ptychoproduct.sources import member_rows, stored_rows
 from ptychoproduct.unpickle import unpickle_text
 
 Array = np.ndarray[Any, Any]
@@ -84,7 +84,8 @@ def is_streamed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
 
 def _frame_stack(archive: NpzArchive, member: Member, reordering: Reordering) -> FrameStack:
     rows = partial(member_rows, archive, member, reordering=reordering)
-    return FrameStack(member.key, member.shape, rows, member.member)
+    as_stored = partial(stored_rows, archive, member)
+    return FrameStack(member.key, member.shape, rows, member.member, as_stored=as_stored)
 
 
 def _extras(

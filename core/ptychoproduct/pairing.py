@@ -9,6 +9,7 @@ import numpy as np
 
 from ptychoproduct.errors import ProductWarning, SourceError
 from ptychoproduct.inputs import Origin
+from ptychoproduct.positions import distinct_values
 
 Array = np.ndarray[Any, Any]
 
@@ -49,7 +50,7 @@ def rows_of_frames(frame_numbers: Array, position_numbers: Array, origin: Origin
                 found=f"numbers of {name} that are {numbers.dtype} {numbers.shape}",
                 expected="integers",
             )
-    if len(np.unique(frame_numbers)) < len(frame_numbers):
+    if distinct_values(frame_numbers) < len(frame_numbers):
         raise SourceError(origin, key=key, found="numbers of frames that repeat", expected="distinct ones")
     order = np.argsort(position_numbers, kind="stable")
     ascending = position_numbers[order]

@@ -62,7 +62,7 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
         _warn(file, "has no scan_index")
         return sequence
     indexes = _as_indexes(scan_index)
-    distinct = indexes is not None and len(np.unique(indexes)) == len(indexes)
+    distinct = indexes is not None and distinct_values(indexes) == len(indexes)
     if choice == "scan-index":
         if indexes is None:
             raise OptionError(file, key="scan_index", found=f"dtype {scan_index.dtype}", expected="integers")
@@ -77,6 +77,12 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
         _warn(file, "scan_index does not number the positions (its values are not distinct)")
         return sequence
     return indexes
+
+
+def distinct_values(numbers: Array) -> int:
+    """Count the distinct values among integers; np.unique would import NumPy's masked arrays, 15 ms of a start."""
+    ascending = np.sort(numbers, axis=None)
+    return int(np.count_nonzero(ascending[1:] != ascending[:-1])) + bool(ascending.size)
 
 
 def _as_indexes(scan_index: Array) -> Array | None:

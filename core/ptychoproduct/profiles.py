@@ -47,7 +47,7 @@ class Profile:
 # values that return exactly: they compress best byte for byte, without a shuffle. Tall tiles see a pixel many times.
 PROFILES = {
     "fast": Profile("least time: lz4 after bitshuffle", "bitshuffle-lz4", "bitshuffle-lz4"),
-    "balanced": Profile("small at the speed of memory (default)", "zstd:1", "bitshuffle-zstd:1,block=128KiB"),
+    "balanced": Profile("small at the speed of memory (default)", "zstd:3", "bitshuffle-zstd:1,block=256KiB"),
     "archive": Profile(
         "smallest, with checksums and digests; slower to write, and to read one frame from",
         "bzip2:9+fletcher32",

@@ -13,6 +13,7 @@ import hdf5plugin  # noqa: F401 - registers the filters that frames are compress
 import numpy as np
 
 from ptychoproduct import contract
+from ptychoproduct.counts import CountsRecipe
 from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.errors import ContractError, OptionError
 from ptychoproduct.links import local_dataset, local_group, open_hdf5, reading
@@ -32,21 +33,27 @@ class Frames:
     Parameters
     ----------
     dataset : h5py.Dataset
+    recipe : CountsRecipe, optional
+        Makes the amplitudes of the counts that are stored; the frames are as stored by default.
 
     Attributes
     ----------
     reader : DatasetReader
         What decodes the frames.
+    recipe : CountsRecipe or None
     """
 
-    def __init__(self, dataset: h5py.Dataset) -> None:
+    def __init__(self, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> None:
+        self.reader = DatasetReader(dataset, recipe=recipe)
+        self.recipe = recipe
         self.shape: tuple[int, ...] = dataset.shape
-        self.dtype: np.dtype[Any] = dataset.dtype
-        self.nbytes: int = dataset.size * dataset.dtype.itemsize
+        self.dtype: np.dtype[Any] = self.reader.dtype
+        self.nbytes: int = dataset.size * self.dtype.itemsize
+        self._dataset = dataset
+        self._counts: Frames | None = None
         self.chunk_shape: tuple[int, ...] | None = dataset.chunks
         self.original_axis_order: str = read_attribute(dataset, contract.ORIGINAL_AXIS_ORDER) or "NHW"
         self.source_member: str = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{contract.FRAME_KEYS[0]}.npy"
-        self.reader = DatasetReader(dataset)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -65,6 +72,13 @@ class Frames:
 
     def __repr__(self) -> str:
         return f"<Frames {self.shape} {self.dtype}>"
+
+    @property
+    def counts(self) -> Frames | None:
+        """The counts that are stored in place of these amplitudes; None for frames that are stored as they were."""
+        if self._counts is None and self.recipe is not None:
+            self._counts = Frames(self._dataset)
+        return self._counts
 
     def read_into(self, out: Array, index: Any = ...) -> None:
         """Read frames into an array of the caller's, as a training loader does that reuses its batch.
@@ -97,6 +111,8 @@ class Frames:
     def close(self) -> None:
         """Let the threads end that decode frames."""
         self.reader.close()
+        if self._counts is not None:
+            self._counts.close()
 
 
 class Product:
@@ -124,7 +140,7 @@ class Product:
     loss_values, loss_epochs : array, [E]
     probe_photon_counts : array, [N] or None
     frames : Frames or None
-        Diffraction frames, read on demand.
+        Diffraction frames, read on demand: as they were in their source, also where counts are stored in their place.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
@@ -197,7 +213,8 @@ class Product:
         self.opr_weights: Array | None = probe.attrs.get(contract.OPR.name) if weights is None else weights
         self.probe_photon_counts = self._read_if_there(contract.PHOTON_COUNTS)
         frames = local_dataset(self._file, contract.DIFFRACTION.name)
-        self.frames = None if frames is None else Frames(_checked(frames, contract.DIFFRACTION))
+        if frames is not None:
+            self.frames = Frames(_checked(frames, contract.DIFFRACTION), read_recipe(frames))
         self.meta = self._read_meta(probe, object_)
 
     def _read_meta(self, probe: h5py.Dataset, object_: h5py.Dataset) -> ExportMeta:
@@ -335,6 +352,29 @@ def read_attribute(target: h5py.File | h5py.Dataset, attribute: contract.Attribu
                 expected=f"one value of {attribute.dtype}",
             ) from error
     return None
+
+
+def read_recipe(frames: h5py.Dataset) -> CountsRecipe | None:
+    """Return how amplitudes are made of the counts that a dataset holds; None where it holds frames as they were.
+
+    Raises
+    ------
+    ContractError
+        The attributes are not understood, or do not fit the dataset.
+    """
+    if read_attribute(frames, contract.QUANTITY) is None:
+        return None
+    values: dict[str, Any] = {}
+    for attribute in contract.RECIPE:
+        values[attribute.name] = read_attribute(frames, attribute)
+        if values[attribute.name] is None:
+            key, expected = f"{frames.name}@{attribute.name}", f"it beside {contract.QUANTITY.name}"
+            raise ContractError(frames.file.filename, key=key, found="no such attribute", expected=expected)
+    try:
+        return CountsRecipe(count_dtype=frames.dtype.newbyteorder("=").name, **values)
+    except OptionError as error:
+        key = frames.name if error.file == "count_dtype" else f"{frames.name}@{error.file}"
+        raise ContractError(frames.file.filename, key=key, found=error.found, expected=error.expected) from error
 
 
 def _as_type(value: Any, dtype: str) -> str | bool | float:

@@ -34,6 +34,9 @@ class FrameStack:
         The archive member that they were, or shall be when the product becomes an NPZ file.
     chunks : h5py.Dataset, optional
         A dataset that holds them as they are, whose chunks need no decoding where the product's would be the same.
+    as_stored : callable, optional
+        Opens them in the order in which they lie, whichever axes these are: for a look at some of the values, before
+        axes are reordered at some expense.
     """
 
     key: str
@@ -41,6 +44,7 @@ class FrameStack:
     rows: Callable[[Sequence[int]], RowSource]
     member: str = FRAME_KEYS[0] + NPY_SUFFIX
     chunks: h5py.Dataset | None = None
+    as_stored: Callable[[], RowSource] | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
 from ptychoproduct import contract
 from ptychoproduct.errors import OptionError
 from ptychoproduct.export import (
@@ -17,7 +19,7 @@ from ptychoproduct.export import (
     export_product_from_npz,
 )
 from ptychoproduct.filekinds import HDF5, NPY, NPZ, file_kind
-from ptychoproduct.framescan import Companions, frames_dataset, hdf5_scan, npy_scan
+from ptychoproduct.framescan import Companions, frames_dataset, hdf5_scan, npy_scan, product_recipe
 from ptychoproduct.hdf5source import Hdf5Source
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npy import NpyFile
@@ -192,7 +194,9 @@ def frame_bytes(files: ScanFiles) -> int:
     if files.kind == HDF5:
         with Hdf5Source(path) as source:
             dataset = frames_dataset(source, files.dataset)
-            nbytes: int = dataset.size * dataset.dtype.itemsize
+            recipe = product_recipe(dataset)
+            dtype = dataset.dtype if recipe is None else np.dtype(recipe.amplitude_dtype)
+            nbytes: int = dataset.size * dtype.itemsize
             return nbytes
     with NpzArchive(path) as archive:
         return max((archive.members[key].nbytes for key in contract.FRAME_KEYS if key in archive.members), default=0)

@@ -161,5 +161,10 @@ def member_rows(
     return InflatedRows(archive, member)
 
 
+def stored_rows(archive: MemberFile, member: Member) -> RowSource:
+    """Open a member as rows in the order in which it lies, whichever axes these are."""
+    return member_rows(archive, member, range(len(member.shape))[:: -1 if member.fortran_order else 1])
+
+
 def _row_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     return math.prod(shape[1:]) * dtype.itemsize

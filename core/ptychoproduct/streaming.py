@@ -32,7 +32,7 @@ _WINDOW_BYTES = 64 * 1024**2
 _BLOCK_BYTES = 8 * 1024**2
 
 Progress = Callable[[int], None]
-"""Called with the number of bytes of input that have been written since the last call."""
+"""Called with the number of bytes of input that have been written since the last call; a negative one takes back."""
 
 _Encoded = tuple[ChunkTarget, tuple[int, ...], tuple[ChunkBuffer, int]]
 

@@ -23,8 +23,9 @@ from ptychoproduct.chunkcopy import copy_chunks, has_same_chunks
 from ptychoproduct.chunking import RowOutput, create_chunked
 from ptychoproduct.codecs import codec_of
 from ptychoproduct.cores import available_threads
+from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
-from ptychoproduct.errors import OutputError, ProductWarning, SourceError
+from ptychoproduct.errors import OptionError, OutputError, ProductWarning, SourceError
 from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
 from ptychoproduct.inputs import (
     check_frames,
@@ -60,17 +61,20 @@ class ExportSummary:
     frame_shape : tuple of int
         Rows and columns of a frame.
     frame_dtype : str
+        Of the frames in their source.
     compression : str
         The frames' codec.
     chunk_shape : tuple of int
     frame_bytes, stored_bytes : int
-        Size of the frames before and after compression.
+        Size of the frames in their source, and in the product.
     file_bytes : int
         Size of the product.
     seconds : float
         From opening the product to its appearance.
     choice : Choice, optional
         What was tried and why this codec was chosen, where the compression was to be measured.
+    recipe : CountsRecipe or None
+        How the frames are stored as counts; None where they are stored as they are.
     """
 
     product: Path
@@ -85,6 +89,7 @@ class ExportSummary:
     file_bytes: int
     seconds: float
     choice: Choice | None = None
+    recipe: CountsRecipe | None = None
 
     @property
     def ratio(self) -> float:
@@ -153,6 +158,7 @@ class ProductWriter:
         self._stack = ExitStack()
         self._frames: h5py.Dataset | None = None
         self._choice: Choice | None = None
+        self._recipe: CountsRecipe | None = None
         self._appender: RowAppender | None = None
         self._x_px: list[Array] = []
         self._y_px: list[Array] = []
@@ -294,7 +300,11 @@ class ProductWriter:
         ------
         SourceError
             Shapes or types differ from each other, or from those of earlier frames.
+        OptionError
+            Counts are to be stored: how, only all frames can say.
         """
+        if self.options.store_counts:
+            raise OptionError("store_counts", found="it with frames that are appended", expected="write_frames")
         frames = np.asarray(frames)
         self._check_frames(frames.shape, frames.dtype, "frames")
         if not len(frames):
@@ -321,6 +331,7 @@ class ProductWriter:
         chunks: h5py.Dataset | None = None,
         beside: Sequence[RowOutput] = (),
         sample: Array | None = None,
+        recipe: CountsRecipe | None = None,
     ) -> None:
         """Write all frames from a source, in place of `append`; not into the product where it has no raw data.
 
@@ -340,21 +351,61 @@ class ProductWriter:
         sample : array, [n, H, W], optional
             Some of the frames, to measure on where the options ask for it, see `sample_for`; without them it is the
             default profile.
+        recipe : CountsRecipe, optional
+            The frames are amplitudes, and are stored as the counts that it finds. `recognise_counts` gives one.
+
+        Raises
+        ------
+        InexactError
+            An amplitude is none by the recipe, or of a larger count than its type holds. Nothing is left of the frames,
+            and they can be written anew.
+        OptionError
+            Counts are to be stored by the options, and there is no recipe; or it is one for another type.
         """
         self._check_frames(source.shape, source.dtype, member)
+        if self.options.store_counts and recipe is None and source.dtype.kind == "f":
+            raise OptionError("store_counts", found="it without a recipe", expected="one of recognise_counts")
         if not self._include_raw:
             if beside:
                 write_rows(beside, source, self._threads, self._on_progress)
             return
         with hdf5_errors(self.path, self._output):
-            dataset = self._create_frames(source.shape[1:], source.dtype, source.shape[0], sample)
+            dtype = source.dtype
+            if recipe is not None:
+                dtype = np.dtype(recipe.count_dtype)
+                sample = None if sample is None else recipe.to_counts(sample)
+            dataset = self._create_frames(source.shape[1:], dtype, source.shape[0], sample)
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
             dataset.attrs[contract.SOURCE_MEMBER.name] = member
             left = None
             if chunks is not None and not beside and has_same_chunks(chunks, dataset):
                 frame_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
                 left = copy_chunks(chunks, dataset, lambda frames: self._on_progress(frames * frame_bytes))
-            write_rows([*beside, RowOutput(dataset)], source, self._threads, self._on_progress, left)
+            if recipe is None:
+                write_rows([*beside, RowOutput(dataset)], source, self._threads, self._on_progress, left)
+            else:
+                self._write_counts(dataset, source, recipe, beside)
+
+    def _write_counts(
+        self, dataset: h5py.Dataset, source: RowSource, recipe: CountsRecipe, beside: Sequence[RowOutput]
+    ) -> None:
+        for attribute in contract.RECIPE:
+            dataset.attrs[attribute.name] = getattr(recipe, attribute.name)
+        self._recipe = recipe
+        written = 0
+
+        def count(nbytes: int) -> None:
+            nonlocal written
+            written += nbytes
+            self._on_progress(nbytes)
+
+        try:
+            write_rows([*beside, RowOutput(dataset, recipe.convert)], source, self._threads, count)
+        except InexactError:
+            self._on_progress(-written)
+            del self._file[contract.DIFFRACTION.name]
+            self._frames = None
+            raise
 
     def keep(self, member: str, array: Array, source_dtype: str | None = None) -> None:
         """Keep an array of the source in ``/raw_data``, under the name of its archive member; nothing without raw data.
@@ -536,20 +587,22 @@ class ProductWriter:
         warnings.warn(f"{self._origin}: {message}", ProductWarning, stacklevel=5)
 
     def _summarise(self) -> ExportSummary:
-        frames = self._frames
+        frames, recipe = self._frames, self._recipe
+        dtype = "" if frames is None else str(frames.dtype) if recipe is None else recipe.amplitude_dtype
         return ExportSummary(
             product=self.path,
             positions=len(self._file[contract.POSITION_X.name]),
             frames=0 if frames is None else frames.shape[0],
             frame_shape=() if frames is None else frames.shape[1:],
-            frame_dtype="" if frames is None else str(frames.dtype),
+            frame_dtype=dtype,
             compression=str(self.options.compression if frames is None else codec_of(frames)),
             chunk_shape=() if frames is None else frames.chunks,
-            frame_bytes=0 if frames is None else frames.size * frames.dtype.itemsize,
+            frame_bytes=0 if frames is None else frames.size * np.dtype(dtype).itemsize,
             stored_bytes=0 if frames is None else frames.id.get_storage_size(),
             file_bytes=0,
             seconds=0.0,
             choice=self._choice,
+            recipe=recipe,
         )
 
     def _name_member(self, name: str, member: str) -> None:

@@ -208,3 +208,35 @@ def test_no_color_is_respected(save_scan, tmp_path):
     subprocess.run(command, stdout=end, stderr=subprocess.DEVNULL, check=True, env=environment)
     os.close(end)
     assert b"\x1b[3" not in os.read(terminal, 10_000)
+
+
+def test_frames_stored_as_counts_come_back(run_command, save_scan, make_scan, tmp_path):
+    stored = convert(run_command, save_scan(), "--store-counts")
+    assert "exact counts, uint8 (sqrt:float64)" in stored.stdout
+    with h5py.File(tmp_path / "product.h5") as file:
+        assert file["raw_data/diffraction"].dtype == np.uint8
+    run_command("ptychoproduct", "import", "product.h5", "amplitudes.npz")
+    run_command("ptychoproduct", "import", "product.h5", "counts.npz", "--counts")
+    amplitudes = make_scan()["diff3d"]
+    assert np.load(tmp_path / "amplitudes.npz")["diff3d"].tobytes() == amplitudes.tobytes()
+    np.testing.assert_array_equal(np.load(tmp_path / "counts.npz")["diff3d"], np.rint(amplitudes**2))
+
+
+def test_json_says_how_counts_are_stored(run_command, save_scan):
+    recipe = json.loads(convert(run_command, save_scan(), "--store-counts", "--json").stdout)["recipe"]
+    assert recipe == {
+        "amplitude_dtype": "float32",
+        "operation_order": "sqrt:float64",
+        "amplitude_scale": 1.0,
+        "count_dtype": "uint8",
+        "quantity": "counts",
+    }
+
+
+def test_a_pixel_that_is_not_exact_is_one_line_and_leaves_no_product(run_command, save_scan, make_scan, tmp_path):
+    frames = make_scan()["diff3d"]
+    frames[3, 2, 1] = np.nextafter(frames[3, 2, 1], np.float32(9))
+    result = convert(run_command, save_scan(diff3d=frames), "--store-counts")
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert "in frame 3, row 2, column 1, which is not exact" in result.stderr
+    assert not (tmp_path / "product.h5").exists()

@@ -1,10 +1,11 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from ptychoproduct_cli import benching, completing, convert, importing, inspecting, main, simulating, validating
+from ptychoproduct_cli import convert, importing, main
 
 REFERENCE_DEFAULTS = {
     "name": "",
@@ -20,16 +21,11 @@ REFERENCE_DEFAULTS = {
 }
 PARSERS = {
     "ptychoproduct": main.build_parser,
-    "ptychoproduct convert": convert.build_command_parser,
-    "ptychoproduct import": importing.build_command_parser,
-    "ptychoproduct inspect": inspecting.build_command_parser,
-    "ptychoproduct validate": validating.build_command_parser,
-    "ptychoproduct simulate": simulating.build_command_parser,
-    "ptychoproduct bench": benching.build_command_parser,
-    "ptychoproduct completion": completing.build_command_parser,
+    **{command.prog: command.parser for command in main.COMMANDS.values()},
     "convert_to_ptychodus_product": convert.build_parser,
     "import_ptychodus_product": importing.build_parser,
 }
+MODULES = sorted(path.stem for path in Path(main.__file__).parent.glob("[a-z]*.py"))
 
 
 @pytest.mark.parametrize(("option", "default"), REFERENCE_DEFAULTS.items())
@@ -63,13 +59,7 @@ def test_a_parser_is_called_by_its_name(prog):
     assert PARSERS[prog]().prog == prog
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        *("benching", "completing", "convert", "halfblocks", "importing", "inspecting", "main", "running"),
-        *("simulating", "validating"),
-    ],
-)
+@pytest.mark.parametrize("module", MODULES)
 def test_a_parser_needs_no_package_that_does_the_work(module):
     importlib.import_module(f"ptychoproduct_cli.{module}")
     heavy = {"numpy", "h5py", "rich", "shtab", "ptychoproduct"}

@@ -129,6 +129,9 @@ def test_the_documented_values_are_the_coded_ones():
         "polarization": contract.POLARIZATIONS,
         contract.AXIS_CANONICAL.name: (contract.AXIS_CANONICAL.default,),
         contract.ORIGINAL_AXIS_ORDER.name: contract.AXIS_ORDERS,
+        contract.QUANTITY.name: contract.QUANTITIES,
+        contract.AMPLITUDE_DTYPE.name: contract.AMPLITUDES,
+        contract.OPERATION_ORDER.name: contract.OPERATION_ORDERS,
     }
 
 
@@ -223,7 +226,9 @@ def test_the_writer_gives_each_dataset_the_attributes_of_the_contract(full_produ
         if original is contract.PROBE:
             allowed.add(contract.OPR.name)
     # An object that was given is not synthetic, and does not say so; a member of the plain name needs no attribute.
+    # Frames that are stored as they were need no recipe.
     unsaid = {contract.SYNTHETIC.name, contract.SOURCE_MEMBER.name, contract.SOURCE_DTYPE.name}
+    unsaid |= {attribute.name for attribute in contract.RECIPE}
     assert allowed - unsaid <= set(found.attrs) <= allowed
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptychoproduct import OptionError, ProductWarning
-from ptychoproduct.positions import metres_to_pixels, pixels_to_metres, position_indexes
+from ptychoproduct.positions import distinct_values, metres_to_pixels, pixels_to_metres, position_indexes
 
 finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12)
 
@@ -95,3 +95,8 @@ def test_numbers_that_are_not_there_cannot_be_asked_for():
 def test_distinct_integers_raise_no_warning(values):
     with warnings.catch_warnings(action="error"):
         assert indexes(values, positions=len(values)).tolist() == values
+
+
+@pytest.mark.parametrize("numbers", [[], [3], [1, 1], [2, 1, 2, 3], [[1, 2], [2, 1]]])
+def test_distinct_values_are_counted(numbers):
+    assert distinct_values(np.array(numbers, np.int64)) == len(np.unique(numbers))

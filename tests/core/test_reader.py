@@ -228,7 +228,7 @@ def test_a_damaged_frame_is_a_contract_error_when_it_is_read_and_not_before(prod
     product.write_bytes(data)
     with open_product(product) as opened:
         assert opened.frames[4].shape == (16, 16)
-        message = r"product.h5: /raw_data/diffraction: cannot be read: chunk \(5, 0, 0\): filter 32008"
+        message = r"product.h5: /raw_data/diffraction: cannot be read: chunk \(5, 0, 0\): filter 32015"
         with pytest.raises(ContractError, match=message):
             opened.frames[5]
 

@@ -90,6 +90,21 @@ def damage_compressed(name, value=None):
     return change
 
 
+def stored_as_counts(dtype=np.uint16, **attributes):
+    """Store frames as counts; keywords replace attributes, None removes one."""
+    recipe = {
+        "quantity": "counts",
+        "amplitude_dtype": "float32",
+        "operation_order": "sqrt:float64",
+        "amplitude_scale": 1.0,
+    }
+    recipe = {name: value for name, value in (recipe | attributes).items() if value is not None}
+    return (
+        replace_dataset(FRAMES, lambda frames: np.rint(frames**2).astype(dtype)),
+        *(set_attribute(FRAMES, name, value) for name, value in recipe.items()),
+    )
+
+
 def corrupt_chunk(path, number):
     """Overwrite what a compressed chunk of frames holds."""
     with h5py.File(path) as file:
@@ -245,6 +260,32 @@ BROKEN = {
         error(f"/{FRAMES}@axis_canonical", "found 'HNW', expected NHW", set_attribute(FRAMES, "axis_canonical", "HNW")),
         error(f"/{FRAMES}@original_axis_order", "found 'WHN'", set_attribute(FRAMES, "original_axis_order", "WHN")),
     ],
+    "counts_come_back": [
+        error(
+            f"/{FRAMES}@amplitude_scale",
+            "found without quantity, expected both or none",
+            set_attribute(FRAMES, "amplitude_scale", 2.0),
+        ),
+        error(
+            f"/{FRAMES}@operation_order",
+            "no such attribute, expected it beside quantity",
+            *stored_as_counts(operation_order=None),
+        ),
+        error(f"/{FRAMES}@quantity", "found 'photons', expected one of counts", *stored_as_counts(quantity="photons")),
+        error(f"/{FRAMES}@amplitude_dtype", "found 'int8'", *stored_as_counts(amplitude_dtype="int8")),
+        error(
+            f"/{FRAMES}@operation_order",
+            "found 'divide:float32,sqrt:float32'",
+            *stored_as_counts(operation_order="divide:float32,sqrt:float32"),
+        ),
+        error(f"/{FRAMES}@amplitude_scale", "found 2.0, expected 1.0", *stored_as_counts(amplitude_scale=2.0)),
+        error(
+            f"/{FRAMES}@amplitude_scale",
+            "found -1.0",
+            *stored_as_counts(operation_order="divide:float32", amplitude_scale=-1.0),
+        ),
+        error(f"/{FRAMES}", "found 'int16', expected one of uint8", *stored_as_counts(np.int16)),
+    ],
     "pixels_and_metres_agree": [
         error("/probe_position_x_m", "than raw_data/xcoords times", set_item("raw_data/xcoords", 3, 20.0)),
         error("/probe_position_y_m", "than raw_data/ycoords times", set_item("raw_data/ycoords", 3, 20.0)),
@@ -270,6 +311,17 @@ ROWS = [(check, *row) for check, rows in BROKEN.items() for row in rows]
 def test_a_product_of_ours_has_no_problems(product):
     report = validate_product(product)
     assert (report.problems, report.is_valid, report.product) == ((), True, product)
+
+
+def test_a_product_that_stores_counts_has_no_problems(product, source):
+    edit(product, *stored_as_counts())
+    assert validate_product(product, source_npz=source, deep=True).problems == ()
+
+
+def test_a_count_other_than_the_source_has_is_found(product, source):
+    edit(product, *stored_as_counts(), lambda file: file[FRAMES].__setitem__((5, 3, 3), 99))
+    problems = validate_product(product, source_npz=source).problems
+    assert [problem.message for problem in problems] == ["frame 5 differs from the source"]
 
 
 def test_a_product_of_ours_has_no_problems_deep_and_against_its_source(product, source):
