@@ -110,7 +110,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     chunks.add_argument("--chunk-frames", type=int, metavar="N", help="frames of a chunk (default: about 1 MiB)")
     chunks.add_argument(
         "--chunk-shape",
-        type=_shape,
+        type=chunk_shape,
         metavar="N,H,W",
         help="frames, rows and columns of a chunk that is a tile of frames, such as 64,32,32: smaller files with "
         "archival codecs; a single frame is slower to read (default: whole frames)",
@@ -123,6 +123,16 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     writing.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
     running.add_memory_option(writing)
+    writing.add_argument(
+        "--digest",
+        action=argparse.BooleanOptionalAction,
+        help="give every dataset a SHA-256 of its content, which `validate --deep` compares (default: in archives)",
+    )
+    writing.add_argument(
+        "--verify",
+        action="store_true",
+        help="read the finished product back from the disk, and compare it with what was to be written",
+    )
     writing.add_argument("--no-clobber", action="store_true", help="fail where the product exists already")
     running.add_output_options(parser)
 
@@ -133,7 +143,8 @@ def convert(arguments: argparse.Namespace) -> int:
     from ptychoproduct.scanfiles import frame_bytes
 
     files, options, meta = _files(arguments), _options(arguments), _meta(arguments)
-    total = frame_bytes(files) if arguments.include_diffraction else 0
+    passes = 2 if arguments.verify else 1
+    total = passes * frame_bytes(files) if arguments.include_diffraction else 0
     with (
         running.collected_warnings(arguments) as messages,
         running.progress_bar("convert", total, arguments) as progress,
@@ -154,7 +165,10 @@ def convert(arguments: argparse.Namespace) -> int:
         "peak_memory_bytes": peak,
         "warnings": messages,
     }
-    running.report(result, _rows(summary, peak), arguments)
+    rows = _rows(summary, peak)
+    if arguments.verify:
+        rows["verified"] = "read back from the disk, every dataset as it was to be written"
+    running.report(result, rows, arguments)
     return running.EXIT_OK
 
 
@@ -162,7 +176,8 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
 
 
-def _shape(text: str) -> tuple[int, int, int]:
+def chunk_shape(text: str) -> tuple[int, int, int]:
+    """Read frames, rows and columns of a chunk; ValueError where it is no shape."""
     frames, rows, columns = map(int, text.split(","))
     return frames, rows, columns
 
@@ -207,6 +222,8 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         memory_bytes=running.memory_bytes(arguments),
         store_counts=arguments.store_counts,
         overwrite=not arguments.no_clobber,
+        digests=arguments.digest,
+        verify=arguments.verify,
     )
 
 

@@ -13,6 +13,7 @@ from ptychoproduct_cli import (
     importing,
     inspecting,
     listing,
+    repacking,
     running,
     simulating,
     tuning,
@@ -21,10 +22,12 @@ from ptychoproduct_cli import (
 
 PROG = "ptychoproduct"
 DESCRIPTION = "Ptychography scans in PtychoPINN's NPZ format to ptychodus's HDF5 products, and back."
-COMMANDS = {
-    module.COMMAND.prog.removeprefix(f"{PROG} "): module.COMMAND
-    for module in (convert, importing, inspecting, validating, tuning, listing, simulating, benching, completing)
-}
+# In the order of the help.
+_MODULES = (
+    *(convert, importing, inspecting, validating, repacking),
+    *(tuning, listing, simulating, benching, completing),
+)
+COMMANDS = {module.COMMAND.prog.removeprefix(f"{PROG} "): module.COMMAND for module in _MODULES}
 
 
 class _Version(argparse.Action):

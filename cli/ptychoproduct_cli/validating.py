@@ -23,7 +23,9 @@ EXIT_CODES = running.EXIT_CODES | {
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("product", metavar="PRODUCT.h5", help="product to check")
     parser.add_argument("--source-npz", metavar="SCAN.npz", help="compare positions and frames with this scan")
-    parser.add_argument("--deep", action="store_true", help="decode every chunk of the frames")
+    parser.add_argument(
+        "--deep", action="store_true", help="decode every chunk, and compare all content with its digest"
+    )
     running.add_output_options(parser)
 
 

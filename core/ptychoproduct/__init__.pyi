@@ -23,6 +23,7 @@ from .options import ExportOptions
 from .rawdata import RawData
 from .reader import Frames, Product, open_product
 from .recognition import recognise_counts
+from .repacking import RepackedDataset, RepackSummary, repack_product
 from .scan import Extra, FrameStack, Scan
 from .scanfiles import ScanFiles, export_product_from_files
 from .simulation import ScanParameters, simulate_scan
@@ -53,6 +54,8 @@ __all__ = [
     "ProductWriter",
     "RawData",
     "Reconstruction",
+    "RepackSummary",
+    "RepackedDataset",
     "Scan",
     "ScanFiles",
     "ScanParameters",
@@ -71,6 +74,7 @@ __all__ = [
     "inspect_product",
     "open_product",
     "recognise_counts",
+    "repack_product",
     "simulate_scan",
     "tune_scan",
     "validate_product",

@@ -19,6 +19,7 @@ import numpy as np
 from ptychoproduct import contract
 from ptychoproduct.axes import axis_order, canonical_axes
 from ptychoproduct.coverage import outside_object
+from ptychoproduct.damage import damage
 from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.errors import ContractError, OptionError, ProductError
 from ptychoproduct.links import local_dataset, local_group, reading
@@ -385,7 +386,7 @@ def links_stay_inside(subject: Subject) -> Iterator[Problem]:
 
 @check
 def everything_decodes(subject: Subject) -> Iterator[Problem]:
-    """Every chunk can be decoded; with ``deep`` only."""
+    """Every chunk can be decoded, and every dataset has the content that its digest is of; with ``deep`` only."""
     if not subject.deep:
         return
     for group in _groups(subject.file):
@@ -395,7 +396,9 @@ def everything_decodes(subject: Subject) -> Iterator[Problem]:
             except ContractError:
                 continue  # a group, or a link that other checks report
             if dataset is not None and dataset.shape is not None:
-                yield from _undecodable(dataset, subject.progress)
+                is_frames = dataset.name == f"/{contract.DIFFRACTION.name}"
+                words = damage(dataset, "frames", subject.progress) if is_frames else damage(dataset)
+                yield from (Problem("error", dataset.name, message) for message in words)
 
 
 @check
@@ -417,28 +420,6 @@ def _groups(file: h5py.File) -> Iterator[h5py.Group]:
         return
     if raw is not None:
         yield raw
-
-
-def _undecodable(dataset: h5py.Dataset, progress: Progress | None) -> Iterator[Problem]:
-    """Decode a dataset, by chunks along its first axis."""
-    if not dataset.shape:
-        try:
-            with reading(dataset):
-                dataset[()]
-        except ContractError as error:
-            yield Problem("error", dataset.name, error.problem)
-        return
-    is_frames = dataset.name == f"/{contract.DIFFRACTION.name}"
-    with closing(DatasetReader(dataset)) as reader:
-        for rows, future in reader.blocks(lambda _, block: block.nbytes, block_bytes=1):
-            try:
-                nbytes = future.result()
-            except ContractError as error:
-                named = "frames" if is_frames else "rows"
-                yield Problem("error", dataset.name, f"{named} {rows.start} to {rows.stop - 1} {error.problem}")
-            else:
-                if progress is not None and is_frames:
-                    progress(nbytes)
 
 
 def _compare_positions(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:

@@ -21,8 +21,13 @@ def has_same_chunks(source: h5py.Dataset, dataset: h5py.Dataset) -> bool:
         and source.chunks == dataset.chunks
         and source.chunks[1:] == source.shape[1:]
         and source.id.get_type() == dataset.id.get_type()
-        and _filters(source) == _filters(dataset)
+        and has_same_filters(source, dataset)
     )
+
+
+def has_same_filters(source: h5py.Dataset, dataset: h5py.Dataset) -> bool:
+    """Whether the filters of two datasets, and all their parameters, are the same."""
+    return _filters(source) == _filters(dataset)
 
 
 def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[[int], None]) -> list[int]:

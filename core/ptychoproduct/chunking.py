@@ -51,6 +51,25 @@ def default_chunk_rows(row_shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     return max(1, CHUNK_BYTES // max(1, math.prod(row_shape) * dtype.itemsize))
 
 
+def fitted_chunks(wanted: tuple[int, ...], shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Return the shape of chunks, cut where it is larger than the dataset.
+
+    Raises
+    ------
+    OptionError
+        The shape is none, or a chunk, or the rows it is a part of, would be too large.
+    """
+    if len(wanted) != len(shape) or min(wanted) < 1:
+        raise OptionError("chunk_shape", found=str(wanted), expected=f"{len(shape)} positive numbers")
+    chunks = tuple(map(min, wanted, shape))
+    for part, most in ((chunks, MOST_CHUNK_BYTES), ((chunks[0], *shape[1:]), MOST_ROWS_BYTES)):
+        nbytes = math.prod(part) * dtype.itemsize
+        if nbytes > most:
+            found = f"{chunks}, of rows {part} that are {nbytes} bytes"
+            raise OptionError("chunk_shape", found=found, expected=f"at most {most} bytes")
+    return chunks
+
+
 def create_chunked(
     group: h5py.Group,
     name: str,
@@ -82,15 +101,7 @@ def create_chunked(
         The shape is none, or a chunk, or the rows it is a part of, would be too large.
     """
     wanted = chunk_shape or (default_chunk_rows(row_shape, dtype), *row_shape)
-    if len(wanted) != 1 + len(row_shape) or min(wanted) < 1:
-        raise OptionError("chunk_shape", found=str(wanted), expected=f"{1 + len(row_shape)} positive numbers")
-    chunk_rows = wanted[0] if rows is None else min(wanted[0], rows)
-    chunks = (chunk_rows, *map(min, wanted[1:], row_shape))
-    for shape, most in ((chunks, MOST_CHUNK_BYTES), ((chunk_rows, *row_shape), MOST_ROWS_BYTES)):
-        nbytes = math.prod(shape) * dtype.itemsize
-        if nbytes > most:
-            found = f"{chunks}, of rows {shape} that are {nbytes} bytes"
-            raise OptionError("chunk_shape", found=found, expected=f"at most {most} bytes")
+    chunks = fitted_chunks(wanted, (wanted[0] if rows is None else rows, *row_shape), dtype)
     return group.create_dataset(
         name,
         shape=(rows or 0, *row_shape),

@@ -137,6 +137,8 @@ OBJECT_PIXEL_HEIGHT = Attribute("pixel_height_m", "float64", "m", "required", fi
 OBJECT_CENTER_X = Attribute("center_x_m", "float64", "m", "required", field="object_center_x_m")
 OBJECT_CENTER_Y = Attribute("center_y_m", "float64", "m", "required", field="object_center_y_m")
 SYNTHETIC = Attribute("synthetic", "bool", default=False)
+# On any dataset: what its content was when it was written, see `digests`.
+CONTENT_DIGEST = Attribute("content_sha256", "str")
 
 PROBE = Dataset(
     "probe",

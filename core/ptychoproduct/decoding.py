@@ -162,6 +162,8 @@ class DatasetReader:
         self.dtype: np.dtype[Any] = dataset.dtype if recipe is None else np.dtype(recipe.amplitude_dtype)
         self._dataset = dataset
         self._recipe = recipe
+        self._file: str = dataset.file.filename
+        self._name: str = dataset.name
         self._road: _Road = _road(dataset)
         self._chunk_bytes = math.prod(self._road.chunk_shape) * self.dtype.itemsize
         self._workers = Workers(threads or available_threads())
@@ -287,7 +289,12 @@ class DatasetReader:
         return self._converted(self._road.decode(piece, fetched))
 
     def _converted(self, stored: Array) -> Array:
-        return stored if self._recipe is None else self._recipe.to_amplitudes(np.asarray(stored))
+        if self._recipe is None:
+            return stored
+        try:
+            return self._recipe.to_amplitudes(np.asarray(stored))
+        except MemoryError as error:
+            raise ContractError(self._file, "larger than the memory", key=self._name) from error
 
     def _lies_in_one_row_of_chunks(self, selection: Selection) -> bool:
         rows, length = selection.axes[0], self._road.chunk_shape[0]
@@ -352,7 +359,7 @@ def blocks_of(dataset: h5py.Dataset) -> Iterator[Array]:
 
 def _road(dataset: h5py.Dataset) -> _Road:
     with reading(dataset):
-        if dataset.chunks and not dataset.is_virtual and _is_stored_as_in_memory(dataset):
+        if dataset.chunks and not dataset.is_virtual and is_stored_as_in_memory(dataset):
             try:
                 return _EncodedChunks(dataset)
             except FilterError:
@@ -360,7 +367,7 @@ def _road(dataset: h5py.Dataset) -> _Road:
         return _BlocksByHdf5(dataset)
 
 
-def _is_stored_as_in_memory(dataset: h5py.Dataset) -> bool:
+def is_stored_as_in_memory(dataset: h5py.Dataset) -> bool:
     """Whether the elements are numbers, and have the same bytes in the file as in NumPy's arrays."""
     if dataset.dtype.kind not in "biufc" or not dataset.dtype.itemsize:
         return False

@@ -16,7 +16,9 @@ _LIBVER = ("v108", "v110")
 
 
 @contextmanager
-def new_hdf5_file(part: Path, path: Path) -> Iterator[tuple[h5py.File, OutputFile]]:
+def new_hdf5_file(
+    part: Path, path: Path, *, track_order: bool = False, userblock_bytes: int = 0
+) -> Iterator[tuple[h5py.File, OutputFile]]:
     """Open a new HDF5 file, and close it when the block ends.
 
     Parameters
@@ -25,6 +27,10 @@ def new_hdf5_file(part: Path, path: Path) -> Iterator[tuple[h5py.File, OutputFil
         The file; it exists and is empty.
     path : Path
         The name for messages.
+    track_order : bool
+        Whether the root knows in which order its links and attributes were made.
+    userblock_bytes : int
+        What is left free at the beginning of the file: 0, or a power of two from 512 on.
 
     Yields
     ------
@@ -40,7 +46,9 @@ def new_hdf5_file(part: Path, path: Path) -> Iterator[tuple[h5py.File, OutputFil
     with part.open("r+b", buffering=0) as raw:
         output = OutputFile(raw.fileno())
         with hdf5_errors(path, output):
-            file = h5py.File(output, "w", libver=_LIBVER)
+            file = h5py.File(
+                output, "w", libver=_LIBVER, track_order=track_order, userblock_size=userblock_bytes or None
+            )
         try:
             yield file, output
         except BaseException:

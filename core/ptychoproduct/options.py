@@ -12,7 +12,7 @@ from ptychoproduct.codecs import Codec
 from ptychoproduct.contract import AXIS_ORDERS
 from ptychoproduct.errors import OptionError
 from ptychoproduct.positions import POSITION_INDEX_CHOICES
-from ptychoproduct.profiles import DEFAULT, Storage, is_measured, parse_compression, storage_for
+from ptychoproduct.profiles import DEFAULT, Profile, Storage, is_measured, parse_compression, storage_for
 from ptychoproduct.reordering import DEFAULT_MEMORY_BYTES
 
 
@@ -41,6 +41,10 @@ class ExportOptions:
         are not are an error then. See `CountsRecipe`.
     overwrite : bool
         Whether an existing product may be replaced.
+    digests : bool or None
+        Whether each dataset gets a SHA-256 of its content; None where the profile decides: archives do.
+    verify : bool
+        Whether the product is read back from the disk, and compared with what was to be written, before it appears.
 
     Raises
     ------
@@ -57,6 +61,8 @@ class ExportOptions:
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     store_counts: bool = False
     overwrite: bool = True
+    digests: bool | None = None
+    verify: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.compression, str):
@@ -76,6 +82,14 @@ class ExportOptions:
         ):
             if getattr(self, field) not in choices:
                 raise OptionError(field, found=repr(getattr(self, field)), expected=f"one of {', '.join(choices)}")
+
+    @property
+    def has_digests(self) -> bool:
+        """Whether datasets get digests of their content."""
+        if self.digests is not None:
+            return self.digests
+        profile = parse_compression(self.compression) if isinstance(self.compression, str) else None
+        return isinstance(profile, Profile) and profile.digests
 
     @property
     def measured(self) -> str | None:

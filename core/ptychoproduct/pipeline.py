@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import h5py
 import hdf5plugin
@@ -82,5 +83,10 @@ def _library(filter_id: int, stored_name: bytes) -> str | None:
 @cache
 def _registered() -> dict[str, str]:
     """Return the paths of hdf5plugin's libraries, by name."""
-    libraries: dict[str, str] = hdf5plugin.get_config().registered_filters
-    return libraries
+    config = hdf5plugin.get_config()
+    libraries: dict[str, str] = config.registered_filters
+    folder, suffix = Path(hdf5plugin.PLUGIN_PATH), config.build_config.filter_file_extension
+    # HDF5 may have found one by itself, through HDF5_PLUGIN_PATH; then its path is "unknown".
+    return {
+        name: path if Path(path).exists() else str(folder / f"libh5{name}{suffix}") for name, path in libraries.items()
+    }

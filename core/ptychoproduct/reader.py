@@ -148,7 +148,8 @@ class Product:
         self._file = open_hdf5(self.path)
         self.frames: Frames | None = None
         try:
-            self._read()
+            with reading(self._file):
+                self._read()
         except BaseException:
             self.close()
             raise

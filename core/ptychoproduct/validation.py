@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,9 +14,12 @@ import hdf5plugin  # noqa: F401 - registers the filters that frames are compress
 from ptychoproduct import contract
 from ptychoproduct.checks import CHECKS, Problem, Subject
 from ptychoproduct.errors import ContractError
-from ptychoproduct.links import open_hdf5
+from ptychoproduct.links import last_words, open_hdf5
 from ptychoproduct.reader import find_dataset
 from ptychoproduct.streaming import Progress
+
+# Whatever h5py makes of addresses, sizes, names and types that are nonsense.
+_DAMAGE = (ContractError, OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def validate_product(
     source_npz : path, optional
         The scan that the product was made from; its positions and frames are compared.
     deep : bool
-        Whether every chunk of every dataset is decoded.
+        Whether every chunk of every dataset is decoded, and all content compared with its digest.
     progress : callable, optional
         Called with a number of bytes whenever frames of that size have been looked at.
 
@@ -68,18 +73,30 @@ def validate_product(
         A file cannot be opened, or the scan is damaged.
     """
     path = Path(path)
+    problems: list[Problem] = []
     with open_hdf5(path) as file:
-        found, problems = _find_datasets(file)
+        found: dict[str, h5py.Dataset] = {}
+        with _damage_reported(problems):
+            found = _find_datasets(file, problems)
         subject = Subject(file, found, None if source_npz is None else Path(source_npz), deep, progress)
         for function in CHECKS.values():
-            problems.extend(function(subject))
-        return ValidationReport(path, tuple(CHECKS), tuple(dict.fromkeys(problems)))
+            with _damage_reported(problems):
+                problems.extend(function(subject))
+    return ValidationReport(path, tuple(CHECKS), tuple(dict.fromkeys(problems)))
 
 
-def _find_datasets(file: h5py.File) -> tuple[dict[str, h5py.Dataset], list[Problem]]:
-    """Return the contract's datasets that lie in the file, and what is wrong with the others."""
+@contextmanager
+def _damage_reported(problems: list[Problem]) -> Iterator[None]:
+    """Turn what h5py says of a file whose own structure is damaged into a problem."""
+    try:
+        yield
+    except _DAMAGE as error:
+        problems.append(Problem("error", "/", f"the file's own structure is damaged: {last_words(error)}"))
+
+
+def _find_datasets(file: h5py.File, problems: list[Problem]) -> dict[str, h5py.Dataset]:
+    """Return the contract's datasets that lie in the file, and tell what is wrong with the others."""
     found: dict[str, h5py.Dataset] = {}
-    problems = []
     for expected in contract.DATASETS:
         try:
             dataset = find_dataset(file, expected)
@@ -88,4 +105,4 @@ def _find_datasets(file: h5py.File) -> tuple[dict[str, h5py.Dataset], list[Probl
         else:
             if dataset is not None:
                 found[expected.name] = dataset
-    return found, problems
+    return found

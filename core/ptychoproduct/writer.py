@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -25,6 +25,7 @@ from ptychoproduct.codecs import codec_of
 from ptychoproduct.cores import available_threads
 from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
+from ptychoproduct.digests import Digest, DigestedRows, content_digest, has_digest, new_digest
 from ptychoproduct.errors import OptionError, OutputError, ProductWarning, SourceError
 from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
 from ptychoproduct.inputs import (
@@ -39,6 +40,7 @@ from ptychoproduct.members import NPY_SUFFIX, link_name
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.positions import pixels_to_metres, position_indexes
+from ptychoproduct.rereading import verify_digests
 from ptychoproduct.sources import ArrayRows, RowSource
 from ptychoproduct.streaming import Progress, RowAppender, write_rows
 
@@ -163,6 +165,8 @@ class ProductWriter:
         self._x_px: list[Array] = []
         self._y_px: list[Array] = []
         self._scan_index: list[Array] = []
+        self._running: dict[str, Digest] = {}
+        self._digests: dict[str, str] = {}
         if self.path.suffix.lower() not in _SUFFIXES:
             raise OutputError(self.path, found=f"suffix {self.path.suffix!r}", expected=" or ".join(_SUFFIXES))
 
@@ -170,6 +174,7 @@ class ProductWriter:
         self._started = time.perf_counter()
         with ExitStack() as stack:
             part = stack.enter_context(atomic_output(self.path, overwrite=self.options.overwrite, sources=self._inputs))
+            stack.enter_context(self._verified(part))
             self._file, self._output = stack.enter_context(new_hdf5_file(part, self.path))
             with hdf5_errors(self.path, self._output):
                 if self._include_raw:
@@ -378,13 +383,16 @@ class ProductWriter:
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
             dataset.attrs[contract.SOURCE_MEMBER.name] = member
             left = None
-            if chunks is not None and not beside and has_same_chunks(chunks, dataset):
+            # What nobody decodes cannot be digested.
+            may_copy = not beside and not self._wants_digests
+            if chunks is not None and may_copy and has_same_chunks(chunks, dataset):
                 frame_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
                 left = copy_chunks(chunks, dataset, lambda frames: self._on_progress(frames * frame_bytes))
+            rows = self._digested(source, dataset, recipe)
             if recipe is None:
-                write_rows([*beside, RowOutput(dataset)], source, self._threads, self._on_progress, left)
+                write_rows([*beside, RowOutput(dataset)], rows, self._threads, self._on_progress, left)
             else:
-                self._write_counts(dataset, source, recipe, beside)
+                self._write_counts(dataset, rows, recipe, beside)
 
     def _write_counts(
         self, dataset: h5py.Dataset, source: RowSource, recipe: CountsRecipe, beside: Sequence[RowOutput]
@@ -403,6 +411,7 @@ class ProductWriter:
             write_rows([*beside, RowOutput(dataset, recipe.convert)], source, self._threads, count)
         except InexactError:
             self._on_progress(-written)
+            self._running.pop(dataset.name, None)
             del self._file[contract.DIFFRACTION.name]
             self._frames = None
             raise
@@ -447,7 +456,8 @@ class ProductWriter:
             name = link_name(member, self._raw)
             codec = self.options.storage(source.dtype, source.shape[1:], source.shape[0]).codec
             dataset = create_chunked(self._raw, name, source.shape[1:], source.dtype, codec, source.shape[0])
-            write_rows([RowOutput(dataset)], source, self._threads, lambda _: self._output.check())
+            rows = self._digested(source, dataset)
+            write_rows([RowOutput(dataset)], rows, self._threads, lambda _: self._output.check())
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
             self._name_member(name, member)
@@ -470,7 +480,8 @@ class ProductWriter:
                 self._appender = self._stack.enter_context(
                     RowAppender(RowOutput(dataset), dataset.dtype, self._threads, self._on_progress)
                 )
-            self._appender.append(ArrayRows(frames, (0, 1, 2)))
+            assert self._frames is not None
+            self._appender.append(self._digested(ArrayRows(frames, (0, 1, 2)), self._frames))
 
     def _check_frames(self, shape: tuple[int, ...], dtype: np.dtype[Any], key: str) -> None:
         check_frames(shape, dtype, key, self._origin)
@@ -542,6 +553,8 @@ class ProductWriter:
             )
             if self._include_raw:
                 self._write_raw_scan(x_px, y_px, scan_index)
+            if self._wants_digests:
+                self._take_digests()
 
     def _write_raw_scan(self, x_px: Array, y_px: Array, scan_index: Array | None) -> None:
         """Keep what the product's own datasets were made from."""
@@ -552,6 +565,35 @@ class ProductWriter:
             found = self._file[dataset.name]
             if not found.attrs.get(contract.SYNTHETIC.name, False):
                 self._raw[name] = found
+
+    @property
+    def _wants_digests(self) -> bool:
+        return self.options.has_digests or self.options.verify
+
+    def _digested(self, source: RowSource, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> RowSource:
+        """Have rows digested on their way to a dataset, where that is wanted."""
+        if not self._wants_digests:
+            return source
+        return DigestedRows(source, self._running.setdefault(dataset.name, new_digest()), recipe)
+
+    def _take_digests(self) -> None:
+        """Compute the digests of all datasets: of what was streamed it is known, and has seen the source itself."""
+        datasets = [item for item in self._file.values() if isinstance(item, h5py.Dataset)]
+        if self._include_raw:
+            datasets += self._raw.values()
+        for dataset in filter(has_digest, dict.fromkeys(datasets)):  # hard links lead to one dataset
+            running = self._running.get(dataset.name)
+            digest = content_digest(dataset, self._threads) if running is None else running.hexdigest()
+            self._digests[dataset.name] = digest
+            if self.options.has_digests:
+                dataset.attrs[contract.CONTENT_DIGEST.name] = digest
+
+    @contextmanager
+    def _verified(self, part: Path) -> Iterator[None]:
+        """Read the file back when it has been closed, where that is wanted."""
+        yield
+        if self.options.verify:
+            verify_digests(part, self.path, self._digests, self._progress)
 
     def _write_synthetic_object(self, x_px: Array, y_px: Array) -> None:
         """Write an object of ones in the place of one that nobody gave, and say so."""

@@ -19,6 +19,7 @@ from ptychoproduct import (
 
 DOCUMENT = Path(__file__).parents[2] / "specs" / "data_contracts.md"
 DASH = "\N{EN DASH}"
+ANY = "*"
 ANY_RAW = "raw_data/*"
 
 
@@ -76,6 +77,7 @@ DATASET_ATTRIBUTE_ROWS = rows_of("Dataset", "Attribute")
 OWNED_ATTRIBUTES = [
     *((dataset.name, attribute) for dataset in contract.DATASETS for attribute in dataset.attributes),
     *((ANY_RAW, attribute) for attribute in (contract.SOURCE_MEMBER, contract.SOURCE_DTYPE)),
+    (ANY, contract.CONTENT_DIGEST),
 ]
 
 

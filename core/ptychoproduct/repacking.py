@@ -1,0 +1,278 @@
+"""A product in another codec, or in chunks of another shape, and in nothing else different."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import h5py
+import hdf5plugin  # noqa: F401 - registers the filters that frames are compressed with
+from h5py import h5d, h5p
+
+from ptychoproduct import contract
+from ptychoproduct.atomic import atomic_output, writing_errors
+from ptychoproduct.chunking import MOST_CHUNK_BYTES, default_chunk_rows, fitted_chunks
+from ptychoproduct.comparison import require_same_content
+from ptychoproduct.cores import available_threads
+from ptychoproduct.datasetrecoding import recode
+from ptychoproduct.decoding import is_stored_as_in_memory
+from ptychoproduct.errors import ContractError
+from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
+from ptychoproduct.links import local_dataset, open_hdf5, reading
+from ptychoproduct.objectcopy import copy_objects
+from ptychoproduct.options import ExportOptions
+from ptychoproduct.rereading import read_back
+from ptychoproduct.streaming import Progress
+
+# Smaller datasets stay as they are stored.
+_LEAST_BYTES = 1024**2
+# In products, and in the files in which ptychodus keeps patterns.
+_FRAMES = (contract.DIFFRACTION.name, "patterns")
+_FILL_TIMES = {h5d.FILL_TIME_ALLOC: "alloc", h5d.FILL_TIME_NEVER: "never", h5d.FILL_TIME_IFSET: "ifset"}
+
+
+@dataclass(frozen=True)
+class RepackedDataset:
+    """A dataset that was encoded anew.
+
+    Parameters
+    ----------
+    name : str
+    shape : tuple of int
+    dtype : str
+    chunk_shape : tuple of int
+    content_bytes : int
+        Size of the elements.
+    stored_bytes_before, stored_bytes : int
+        What they took in the file, and take now.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    chunk_shape: tuple[int, ...]
+    content_bytes: int
+    stored_bytes_before: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
+class RepackSummary:
+    """What was repacked.
+
+    Parameters
+    ----------
+    source, product : Path
+    compression : str
+    datasets : tuple of RepackedDataset
+        Those that were encoded anew; all others are stored as they were.
+    file_bytes_before, file_bytes : int
+    seconds : float
+    """
+
+    source: Path
+    product: Path
+    compression: str
+    datasets: tuple[RepackedDataset, ...]
+    file_bytes_before: int
+    file_bytes: int
+    seconds: float
+
+    @property
+    def content_bytes(self) -> int:
+        """Size of all elements that were encoded anew."""
+        return sum(dataset.content_bytes for dataset in self.datasets)
+
+    @property
+    def ratio(self) -> float:
+        """Compression ratio of these; 0 without any."""
+        stored = sum(dataset.stored_bytes for dataset in self.datasets)
+        return self.content_bytes / stored if stored else 0.0
+
+    @property
+    def throughput_mb_s(self) -> float:
+        """Their bytes per second, in 10⁶ bytes."""
+        return self.content_bytes / 1e6 / self.seconds if self.seconds else 0.0
+
+
+def repack_product(
+    path: str | PathLike[str],
+    out_path: str | PathLike[str],
+    *,
+    options: ExportOptions | None = None,
+    progress: Progress | None = None,
+) -> RepackSummary:
+    """Write a product again, its frames and other large arrays in another codec or chunk shape.
+
+    Every group, link, attribute, dataset and value is kept. The frames, and numbers of a MiB or more elsewhere than in
+    the root datasets of the contract, which should have no filters, are encoded anew; everything else is copied as it
+    is stored. Chunks that are stored as they are to be already are copied without decoding.
+
+    Parameters
+    ----------
+    path : path
+        A product of any writer, or any other HDF5 file. It is only read.
+    out_path : path
+        Appears when it is complete.
+    options : ExportOptions, optional
+        Of these, `compression`, `chunk_frames`, `chunk_shape`, `threads`, `overwrite` and `verify` count. Without a
+        shape, chunks keep theirs.
+    progress : callable, optional
+        Called with a number of bytes whenever so many have been written, or compared where `verify` is set.
+
+    Returns
+    -------
+    RepackSummary
+
+    Raises
+    ------
+    SourceError
+        There is no HDF5 file.
+    ContractError
+        Something in it cannot be read.
+    OptionError
+        The chunk shape does not fit the frames.
+    OutputError
+        The product cannot be written there, or reads back otherwise than it was written.
+    """
+    options, path, out_path = options or ExportOptions(), Path(path), Path(out_path)
+    started = time.perf_counter()
+    done: list[RepackedDataset] = []
+    with closing(open_hdf5(path, "an HDF5 file")) as source:
+        track_order = bool(source["/"].id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
+        userblock_bytes = source.userblock_size
+        with atomic_output(out_path, overwrite=options.overwrite, sources=(path,)) as part:
+            with (
+                new_hdf5_file(part, out_path, track_order=track_order, userblock_bytes=userblock_bytes) as opened,
+                hdf5_errors(out_path, opened[1]),
+            ):
+                target, output = opened
+
+                def on_progress(nbytes: int) -> None:
+                    output.check()  # no need to compress what no disk will take
+                    if progress is not None:
+                        progress(nbytes)
+
+                def rewrite(dataset: h5py.Dataset, group: h5py.Group, name: bytes) -> h5py.Dataset | None:
+                    if not is_recoded(dataset):
+                        return None
+                    new = _create(dataset, group, name, options)
+                    recode(dataset, new, options.threads or available_threads(), on_progress)
+                    done.append(_repacked(dataset, new))
+                    return new
+
+                is_recoded = _choice(source)
+                copy_objects(source, target, rewrite)
+            if userblock_bytes:
+                with writing_errors(out_path), part.open("r+b") as file, path.open("rb") as before:
+                    file.write(before.read(userblock_bytes))
+            if options.verify:
+                with read_back(part, out_path) as copy:
+                    require_same_content(source, copy, str(out_path), progress)
+    return RepackSummary(
+        source=path,
+        product=out_path,
+        compression=str(options.codec),
+        datasets=tuple(done),
+        file_bytes_before=path.stat().st_size,
+        file_bytes=out_path.stat().st_size,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def bytes_to_repack(path: str | PathLike[str], *, verify: bool = False) -> int:
+    """Return the sum of what `repack_product` will tell its progress.
+
+    Raises
+    ------
+    SourceError, ContractError
+        The file cannot be read.
+    """
+    total = 0
+    with closing(open_hdf5(Path(path), "an HDF5 file")) as source, reading(source):
+        is_recoded = _choice(source)
+
+        def count(_: str, found: h5py.Group | h5py.Dataset) -> None:
+            nonlocal total
+            if isinstance(found, h5py.Dataset) and _is_plain(found):
+                nbytes = found.size * found.dtype.itemsize
+                total += nbytes * (is_recoded(found) + verify)
+
+        source.visititems(count)
+    return total
+
+
+def _choice(source: h5py.File) -> Callable[[h5py.Dataset], bool]:
+    """Return a function that says whether a dataset is to be encoded anew."""
+    frames = _named(source, _FRAMES)
+    without_filters = _named(source, [dataset.name for dataset in contract.ROOT_DATASETS])
+
+    def is_recoded(dataset: h5py.Dataset) -> bool:
+        if dataset in without_filters or not _is_plain(dataset) or not dataset.size:
+            return False
+        itemsize = dataset.dtype.itemsize
+        if dataset.chunks is None and math.prod(dataset.shape[1:]) * itemsize > MOST_CHUNK_BYTES:
+            return False
+        return dataset in frames or dataset.size * itemsize >= _LEAST_BYTES
+
+    return is_recoded
+
+
+def _named(source: h5py.File, names: Sequence[str]) -> set[h5py.Dataset]:
+    """Return those datasets of these names that lie in the file."""
+    found = set()
+    for name in names:
+        with suppress(ContractError):
+            found.add(local_dataset(source, name))
+    return found
+
+
+def _is_plain(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset holds numbers of its own, along at least one axis, of no type that has a name."""
+    if not dataset.shape or dataset.is_virtual or dataset.external or dataset.id.get_type().committed():
+        return False
+    return is_stored_as_in_memory(dataset)
+
+
+def _create(dataset: h5py.Dataset, group: h5py.Group, name: bytes, options: ExportOptions) -> h5py.Dataset:
+    """Create a dataset that is like another one, but for codec and chunks."""
+    properties = dataset.id.get_create_plist()
+    has_fill_value = properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED
+    return group.create_dataset(
+        name,
+        shape=dataset.shape,
+        maxshape=dataset.maxshape,
+        dtype=dataset.dtype,
+        chunks=_chunks(dataset, options),
+        fillvalue=dataset.fillvalue if has_fill_value else None,
+        fill_time=_FILL_TIMES[properties.get_fill_time()],
+        track_times=properties.get_obj_track_times(),
+        track_order=bool(properties.get_attr_creation_order() & h5p.CRT_ORDER_TRACKED),
+        **options.codec.dataset_options(dataset.dtype),
+    )
+
+
+def _chunks(dataset: h5py.Dataset, options: ExportOptions) -> tuple[int, ...]:
+    """Return the shape of chunks: for frames that which is asked for, else as it is."""
+    wanted = options.frames_chunk(dataset.shape[1:]) if dataset in _named(dataset.file, _FRAMES) else None
+    if wanted is None and dataset.chunks is not None:
+        return tuple(dataset.chunks)
+    wanted = wanted or (default_chunk_rows(dataset.shape[1:], dataset.dtype), *dataset.shape[1:])
+    return fitted_chunks(wanted, dataset.shape, dataset.dtype)
+
+
+def _repacked(dataset: h5py.Dataset, new: h5py.Dataset) -> RepackedDataset:
+    return RepackedDataset(
+        name=dataset.name,
+        shape=dataset.shape,
+        dtype=str(dataset.dtype),
+        chunk_shape=new.chunks,
+        content_bytes=dataset.size * dataset.dtype.itemsize,
+        stored_bytes_before=dataset.id.get_storage_size(),
+        stored_bytes=new.id.get_storage_size(),
+    )
