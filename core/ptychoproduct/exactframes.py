@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ptychoproduct import contract
+from ptychoproduct.autochoice import Sample
 from ptychoproduct.axes import canonical_axes
 from ptychoproduct.chunking import RowOutput
 from ptychoproduct.counts import CountsRecipe, InexactError
@@ -39,7 +40,7 @@ def write_counts(
     frames: FrameStack,
     order: str,
     origin: Origin,
-    measured: Array | None = None,
+    measured: Sample | None = None,
     beside: Callable[[], Sequence[RowOutput]] = tuple,
 ) -> None:
     """Write frames as counts; those that are integers already as they are.
@@ -52,7 +53,7 @@ def write_counts(
         Of their axes.
     origin : path or str
         What messages name.
-    measured : array, [n, H, W], optional
+    measured : Sample, optional
         Frames to measure codecs on, see `ProductWriter.write_frames`.
     beside : callable, optional
         Gives further datasets to fill, at the beginning of each pass over the frames.

@@ -18,7 +18,7 @@ import numpy as np
 
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import OutputGroup, atomic_output
-from ptychoproduct.autochoice import Choice, choose_storage, unmeasured
+from ptychoproduct.autochoice import Choice, Sample, choose_storage, unmeasured
 from ptychoproduct.chunkcopy import copy_chunks, has_same_chunks
 from ptychoproduct.chunking import RowOutput, create_chunked
 from ptychoproduct.codecs import codec_of
@@ -358,7 +358,7 @@ class ProductWriter:
         member: str = "diff3d.npy",
         chunks: h5py.Dataset | None = None,
         beside: Sequence[RowOutput] = (),
-        sample: Array | None = None,
+        sample: Sample | None = None,
         recipe: CountsRecipe | None = None,
     ) -> None:
         """Write all frames from a source, in place of `append`; not into the product where it has no raw data.
@@ -376,7 +376,7 @@ class ProductWriter:
             the same shape, type, filters and parameters of filters.
         beside : sequence of RowOutput
             Further datasets, of other files too, that are filled in the same pass over the source.
-        sample : array, [n, H, W], optional
+        sample : Sample, optional
             Some of the frames, to measure on where the options ask for it, see `sample_for`; without them it is the
             default profile.
         recipe : CountsRecipe, optional
@@ -401,7 +401,7 @@ class ProductWriter:
             dtype = source.dtype
             if recipe is not None:
                 dtype = np.dtype(recipe.count_dtype)
-                sample = None if sample is None else recipe.to_counts(sample)
+                sample = None if sample is None else replace(sample, frames=recipe.to_counts(sample.frames))
             dataset = self._create_frames(source.shape[1:], dtype, source.shape[0], sample)
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
             dataset.attrs[contract.SOURCE_MEMBER.name] = member
@@ -501,8 +501,8 @@ class ProductWriter:
     def _append_frames(self, frames: Array) -> None:
         with hdf5_errors(self.path, self._output):
             if self._appender is None:
-                sample = frames.astype(frames.dtype.newbyteorder("="), copy=False)
-                dataset = self._create_frames(frames.shape[1:], sample.dtype, None, sample)
+                first = frames.astype(frames.dtype.newbyteorder("="), copy=False)
+                dataset = self._create_frames(frames.shape[1:], first.dtype, None, Sample(first))
                 self._appender = self._stack.enter_context(
                     RowAppender(RowOutput(dataset), dataset.dtype, self._threads, self._on_progress)
                 )
@@ -521,7 +521,7 @@ class ProductWriter:
             )
 
     def _create_frames(
-        self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None, sample: Array | None
+        self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None, sample: Sample | None
     ) -> h5py.Dataset:
         chunk_shape = self.options.frames_chunk(frame_shape)
         storage = self.options.storage(dtype, frame_shape, frames)
