@@ -58,7 +58,7 @@ class OutputGroup:
             undo.pop_all()
         for folder in {output.target.parent for output in self._outputs}:
             with contextlib.suppress(OSError):  # the folder's own entry; not every file system can
-                _sync(folder)
+                flush_to_disk(folder)
 
     def discard(self) -> None:
         """Remove what has not been published."""
@@ -105,7 +105,7 @@ def atomic_output(
     Yields
     ------
     Path
-        A new name in the same folder. It is removed if there is an error.
+        A new name in the same folder. It is removed if there is an error, and the error gets a note that says so.
 
     Raises
     ------
@@ -127,9 +127,10 @@ def atomic_output(
     try:
         yield part
         with writing_errors(path):
-            _sync(part)
-    except BaseException:
+            flush_to_disk(part)
+    except BaseException as error:
         _remove(part)
+        error.add_note(f"removed {part}, the unfinished {path.name}")
         raise
     own.add(output)
     if group is None:
@@ -187,8 +188,10 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def flush_to_disk(path: Path) -> None:
+    """Wait until what was written to a file, or to a folder's list of files, is on the disk."""
+    # Windows flushes only what is open for writing; a folder cannot be opened so.
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
