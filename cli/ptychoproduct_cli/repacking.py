@@ -31,7 +31,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("product", metavar="IN.h5", help="product to repack")
     parser.add_argument("output_product", metavar="OUT.h5", help="product to write")
     parser.add_argument(
-        "--compression", required=True, metavar="CODEC", help="codec, as for `ptychoproduct convert`; none decompresses"
+        "--compression",
+        required=True,
+        metavar="CODEC|PROFILE",
+        help="as for `ptychoproduct convert`; none decompresses",
     )
     chunks = parser.add_mutually_exclusive_group()
     chunks.add_argument("--chunk-frames", type=int, metavar="N", help="whole frames of a chunk (default: as it is)")
@@ -40,6 +43,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=chunk_shape,
         metavar="N,H,W",
         help="frames, rows and columns of a chunk that is a tile of frames, such as 64,32,32 (default: as it is)",
+    )
+    parser.add_argument(
+        "--digest",
+        action=argparse.BooleanOptionalAction,
+        help="give a SHA-256 of its content to every dataset that has none (default: in archives)",
     )
     parser.add_argument(
         "--verify",
@@ -62,6 +70,7 @@ def repack(arguments: argparse.Namespace) -> int:
         chunk_shape=arguments.chunk_shape,
         threads=arguments.threads,
         overwrite=not arguments.no_clobber,
+        digests=arguments.digest,
         verify=arguments.verify,
     )
     total = bytes_to_repack(arguments.product, verify=arguments.verify)
@@ -88,13 +97,12 @@ def _rows(summary: RepackSummary) -> dict[str, str]:
     rows = {
         "product": f"{summary.product}  ({running.megabytes(after)}, {100 * after / before:.0f} % of "
         f"{running.megabytes(before)})",
-        "codec": summary.compression,
     }
     for dataset in summary.datasets:
         chunks = " x ".join(map(str, dataset.chunk_shape))
         rows[dataset.name] = (
-            f"{running.megabytes(dataset.stored_bytes_before)} to {running.megabytes(dataset.stored_bytes)}, "
-            f"chunks of {chunks}"
+            f"{running.megabytes(dataset.stored_bytes_before)} to {running.megabytes(dataset.stored_bytes)}: "
+            f"{dataset.codec_before} to {dataset.codec}, chunks of {chunks}"
         )
     if summary.datasets:
         rows["ratio"] = f"{summary.ratio:.2f}"

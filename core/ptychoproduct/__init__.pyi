@@ -1,5 +1,6 @@
 from .checks import Problem
 from .counts import CountsRecipe, InexactError
+from .diffractionfile import DiffractionFile, DiffractionSummary, standard_layout
 from .errors import (
     ContractError,
     OptionError,
@@ -19,6 +20,7 @@ from .export import (
 from .importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
 from .inspection import Inspection, inspect_product
 from .metadata import ExportMeta
+from .metadatafile import NamedMetadata, named_metadata, read_metadata_file
 from .options import ExportOptions
 from .rawdata import RawData
 from .reader import Frames, Product, open_product
@@ -36,6 +38,8 @@ __version__: str
 __all__ = [
     "ContractError",
     "CountsRecipe",
+    "DiffractionFile",
+    "DiffractionSummary",
     "ExportMeta",
     "ExportOptions",
     "ExportSummary",
@@ -45,6 +49,7 @@ __all__ = [
     "ImportSummary",
     "InexactError",
     "Inspection",
+    "NamedMetadata",
     "OptionError",
     "OutputError",
     "Problem",
@@ -72,10 +77,13 @@ __all__ = [
     "import_product_to_npz",
     "import_product_to_rawdata",
     "inspect_product",
+    "named_metadata",
     "open_product",
+    "read_metadata_file",
     "recognise_counts",
     "repack_product",
     "simulate_scan",
+    "standard_layout",
     "tune_scan",
     "validate_product",
 ]

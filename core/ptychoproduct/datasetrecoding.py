@@ -41,20 +41,25 @@ class DecodedRows:
     def __init__(self, reader: DatasetReader) -> None:
         self.shape = reader.shape
         self.dtype = reader.dtype
+        self._reader = reader
         self._blocks = reader.blocks(lambda _, block: block)
         self._block: Array | None = None
         self._range = range(0)
+        self._next = 0
 
     def windows(self, multiple: int) -> Iterator[range]:  # noqa: ARG002 - there is one
         """See `RowSource`."""
         yield range(self.shape[0])
 
     def read_into(self, first: int, view: memoryview) -> None:
-        """See `RowSource`; ContractError where rows cannot be decoded."""
+        """See `RowSource`; rows may come in any order, from one thread. ContractError where they cannot be decoded."""
         out = np.frombuffer(view, self.dtype).reshape(-1, *self.shape[1:])
+        if first != self._next:
+            self._reader.read_into(out, slice(first, first + len(out)))
+            return
         filled = 0
         while filled < len(out):
-            if first + filled >= self._range.stop:
+            if first + filled == self._range.stop:
                 self._range, future = next(self._blocks)
                 self._block = future.result()
             assert self._block is not None
@@ -62,6 +67,7 @@ class DecodedRows:
             count = min(len(out) - filled, len(self._range) - start)
             out[filled : filled + count] = self._block[start : start + count]
             filled += count
+        self._next = first + filled
 
     def finish(self) -> None:
         """See `RowSource`; the checksums that there are were verified with each chunk."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptychoproduct.errors import ContractError, OptionError
-from ptychoproduct.patterns import UNKNOWN, MeanPattern, mean_pattern
+from ptychoproduct.meanpattern import UNKNOWN, MeanPattern, mean_pattern
 from ptychoproduct.pictures import require_matplotlib
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The mean diffraction pattern of a scan of any size, from frames that are sampled across it."""
+"""Diffraction patterns as ptychodus wants them, in photon counts, made from frames of either quantity."""
 
 from __future__ import annotations
 
@@ -7,103 +7,152 @@ from typing import Any
 
 import numpy as np
 
-from ptychoproduct.reader import Frames
+from ptychoproduct import contract
+from ptychoproduct.counts import CountsRecipe
+from ptychoproduct.errors import OptionError
+from ptychoproduct.inputs import Origin
+from ptychoproduct.recognition import recognise_counts
 
 Array = np.ndarray[Any, Any]
 
-COUNTS = "counts"
-ROOTS = "√counts"
-UNKNOWN = "as stored, no unit"
-# float32 rounds the square of a square root by a few units of the seventh digit.
-_ROUNDING = 1e-6
+AMPLITUDE, COUNTS = "amplitude", "counts"
+PATTERN_CHOICES = ("auto", AMPLITUDE, COUNTS)
 
-MOST_FRAMES = 256
-# Frames that lie in one chunk are decoded together, but a scan changes along its way: look at this many places of it.
-_LEAST_PLACES = 16
-_MOST_BYTES = 512 * 1024**2  # of large frames, fewer
-_LOOKED_AT = 4  # frames that tell what all of them are
+# What is not in a sample may be larger; a pass over all frames is lost where it does not fit.
+_HEADROOM = 4
+_MOST_COUNT = 2**32 - 1
+# Of the different numbers of a sample, so many make it what they are; some pixels may be damaged.
+_MOST = 0.9
+# Whole numbers and their roots stand out among floats up to this share of the digits.
+_MOST_TOLD = 1 / 8
+_SAME_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
-class MeanPattern:
-    """A mean over frames.
+class Patterns:
+    """How photon counts are made from frames.
 
     Parameters
     ----------
-    values : array, [H, W], float64
-    frames_used, frames : int
-        Frames that were looked at, and that there are.
-    quantity : str
-        See `quantity_of`.
+    quantity : {"amplitude", "counts"}
+        What the frames hold.
+    dtype : numpy.dtype
+        Of the patterns.
+    recipe : CountsRecipe, optional
+        How floats were computed from whole counts, which are stored then. Without it floats are stored as float32,
+        squared where they are amplitudes, and integers as they are.
     """
 
-    values: Array
-    frames_used: int
-    frames: int
     quantity: str
+    dtype: np.dtype[Any]
+    recipe: CountsRecipe | None = None
+
+    @property
+    def scale(self) -> float | None:
+        """The factor by which the frames were normalised; None where they were not."""
+        return None if self.recipe is None or self.recipe.scaling is None else self.recipe.amplitude_scale
+
+    def fill(self, values: Array, patterns: Array) -> None:
+        """Make patterns from elements of frames.
+
+        Parameters
+        ----------
+        values : array
+            In C order.
+        patterns : array of dtype
+            Of the same shape, in C order.
+
+        Raises
+        ------
+        InexactError
+            A value is no whole count by the recipe, or of a larger one than the type holds.
+        """
+        if self.recipe is not None:
+            self.recipe.fill_counts(values, patterns)
+        elif self.quantity == AMPLITUDE:
+            with np.errstate(over="ignore", invalid="ignore"):  # signs are gone modulo 2^32, too
+                np.multiply(values, values, out=patterns, dtype=self.dtype, casting="unsafe")
+        else:
+            np.copyto(patterns, values, casting="same_kind")
 
 
-def mean_pattern(frames: Frames, most: int = MOST_FRAMES) -> MeanPattern:
-    """Average frames that are sampled across a scan, one place after the other in memory.
+def choose_patterns(sample: Array, quantity: str, origin: Origin, key: str, scale: float | None = None) -> Patterns:
+    """Choose how patterns are made from frames that are like a sample.
+
+    Integers are counts. Floats are counts where most of them are whole numbers, and amplitudes where most are square
+    roots of whole numbers. Failing that, they are what `recognise_counts` finds: amplitudes or counts that were
+    normalised by one factor.
 
     Parameters
     ----------
-    frames : Frames
-        At least one.
-    most : int
-        How many are read at most, where the scan has more.
+    sample : array
+        Elements of frames.
+    quantity : {"auto", "amplitude", "counts"}
+        What they are, where that is known.
+    origin, key
+        Names for the messages.
+    scale : float, optional
+        The factor by which a smaller sample was normalised; another one is none.
 
     Raises
     ------
-    ContractError
-        A frame cannot be read.
+    OptionError
+        It is not known, and cannot be told.
     """
-    rows = frames.chunk_shape[0] if frames.chunk_shape else 1
-    frame_bytes = max(1, frames.nbytes // len(frames))
-    places = sampled_frames(len(frames), rows, max(_LEAST_PLACES, min(most, _MOST_BYTES // frame_bytes)))
-    total = np.zeros(frames.shape[1:])
-    for place in places:
-        for index in place:  # the reader keeps the chunk that the last one was in
-            total += frames[index]
-    used = sum(map(len, places))
-    return MeanPattern(
-        total / used, used, len(frames), quantity_of([frames[place[0]] for place in places[:_LOOKED_AT]])
-    )
+    dtype = sample.dtype.newbyteorder("=")
+    if dtype.kind in "biu":
+        return _of_integers(dtype, quantity)
+    operations = {COUNTS: (contract.NO_OPERATION,), AMPLITUDE: ("sqrt:float64", "sqrt:float32")}
+    for name in (COUNTS, AMPLITUDE) if quantity == "auto" else (quantity,):
+        if _are_mostly(sample, name):
+            recipes = (
+                CountsRecipe(dtype.name, order) for order in operations[name] if dtype.name in contract.AMPLITUDES
+            )
+            exact = next((recipe for recipe in recipes if recipe.first_inexact(sample) is None), None)
+            return _of_floats(name, exact, sample)
+    recipe = recognise_counts(sample)
+    if recipe is not None and recipe.scaling is not None:
+        found = COUNTS if recipe.root_dtype is None else AMPLITUDE
+        same = scale is None or abs(recipe.amplitude_scale - scale) <= _SAME_SCALE * scale
+        if same and quantity in ("auto", found):
+            return _of_floats(found, recipe, sample)
+    if quantity == "auto":
+        raise OptionError(
+            origin,
+            key=key,
+            found=f"{dtype}, neither whole numbers nor square roots of them",
+            expected="--patterns-are amplitude, or counts",
+        )
+    return _of_floats(quantity, None, sample)
 
 
-def sampled_frames(frames: int, chunk_frames: int, most: int = MOST_FRAMES) -> list[range]:
-    """Choose frames in places that are spread evenly, the first and the last chunk among them.
-
-    Parameters
-    ----------
-    frames : int
-        That there are.
-    chunk_frames : int
-        Frames of a chunk.
-    most : int
-        How many are chosen at most.
-
-    Returns
-    -------
-    list of range
-        One range a place, each within one chunk.
-    """
-    chunks = -(-frames // chunk_frames)
-    places = min(chunks, max(most // chunk_frames, _LEAST_PLACES), most)
-    run = min(chunk_frames, most // places) if frames > most else chunk_frames
-    firsts = np.unique(np.linspace(0, chunks - 1, places).round().astype(int)) * chunk_frames
-    return [range(first, min(first + run, frames)) for first in firsts.tolist()]
+def _are_mostly(sample: Array, quantity: str) -> bool:
+    """Whether most numbers are whole, or roots of whole numbers; of those that floats can tell from others."""
+    with np.errstate(all="ignore"):
+        values = np.unique(sample).astype(np.float64)
+        counts = values if quantity == COUNTS else np.square(values)
+        known = (values >= 0) & (counts < _MOST_TOLD / np.finfo(sample.dtype).eps)
+        values, counts = values[known], np.rint(counts[known])
+        whole = values == counts if quantity == COUNTS else values.astype(sample.dtype) == _roots(counts, sample.dtype)
+    return bool(whole.size and np.count_nonzero(whole) >= _MOST * whole.size)
 
 
-def quantity_of(frames: list[Array]) -> str:
-    """Tell what frames hold, as far as their values say so: "counts", "√counts" or "as stored, no unit"."""
-    if frames[0].dtype.kind in "bui":
-        return COUNTS
-    values = np.concatenate([frame[np.isfinite(frame)] for frame in frames]).astype(np.float64)
-    # Zeros and ones are their own squares.
-    if not values.size or values.min() < 0 or values.max() <= 1:
-        return UNKNOWN
-    if (values == np.rint(values)).all():
-        return COUNTS
-    squares = values**2
-    return ROOTS if (np.abs(squares - np.rint(squares)) <= _ROUNDING * (1 + squares)).all() else UNKNOWN
+def _roots(counts: Array, dtype: np.dtype[Any]) -> Array:
+    roots: Array = np.sqrt(counts).astype(dtype)
+    return roots
+
+
+def _of_floats(quantity: str, recipe: CountsRecipe | None, sample: Array) -> Patterns:
+    if recipe is None:
+        return Patterns(quantity, np.dtype(np.float32))
+    largest = max(recipe.largest_count(sample), np.iinfo(np.uint8).max + 1)
+    recipe = recipe.with_count_dtype(min(_HEADROOM * largest, _MOST_COUNT))
+    return Patterns(quantity, np.dtype(recipe.count_dtype), recipe)
+
+
+def _of_integers(dtype: np.dtype[Any], quantity: str) -> Patterns:
+    if dtype.kind == "b":
+        return Patterns(COUNTS, np.dtype(np.uint8))
+    if quantity == AMPLITUDE:
+        return Patterns(AMPLITUDE, np.dtype(np.uint32) if dtype.itemsize <= 2 else np.dtype(np.float32))
+    return Patterns(COUNTS, dtype)

@@ -16,16 +16,20 @@ from h5py import h5d, h5p
 
 from ptychoproduct import contract
 from ptychoproduct.atomic import atomic_output, writing_errors
+from ptychoproduct.autochoice import choose_storage, sample_for
 from ptychoproduct.chunking import MOST_CHUNK_BYTES, default_chunk_rows, fitted_chunks
+from ptychoproduct.codecs import codec_of
 from ptychoproduct.comparison import require_same_content
 from ptychoproduct.cores import available_threads
-from ptychoproduct.datasetrecoding import recode
-from ptychoproduct.decoding import is_stored_as_in_memory
+from ptychoproduct.datasetrecoding import DecodedRows, recode
+from ptychoproduct.decoding import DatasetReader, is_stored_as_in_memory
+from ptychoproduct.digests import content_digest, has_digest
 from ptychoproduct.errors import ContractError
 from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
 from ptychoproduct.links import local_dataset, open_hdf5, reading
 from ptychoproduct.objectcopy import copy_objects
 from ptychoproduct.options import ExportOptions
+from ptychoproduct.profiles import Storage
 from ptychoproduct.rereading import read_back
 from ptychoproduct.streaming import Progress
 
@@ -45,6 +49,7 @@ class RepackedDataset:
     name : str
     shape : tuple of int
     dtype : str
+    codec_before, codec : str
     chunk_shape : tuple of int
     content_bytes : int
         Size of the elements.
@@ -55,6 +60,8 @@ class RepackedDataset:
     name: str
     shape: tuple[int, ...]
     dtype: str
+    codec_before: str
+    codec: str
     chunk_shape: tuple[int, ...]
     content_bytes: int
     stored_bytes_before: int
@@ -69,6 +76,7 @@ class RepackSummary:
     ----------
     source, product : Path
     compression : str
+        As it was asked for: a codec, or a profile.
     datasets : tuple of RepackedDataset
         Those that were encoded anew; all others are stored as they were.
     file_bytes_before, file_bytes : int
@@ -120,8 +128,8 @@ def repack_product(
     out_path : path
         Appears when it is complete.
     options : ExportOptions, optional
-        Of these, `compression`, `chunk_frames`, `chunk_shape`, `threads`, `overwrite` and `verify` count. Without a
-        shape, chunks keep theirs.
+        Of these, `compression`, `chunk_frames`, `chunk_shape`, `threads`, `overwrite`, `digests` and `verify` count.
+        Without a shape, of theirs or the profile's, chunks keep the one that they have.
     progress : callable, optional
         Called with a number of bytes whenever so many have been written, or compared where `verify` is set.
 
@@ -143,6 +151,7 @@ def repack_product(
     options, path, out_path = options or ExportOptions(), Path(path), Path(out_path)
     started = time.perf_counter()
     done: list[RepackedDataset] = []
+    threads = options.threads or available_threads()
     with closing(open_hdf5(path, "an HDF5 file")) as source:
         track_order = bool(source["/"].id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
         userblock_bytes = source.userblock_size
@@ -161,13 +170,15 @@ def repack_product(
                 def rewrite(dataset: h5py.Dataset, group: h5py.Group, name: bytes) -> h5py.Dataset | None:
                     if not is_recoded(dataset):
                         return None
-                    new = _create(dataset, group, name, options)
-                    recode(dataset, new, options.threads or available_threads(), on_progress)
+                    new = _create(dataset, group, name, options, threads)
+                    recode(dataset, new, threads, on_progress)
                     done.append(_repacked(dataset, new))
                     return new
 
                 is_recoded = _choice(source)
                 copy_objects(source, target, rewrite)
+                if options.has_digests:
+                    _add_digests(source, target, threads)
             if userblock_bytes:
                 with writing_errors(out_path), part.open("r+b") as file, path.open("rb") as before:
                     file.write(before.read(userblock_bytes))
@@ -177,7 +188,7 @@ def repack_product(
     return RepackSummary(
         source=path,
         product=out_path,
-        compression=str(options.codec),
+        compression=str(options.compression),
         datasets=tuple(done),
         file_bytes_before=path.stat().st_size,
         file_bytes=out_path.stat().st_size,
@@ -239,8 +250,11 @@ def _is_plain(dataset: h5py.Dataset) -> bool:
     return is_stored_as_in_memory(dataset)
 
 
-def _create(dataset: h5py.Dataset, group: h5py.Group, name: bytes, options: ExportOptions) -> h5py.Dataset:
+def _create(
+    dataset: h5py.Dataset, group: h5py.Group, name: bytes, options: ExportOptions, threads: int
+) -> h5py.Dataset:
     """Create a dataset that is like another one, but for codec and chunks."""
+    storage = _storage(dataset, options, threads)
     properties = dataset.id.get_create_plist()
     has_fill_value = properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED
     return group.create_dataset(
@@ -248,22 +262,51 @@ def _create(dataset: h5py.Dataset, group: h5py.Group, name: bytes, options: Expo
         shape=dataset.shape,
         maxshape=dataset.maxshape,
         dtype=dataset.dtype,
-        chunks=_chunks(dataset, options),
+        chunks=_chunks(dataset, storage.chunk_shape),
         fillvalue=dataset.fillvalue if has_fill_value else None,
         fill_time=_FILL_TIMES[properties.get_fill_time()],
         track_times=properties.get_obj_track_times(),
         track_order=bool(properties.get_attr_creation_order() & h5p.CRT_ORDER_TRACKED),
-        **options.codec.dataset_options(dataset.dtype),
+        **storage.codec.dataset_options(dataset.dtype),
     )
 
 
-def _chunks(dataset: h5py.Dataset, options: ExportOptions) -> tuple[int, ...]:
-    """Return the shape of chunks: for frames that which is asked for, else as it is."""
-    wanted = options.frames_chunk(dataset.shape[1:]) if dataset in _named(dataset.file, _FRAMES) else None
+def _storage(dataset: h5py.Dataset, options: ExportOptions, threads: int) -> Storage:
+    """Return codec and chunks: those of frames may have to be measured, and may be asked for."""
+    storage = options.storage(dataset.dtype, dataset.shape[1:], dataset.shape[0])
+    if dataset not in _named(dataset.file, _FRAMES):
+        return Storage(storage.codec)
+    if dataset.ndim != 3:
+        return Storage(storage.codec, options.chunk_shape)
+    wanted = options.frames_chunk(dataset.shape[1:])
+    if options.measured is not None:
+        with closing(DatasetReader(dataset, threads)) as reader:
+            rows = DecodedRows(reader)
+            sample = sample_for(options.measured, rows, lambda: rows)
+        if sample is not None:
+            storage = choose_storage(options.measured, sample, len(dataset), threads, wanted).storage
+    return Storage(storage.codec, wanted or storage.chunk_shape)
+
+
+def _chunks(dataset: h5py.Dataset, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the shape of chunks: that which is wanted, or else as it is."""
     if wanted is None and dataset.chunks is not None:
         return tuple(dataset.chunks)
     wanted = wanted or (default_chunk_rows(dataset.shape[1:], dataset.dtype), *dataset.shape[1:])
     return fitted_chunks(wanted, dataset.shape, dataset.dtype)
+
+
+def _add_digests(source: h5py.File, target: h5py.File, threads: int) -> None:
+    """Give digests of the source's content to the datasets that have none."""
+
+    def add(name: str, found: h5py.Group | h5py.Dataset) -> None:
+        if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external or not has_digest(found):
+            return
+        if contract.CONTENT_DIGEST.name not in found.attrs:
+            target[name].attrs[contract.CONTENT_DIGEST.name] = content_digest(found, threads)
+
+    with reading(source):
+        source.visititems(add)
 
 
 def _repacked(dataset: h5py.Dataset, new: h5py.Dataset) -> RepackedDataset:
@@ -271,6 +314,8 @@ def _repacked(dataset: h5py.Dataset, new: h5py.Dataset) -> RepackedDataset:
         name=dataset.name,
         shape=dataset.shape,
         dtype=str(dataset.dtype),
+        codec_before=str(codec_of(dataset)),
+        codec=str(codec_of(new)),
         chunk_shape=new.chunks,
         content_bytes=dataset.size * dataset.dtype.itemsize,
         stored_bytes_before=dataset.id.get_storage_size(),

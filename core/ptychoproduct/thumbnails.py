@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ptychoproduct.patterns import mean_pattern
+from ptychoproduct.meanpattern import mean_pattern
 from ptychoproduct.reader import Product
 
 Array = np.ndarray[Any, Any]

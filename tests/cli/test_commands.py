@@ -210,6 +210,30 @@ def test_no_color_is_respected(save_scan, tmp_path):
     assert b"\x1b[3" not in os.read(terminal, 10_000)
 
 
+def test_repacking_prints_sizes_and_verifies(run_command, save_scan, tmp_path):
+    convert(run_command, save_scan())
+    words = ("--compression", "zstd:9", "--chunk-shape", "4,8,8", "--verify")
+    result = run_command("ptychoproduct", "repack", "product.h5", "archive.h5", *words)
+    assert result.returncode == 0
+    assert "read back from the disk" in result.stdout
+    with h5py.File(tmp_path / "archive.h5") as file:
+        assert file["raw_data/diffraction"].chunks == (4, 8, 8)
+
+
+def test_repacking_prints_json(run_command, save_scan, tmp_path):
+    convert(run_command, save_scan())
+    result = run_command("ptychoproduct", "repack", "product.h5", "plain.h5", "--compression", "none", "--json")
+    told = json.loads(result.stdout)
+    assert (told["ratio"], told["file_bytes"]) == (1.0, (tmp_path / "plain.h5").stat().st_size)
+
+
+def test_digests_and_reading_back_are_asked_for_by_flags(run_command, save_scan, tmp_path):
+    result = convert(run_command, save_scan(), "--digest", "--verify")
+    assert "verified" in result.stdout
+    with h5py.File(tmp_path / "product.h5") as file:
+        assert len(file["raw_data/diffraction"].attrs["content_sha256"]) == 64
+
+
 def test_frames_stored_as_counts_come_back(run_command, save_scan, make_scan, tmp_path):
     stored = convert(run_command, save_scan(), "--store-counts")
     assert "exact counts, uint8 (sqrt:float64)" in stored.stdout
@@ -240,27 +264,3 @@ def test_a_pixel_that_is_not_exact_is_one_line_and_leaves_no_product(run_command
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
     assert "in frame 3, row 2, column 1, which is not exact" in result.stderr
     assert not (tmp_path / "product.h5").exists()
-
-
-def test_repacking_prints_sizes_and_verifies(run_command, save_scan, tmp_path):
-    convert(run_command, save_scan())
-    words = ("--compression", "zstd:9", "--chunk-shape", "4,8,8", "--verify")
-    result = run_command("ptychoproduct", "repack", "product.h5", "archive.h5", *words)
-    assert result.returncode == 0
-    assert "read back from the disk" in result.stdout
-    with h5py.File(tmp_path / "archive.h5") as file:
-        assert file["raw_data/diffraction"].chunks == (4, 8, 8)
-
-
-def test_repacking_prints_json(run_command, save_scan, tmp_path):
-    convert(run_command, save_scan())
-    result = run_command("ptychoproduct", "repack", "product.h5", "plain.h5", "--compression", "none", "--json")
-    told = json.loads(result.stdout)
-    assert (told["ratio"], told["file_bytes"]) == (1.0, (tmp_path / "plain.h5").stat().st_size)
-
-
-def test_digests_and_reading_back_are_asked_for_by_flags(run_command, save_scan, tmp_path):
-    result = convert(run_command, save_scan(), "--digest", "--verify")
-    assert "verified" in result.stdout
-    with h5py.File(tmp_path / "product.h5") as file:
-        assert len(file["raw_data/diffraction"].attrs["content_sha256"]) == 64

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptychoproduct import ExportMeta, ExportOptions, ProductWriter, export_product_from_npz
-from ptychoproduct.autochoice import OBJECTIVES, choose_storage
+from ptychoproduct.autochoice import OBJECTIVES, Sample, choose_storage
 
 MEASURED = list(OBJECTIVES)
 
@@ -30,7 +30,7 @@ def noise():
 @pytest.mark.parametrize("make", [amplitudes, bright, noise])
 def test_the_smallest_of_what_is_tried_is_chosen_for_ratio(make):
     sample = make()
-    choice = choose_storage("auto:ratio", sample, len(sample), 2)
+    choice = choose_storage("auto:ratio", Sample(sample), len(sample), 2)
     ratios = dict.fromkeys(OBJECTIVES["auto:ratio"].candidates, 0.0)
     for trial in choice.trials:
         ratios[trial.codec] = trial.ratio
@@ -40,7 +40,7 @@ def test_the_smallest_of_what_is_tried_is_chosen_for_ratio(make):
 
 @pytest.mark.parametrize("compression", MEASURED)
 def test_the_choice_is_what_is_told_first(compression):
-    choice = choose_storage(compression, amplitudes(), None, 2)
+    choice = choose_storage(compression, Sample(amplitudes()), None, 2)
     assert choice.trials[0].codec == str(choice.storage.codec)
     assert {trial.codec for trial in choice.trials} >= set(OBJECTIVES[compression].candidates)
     assert choice.reason

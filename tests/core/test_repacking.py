@@ -1,5 +1,6 @@
 """Repacking: another codec or chunk shape, and nothing else different; judged by h5py alone."""
 
+import hashlib
 import os
 
 import h5py
@@ -227,6 +228,40 @@ def test_ptychodus_reads_the_same_before_and_after(product):
     assert [(point.x_m, point.index) for point in before.probe_positions] == [
         (point.x_m, point.index) for point in after.probe_positions
     ]
+
+
+@pytest.mark.parametrize("profile", ["archive", "portable", "auto", "auto:ratio"])
+def test_profiles_choose_for_the_frames_at_hand(product, profile):
+    with h5py.File(product, "r+") as file:
+        for dataset in (file[FRAMES], file["probe"]):
+            del dataset.attrs["content_sha256"]
+    _, out = repack(product, profile)
+    assert validate_product(out, deep=True).problems == ()
+    with h5py.File(out) as file:
+        assert "content_sha256" in file["raw_data/xcoords"].attrs
+        assert ("content_sha256" in file["probe"].attrs) == (profile == "archive")
+        assert ("content_sha256" in file[FRAMES].attrs) == (profile == "archive")
+        assert file[FRAMES].fletcher32 == (profile == "archive")
+
+
+def test_digests_are_given_where_there_are_none(anything):
+    _, out = repack(anything, digests=True)
+    with h5py.File(out) as file:
+        for name, value in (("y", np.arange(10.0)), ("fixed", np.array([b"ab", b""])), ("scalar", np.int64(3))):
+            assert file[name].attrs["content_sha256"] == hashlib.sha256(value.tobytes()).hexdigest()
+        assert "content_sha256" not in file["opaque"].attrs
+
+
+def test_frames_stored_as_counts_stay_counts(save_scan, centered_meta, tmp_path):
+    path = tmp_path / "in.h5"
+    options = ExportOptions(store_counts=True, digests=True)
+    export_product_from_npz(save_scan(), path, centered_meta, options=options)
+    assert validate_product(path, deep=True).problems == ()
+    _, out = repack(path, "archive")
+    assert content_of(out) == content_of(path)
+    with open_product(path) as before, open_product(out) as after:
+        assert np.array_equal(before.frames[:], after.frames[:])
+        assert after.frames.dtype == np.float32
 
 
 # What goes wrong.
