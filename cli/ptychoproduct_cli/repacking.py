@@ -22,7 +22,7 @@ read.
 """
 EXAMPLES = (
     "ptychoproduct repack scan.h5 archive.h5 --compression bzip2:9 --verify",
-    "ptychoproduct repack scan.h5 tiles.h5 --compression zstd:3 --chunk-shape 64,32,32",
+    "ptychoproduct repack scan.h5 tiles.h5 --compression lz4 --chunk-shape 64,8,8",
     "ptychoproduct repack scan.h5 plain.h5 --compression none",
 )
 

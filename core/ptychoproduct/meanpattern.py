@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ptychoproduct import contract, patterns
+from ptychoproduct.errors import OptionError
 from ptychoproduct.reader import Frames
 
 Array = np.ndarray[Any, Any]
 
-COUNTS = "counts"
-ROOTS = "√counts"
 UNKNOWN = "as stored, no unit"
-# float32 rounds the square of a square root by a few units of the seventh digit.
-_ROUNDING = 1e-6
+_UNITS = {patterns.COUNTS: "counts", patterns.AMPLITUDE: "√counts"}
 
 MOST_FRAMES = 256
 # Frames that lie in one chunk are decoded together, but a scan changes along its way: look at this many places of it.
@@ -66,9 +65,8 @@ def mean_pattern(frames: Frames, most: int = MOST_FRAMES) -> MeanPattern:
         for index in place:  # the reader keeps the chunk that the last one was in
             total += frames[index]
     used = sum(map(len, places))
-    return MeanPattern(
-        total / used, used, len(frames), quantity_of([frames[place[0]] for place in places[:_LOOKED_AT]])
-    )
+    few = np.array([frames[place[0]] for place in places[:_LOOKED_AT]], frames.dtype.newbyteorder("="))
+    return MeanPattern(total / used, used, len(frames), quantity_of(few))
 
 
 def sampled_frames(frames: int, chunk_frames: int, most: int = MOST_FRAMES) -> list[range]:
@@ -95,15 +93,11 @@ def sampled_frames(frames: int, chunk_frames: int, most: int = MOST_FRAMES) -> l
     return [range(first, min(first + run, frames)) for first in firsts.tolist()]
 
 
-def quantity_of(frames: list[Array]) -> str:
-    """Tell what frames hold, as far as their values say so: "counts", "√counts" or "as stored, no unit"."""
-    if frames[0].dtype.kind in "bui":
-        return COUNTS
-    values = np.concatenate([frame[np.isfinite(frame)] for frame in frames]).astype(np.float64)
-    # Zeros and ones are their own squares.
-    if not values.size or values.min() < 0 or values.max() <= 1:
+def quantity_of(frames: Array) -> str:
+    """Tell what frames hold, as far as their values say so: "counts", "√counts", or that they have no unit."""
+    try:
+        found = patterns.choose_patterns(frames, "auto", "frames", contract.DIFFRACTION.name)
+    except OptionError:
         return UNKNOWN
-    if (values == np.rint(values)).all():
-        return COUNTS
-    squares = values**2
-    return ROOTS if (np.abs(squares - np.rint(squares)) <= _ROUNDING * (1 + squares)).all() else UNKNOWN
+    unit = _UNITS[found.quantity]
+    return unit if found.scale is None else f"{unit}, normalised"

@@ -11,11 +11,18 @@ import numpy as np
 import pytest
 
 from ptychoproduct import ExportOptions, ScanParameters, export_product_from_npz, simulate_scan
+from ptychoproduct_cli import convert, importing, main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = ("ptychoproduct ", "convert_to_ptychodus_product ", "import_ptychodus_product ")
 BLOCK = re.compile(r"^```(?P<language>sh|python)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+# Measuring takes as long as it is told to; what completes is tested elsewhere.
+EXAMPLES = {
+    command.prog: command.examples
+    for command in (*main.COMMANDS.values(), convert.EXECUTABLE, importing.EXECUTABLE)
+    if command.prog not in ("ptychoproduct bench", "ptychoproduct tune", "ptychoproduct completion")
+}
 # What the examples take for given: a scan in memory, and a detector that is still running.
 GIVEN = """\
 import warnings
@@ -76,6 +83,13 @@ def test_every_example_of_a_page_works(page, folder):
     for line, language, code in blocks(page):
         failure = run(language, code, folder)
         assert failure is None, f"{page.name}:{line}: {failure}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prog", EXAMPLES)
+def test_every_example_of_a_commands_help_works(prog, folder):
+    for example in EXAMPLES[prog]:
+        assert run("sh", example, folder) is None, example
 
 
 @pytest.mark.slow
