@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import running, scanarguments
 
 if TYPE_CHECKING:
-    from ptychoproduct import ExportMeta, ExportOptions, ExportSummary, ScanFiles
+    from ptychoproduct import (
+        DiffractionFile,
+        DiffractionSummary,
+        ExportMeta,
+        ExportOptions,
+        ExportSummary,
+        NamedMetadata,
+        ScanFiles,
+    )
 
 SUMMARY = "convert a scan (NPZ, NPY or HDF5) to a ptychodus product (HDF5)"
 DESCRIPTION = """\
@@ -19,11 +28,21 @@ other kind, with positions and probe in it or beside it. Frames are streamed: a 
 memory, compressed on all cores. The product appears under its name when it is complete.
 """
 
+# Names of the options that say what the user knows of the experiment.
+_METADATA = (
+    *("name", "comments", "detector_distance_m", "probe_energy_eV", "exposure_time_s", "probe_photon_count"),
+    *("mass_attenuation_m2_kg", "tomography_angle_deg", "tilt_angle_deg", "focus_object_distance_m"),
+    *("detector_pixel_size_m", "object_pixel_size_m", "probe_pixel_size_m", "object_center_x_m", "object_center_y_m"),
+    *("far_field", "polarization", "object_layer_spacing_m"),
+)
+
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "%(prog)s [options] SCAN PRODUCT.h5"
+    parser.usage = "%(prog)s [options] SCAN {PRODUCT.h5 | --standard-layout DIR}"
     parser.add_argument("scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5, whatever its name ends in")
-    parser.add_argument("output_product", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    product = parser.add_mutually_exclusive_group(required=True)
+    product.add_argument("output_product", nargs="?", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    _add_standard_layout(product)
     _add_options(parser)
 
 
@@ -31,42 +50,30 @@ def _add_path_options(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
         "%(prog)s [options]\n"
         "           {--input-npz SCAN.npz | --input-npy FRAMES.npy | --input-h5 FILE}\n"
-        "           --output-product PRODUCT.h5"
+        "           {--output-product PRODUCT.h5 | --standard-layout DIR}"
     )
     scan = parser.add_mutually_exclusive_group(required=True)
     scan.add_argument("--input-npz", metavar="SCAN.npz", help="scan to convert")
     scan.add_argument("--input-npy", metavar="FRAMES.npy", help="frames to convert, with --positions and --probe")
     scan.add_argument("--input-h5", metavar="FILE", help="HDF5 file to convert, with --dataset, --positions, --probe")
-    parser.add_argument("--output-product", required=True, metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    product = parser.add_mutually_exclusive_group(required=True)
+    product.add_argument("--output-product", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    _add_standard_layout(product)
     _add_options(parser)
+
+
+def _add_standard_layout(group: argparse._MutuallyExclusiveGroup) -> None:
+    group.add_argument(
+        "--standard-layout",
+        metavar="DIR",
+        help="folder for product.h5 and diffraction.h5, the names that ptychodus's workflows know",
+    )
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     scanarguments.add_companion_options(parser)
-    metadata = parser.add_argument_group("metadata", "zero, the default, stands for a value that is not known")
-    metadata.add_argument("--name", default="", help="product name (default: empty)")
-    metadata.add_argument("--comments", default="", help="description (default: empty)")
-    for flag, unit, default, meaning in (
-        ("--detector-distance-m", "m", 0.0, "from object to detector"),
-        ("--probe-energy-eV", "eV", 0.0, "photon energy"),
-        ("--exposure-time-s", "s", 0.0, "exposure time of a position"),
-        ("--probe-photon-count", "count", 0.0, "photons of an exposure"),
-        ("--mass-attenuation-m2-kg", "m2/kg", 0.0, "mass attenuation coefficient of the sample"),
-        ("--tomography-angle-deg", "deg", 0.0, "rotation of the sample"),
-        ("--object-pixel-size-m", "m", 5e-8, "object pixel size; positions in pixels are multiples of it"),
-        ("--probe-pixel-size-m", "m", 1.25e-7, "probe pixel size"),
-        ("--object-center-x-m", "m", 0.0, "x of the object array's middle, in the frame of the positions"),
-        ("--object-center-y-m", "m", 0.0, "y of the object array's middle"),
-    ):
-        text = f"{meaning} (default: %(default)s)"
-        metadata.add_argument(flag, type=float, default=default, metavar=unit, help=text)
-    metadata.add_argument(
-        "--object-layer-spacing-m",
-        type=_numbers,
-        default=(),
-        metavar="m,m,...",
-        help="distances between the layers of an object that has several (default: none)",
-    )
+    _add_metadata(parser)
+    _add_companion(parser)
     content = parser.add_argument_group("content")
     content.add_argument(
         "--include-diffraction",
@@ -81,6 +88,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="numbers that pair patterns with positions; auto: the scan's scan_index where its values are distinct, "
         "else 0 to N-1 (default: %(default)s)",
+    )
+    content.add_argument(
+        "--nexus",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="let NeXus viewers (silx view, h5web, NexPy) find frames, object phase and scan (default: yes)",
     )
     writing = parser.add_argument_group("writing")
     writing.add_argument(
@@ -121,24 +134,100 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     running.add_output_options(parser)
 
 
+def _add_metadata(parser: argparse.ArgumentParser) -> None:
+    metadata = parser.add_argument_group(
+        "metadata", "zero stands for a value that is not known; what is not given is listed in the summary"
+    )
+    metadata.add_argument(
+        "--metadata",
+        metavar="FILE",
+        help="TOML or JSON file with any of the following, by the same names; the command line wins",
+    )
+    metadata.add_argument("--name", help="product name (default: empty)")
+    metadata.add_argument("--comments", help="description (default: empty)")
+    follows = "what follows from the detector's: lambda z / (N pixels); else"
+    for flag, unit, default, meaning in (
+        ("--detector-distance-m", "m", "0", "from object to detector"),
+        ("--probe-energy-eV", "eV", "0", "photon energy"),
+        ("--exposure-time-s", "s", "0", "exposure time of a position"),
+        ("--probe-photon-count", "count", "0", "photons of an exposure"),
+        ("--mass-attenuation-m2-kg", "m2/kg", "0", "mass attenuation coefficient of the sample"),
+        ("--tomography-angle-deg", "deg", "0", "rotation of the sample"),
+        ("--tilt-angle-deg", "deg", "0", "tilt of the sample"),
+        ("--focus-object-distance-m", "m", "0", "from the focus to the object"),
+        ("--detector-pixel-size-m", "m", "0", "detector pixel size"),
+        ("--object-pixel-size-m", "m", f"{follows} 5e-8", "object pixel size; positions in pixels are multiples of it"),
+        ("--probe-pixel-size-m", "m", f"{follows} 1.25e-7", "probe pixel size"),
+        ("--object-center-x-m", "m", "0", "x of the object array's middle, in the frame of the positions"),
+        ("--object-center-y-m", "m", "0", "y of the object array's middle"),
+    ):
+        metadata.add_argument(flag, type=float, metavar=unit, help=f"{meaning} (default: {default})")
+    metadata.add_argument(
+        "--far-field",
+        action=argparse.BooleanOptionalAction,
+        help="whether the detector records the far field (default: yes)",
+    )
+    metadata.add_argument(
+        "--polarization", choices=("left_circular", "right_circular"), help="of the beam (default: not known)"
+    )
+    metadata.add_argument(
+        "--object-layer-spacing-m",
+        type=_numbers,
+        metavar="m,m,...",
+        help="distances between the layers of an object that has several (default: none)",
+    )
+
+
+def _add_companion(parser: argparse.ArgumentParser) -> None:
+    companion = parser.add_argument_group(
+        "patterns for ptychodus", "it reconstructs from a product and a file of patterns; both appear, or neither"
+    )
+    companion.add_argument(
+        "--diffraction-output",
+        metavar="FILE",
+        help="write the patterns, as photon counts (default: with --standard-layout, to its diffraction.h5)",
+    )
+    companion.add_argument(
+        "--patterns-are",
+        choices=("auto", "amplitude", "counts"),
+        default="auto",
+        help="what the scan's frames hold; auto: counts where they are whole numbers, amplitudes where they are roots "
+        "of whole numbers (default: %(default)s)",
+    )
+    companion.add_argument(
+        "--bad-pixels",
+        metavar="FILE[:KEY]",
+        help="mask of a frame's size, not zero where pixels are bad: NPY, NPZ or HDF5 (default: the scan's, or none)",
+    )
+    companion.add_argument(
+        "--diffraction-compression",
+        default="shuffle+gzip:1",
+        metavar="CODEC",
+        help="of the patterns, see --compression; ptychodus's scripts read gzip only, its application all "
+        "(default: %(default)s)",
+    )
+
+
 def convert(arguments: argparse.Namespace) -> int:
     """Convert, and print a summary."""
-    from ptychoproduct import Reconstruction, export_product_from_files
+    from ptychoproduct import ExportMeta, Reconstruction, export_product_from_files
     from ptychoproduct.scanfiles import frame_bytes
 
-    files, options, meta = _files(arguments), _options(arguments), _meta(arguments)
+    files, options, metadata = _files(arguments), _options(arguments), _metadata(arguments)
+    product, diffraction = _outputs(arguments)
     passes = 2 if arguments.verify else 1
-    total = passes * frame_bytes(files) if arguments.include_diffraction else 0
+    total = passes * frame_bytes(files) if arguments.include_diffraction or diffraction else 0
     with (
         running.collected_warnings(arguments) as messages,
         running.progress_bar("convert", total, arguments) as progress,
     ):
         summary = export_product_from_files(
             files,
-            arguments.output_product,
-            meta,
+            product,
+            ExportMeta(**metadata.fields),
             arguments.include_diffraction,
-            reconstruction=Reconstruction(object_layer_spacing_m=arguments.object_layer_spacing_m),
+            reconstruction=Reconstruction(object_layer_spacing_m=metadata.object_layer_spacing_m or ()),
+            diffraction=diffraction,
             options=options,
             progress=progress,
         )
@@ -147,6 +236,8 @@ def convert(arguments: argparse.Namespace) -> int:
         "ratio": summary.ratio,
         "throughput_mb_s": summary.throughput_mb_s,
         "peak_memory_bytes": peak,
+        "not_given": summary.meta.not_given,
+        "derived": summary.meta.derived,
         "warnings": messages,
     }
     rows = _rows(summary, peak)
@@ -172,25 +263,32 @@ def _files(arguments: argparse.Namespace) -> ScanFiles:
     return scanarguments.scan_files(arguments, arguments.scan if path is None else path, kind)
 
 
-def _meta(arguments: argparse.Namespace) -> ExportMeta:
-    from ptychoproduct import ExportMeta
+def _outputs(arguments: argparse.Namespace) -> tuple[str | Path, DiffractionFile | None]:
+    """Return where the product goes, and the patterns beside it, if anywhere."""
+    from ptychoproduct import DiffractionFile, OptionError, standard_layout
 
-    return ExportMeta(
-        name=arguments.name,
-        comments=arguments.comments,
-        detector_distance_m=arguments.detector_distance_m,
-        probe_energy_eV=arguments.probe_energy_eV,
-        exposure_time_s=arguments.exposure_time_s,
-        probe_photon_count=arguments.probe_photon_count,
-        mass_attenuation_m2_kg=arguments.mass_attenuation_m2_kg,
-        tomography_angle_deg=arguments.tomography_angle_deg,
-        object_pixel_width_m=arguments.object_pixel_size_m,
-        object_pixel_height_m=arguments.object_pixel_size_m,
-        probe_pixel_width_m=arguments.probe_pixel_size_m,
-        probe_pixel_height_m=arguments.probe_pixel_size_m,
-        object_center_x_m=arguments.object_center_x_m,
-        object_center_y_m=arguments.object_center_y_m,
+    product, patterns = arguments.output_product, arguments.diffraction_output
+    if arguments.standard_layout is not None:
+        if patterns is not None:
+            raise OptionError("--diffraction-output", found="it with --standard-layout", expected="one of them")
+        product, patterns = standard_layout(arguments.standard_layout)
+    if patterns is None:
+        if arguments.bad_pixels is not None or arguments.patterns_are != "auto":
+            expected = "--diffraction-output or --standard-layout"
+            raise OptionError("--bad-pixels, --patterns-are", found="them without patterns", expected=expected)
+        return product, None
+    return product, DiffractionFile(
+        patterns, arguments.patterns_are, arguments.bad_pixels, arguments.diffraction_compression
     )
+
+
+def _metadata(arguments: argparse.Namespace) -> NamedMetadata:
+    """Return the metadata of the command line, and what else the file has."""
+    from ptychoproduct import named_metadata, read_metadata_file
+
+    flags = {name: value for name in _METADATA if (value := getattr(arguments, name)) is not None}
+    given = named_metadata(flags, "command line")
+    return given if arguments.metadata is None else given.over(read_metadata_file(arguments.metadata))
 
 
 def _options(arguments: argparse.Namespace) -> ExportOptions:
@@ -204,6 +302,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         chunk_frames=arguments.chunk_frames,
         chunk_shape=arguments.chunk_shape,
         memory_bytes=running.memory_bytes(arguments),
+        nexus=arguments.nexus,
         store_counts=arguments.store_counts,
         overwrite=not arguments.no_clobber,
         digests=arguments.digest,
@@ -233,8 +332,38 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
     if choice is not None and choice.trials:
         tried = (f"{trial.codec}: {trial.ratio:.2f} at {trial.write_mb_s:,.0f} MB/s" for trial in choice.trials)
         rows["tried"] = "\n".join(tried)
+    if summary.diffraction is not None:
+        rows |= _companion_rows(summary.diffraction)
+    rows |= _metadata_rows(summary.meta)
     if peak is not None:
         rows["memory"] = f"{running.megabytes(peak)} at most"
+    return rows
+
+
+def _companion_rows(summary: DiffractionSummary) -> dict[str, str]:
+    made_from = "frames as they are" if summary.frames_are == "counts" else "amplitudes squared"
+    if summary.scale is not None:
+        made_from += f", normalisation by {summary.scale:.6g} undone"
+    size = running.megabytes(summary.file_bytes)
+    rows = {
+        "diffraction": f"{summary.path}  ({size})",
+        "patterns": f"{summary.dtype}, {'whole ' if summary.exact else ''}counts; {made_from}",
+    }
+    if summary.bad_pixels:
+        rows["bad pixels"] = f"{summary.bad_pixels:,}"
+    return rows
+
+
+def _metadata_rows(meta: ExportMeta) -> dict[str, str]:
+    """Say where the pixel sizes come from, and what nobody has said."""
+    rows = {}
+    for owner in ("object", "probe"):
+        width, height = f"{owner}_pixel_width_m", f"{owner}_pixel_height_m"
+        source = "the default" if width in meta.not_given else "derived" if width in meta.derived else "given"
+        rows[f"{owner} pixel"] = f"{getattr(meta, width):.6g} x {getattr(meta, height):.6g} m  ({source})"
+    missing = [name for name in meta.not_given if not name.startswith(("object_pixel", "probe_pixel"))]
+    if missing:
+        rows["not given"] = ", ".join(missing)
     return rows
 
 

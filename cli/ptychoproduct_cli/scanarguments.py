@@ -26,7 +26,8 @@ def add_companion_options(parser: argparse.ArgumentParser) -> None:
     beside.add_argument(
         "--positions-in",
         choices=("px", "m", "um"),
-        help="their unit, px being object pixels (default: metres where the file is known to have them, else px)",
+        help="unit of the positions, of an NPZ scan's too, px being object pixels (default: metres where the file is "
+        "known to have them, else px)",
     )
     beside.add_argument(
         "--probe",

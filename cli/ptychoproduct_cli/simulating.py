@@ -82,8 +82,7 @@ def _convert_command(path: Path, meta: ExportMeta) -> list[str]:
         "--probe-energy-eV": meta.probe_energy_eV,
         "--exposure-time-s": meta.exposure_time_s,
         "--probe-photon-count": meta.probe_photon_count,
-        "--object-pixel-size-m": meta.object_pixel_width_m,
-        "--probe-pixel-size-m": meta.probe_pixel_width_m,
+        "--detector-pixel-size-m": meta.detector_pixel_width_m,
         "--object-center-x-m": meta.object_center_x_m,
         "--object-center-y-m": meta.object_center_y_m,
     }

@@ -1,5 +1,6 @@
 from .checks import Problem
 from .counts import CountsRecipe, InexactError
+from .diffractionfile import DiffractionFile, DiffractionSummary, standard_layout
 from .errors import (
     ContractError,
     OptionError,
@@ -18,6 +19,7 @@ from .export import (
 )
 from .importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
 from .metadata import ExportMeta
+from .metadatafile import NamedMetadata, named_metadata, read_metadata_file
 from .options import ExportOptions
 from .rawdata import RawData
 from .reader import Frames, Product, open_product
@@ -35,6 +37,8 @@ __version__: str
 __all__ = [
     "ContractError",
     "CountsRecipe",
+    "DiffractionFile",
+    "DiffractionSummary",
     "ExportMeta",
     "ExportOptions",
     "ExportSummary",
@@ -43,6 +47,7 @@ __all__ = [
     "Frames",
     "ImportSummary",
     "InexactError",
+    "NamedMetadata",
     "OptionError",
     "OutputError",
     "Problem",
@@ -69,10 +74,13 @@ __all__ = [
     "export_product_from_scan",
     "import_product_to_npz",
     "import_product_to_rawdata",
+    "named_metadata",
     "open_product",
+    "read_metadata_file",
     "recognise_counts",
     "repack_product",
     "simulate_scan",
+    "standard_layout",
     "tune_scan",
     "validate_product",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ptychoproduct.chunking import CHUNK_BYTES
 from ptychoproduct.codecs import parse_codec
 from ptychoproduct.profiles import Storage, tile_shape
 from ptychoproduct.sampling import sample_rows, some_tiles, source_to_sample
@@ -90,6 +91,22 @@ OBJECTIVES = {
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Frames to measure on.
+
+    Parameters
+    ----------
+    frames : array, [n, H, W]
+        At least one, in native byte order.
+    seconds : float
+        What reading them took.
+    """
+
+    frames: Array
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Choice:
     """What was chosen, and why.
 
@@ -112,7 +129,7 @@ class Choice:
     reason: str
 
 
-def sample_for(compression: str, source: RowSource, reopen: Callable[[], RowSource]) -> Array | None:
+def sample_for(compression: str, source: RowSource, reopen: Callable[[], RowSource]) -> Sample | None:
     """Read the frames that a choice is measured on; None where that would be as much work as converting.
 
     Frames that can be read in any order are sampled across the scan. Of deflated ones only the first are cheap.
@@ -126,14 +143,18 @@ def sample_for(compression: str, source: RowSource, reopen: Callable[[], RowSour
     reopen : callable
         Opens them again.
     """
+    started = time.perf_counter()
     opened = source_to_sample(source, reopen)
     if opened is None:
         return None
     frame_bytes = max(1, int(np.prod(source.shape[1:])) * source.dtype.itemsize)
     if OBJECTIVES[compression].tiles:
-        return sample_rows(opened, max(1, min(_TILE[0], _MOST_READ_BYTES // frame_bytes)), 1, _MOST_READ_BYTES)
-    run = max(1, 2**20 // frame_bytes)
-    return sample_rows(opened, run, max(1, _SAMPLE_BYTES // (run * frame_bytes)), _SAMPLE_BYTES)
+        run, runs, most_bytes = max(1, min(_TILE[0], _MOST_READ_BYTES // frame_bytes)), 1, _MOST_READ_BYTES
+    else:
+        run, most_bytes = max(1, CHUNK_BYTES // frame_bytes), _SAMPLE_BYTES
+        runs = max(2, _SAMPLE_BYTES // (run * frame_bytes))
+    frames = sample_rows(opened, run, runs, most_bytes)
+    return Sample(frames, time.perf_counter() - started)
 
 
 def unmeasured(compression: str, storage: Storage) -> Choice:
@@ -142,7 +163,7 @@ def unmeasured(compression: str, storage: Storage) -> Choice:
 
 
 def choose_storage(
-    compression: str, sample: Array, frames: int | None, threads: int, chunk_shape: tuple[int, int, int] | None = None
+    compression: str, sample: Sample, frames: int | None, threads: int, chunk_shape: tuple[int, int, int] | None = None
 ) -> Choice:
     """Try codecs on frames, and choose the best.
 
@@ -150,23 +171,22 @@ def choose_storage(
     ----------
     compression : str
         A key of `OBJECTIVES`.
-    sample : array, [n, H, W]
-        At least one frame.
+    sample : Sample
     frames : int or None
         How many the scan has; None where that is not known.
     threads : int
     chunk_shape : tuple of int, optional
         Of the chunks, where that is settled.
     """
-    started = time.perf_counter()
+    started = time.perf_counter() - sample.seconds
     objective = OBJECTIVES[compression]
-    frame_shape = (sample.shape[1], sample.shape[2])
-    shape, tried = chunk_shape, sample
+    array = sample.frames
+    shape, tried = chunk_shape, array
     if objective.tiles and shape is None:
-        shape = tile_shape(_TILE, frame_shape, frames, sample.dtype.itemsize)
-        tried = some_tiles(sample, shape, _TILES_SAMPLE_BYTES)
+        shape = tile_shape(_TILE, (array.shape[1], array.shape[2]), frames, array.dtype.itemsize)
+        tried = some_tiles(array, shape, _TILES_SAMPLE_BYTES)
     elif objective.tiles:
-        tried = sample[: max(1, _TILES_SAMPLE_BYTES // sample[:1].nbytes)]
+        tried = array[: max(1, _TILES_SAMPLE_BYTES // array[:1].nbytes)]
     storages = {text: Storage(parse_codec(text), shape) for text in objective.candidates}
     try_writing(tried[:1], next(iter(storages.values())), threads)  # threads and libraries have started
     trials = _measure(objective, tried, storages, threads, started, frames)

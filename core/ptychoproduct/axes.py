@@ -47,7 +47,7 @@ def axis_order(shape: tuple[int, ...], positions: int, requested: str, file: str
                 expected=f"{positions}, the positions",
             )
         return requested
-    orders = [order for order in AXIS_ORDERS if shape[order.index("N")] == positions]
+    orders = matching_orders(shape, positions)
     if not orders:
         raise SourceError(
             file, key=key, found=f"shape {shape}", expected=f"one axis of length {positions}, the number of positions"
@@ -67,6 +67,11 @@ def axis_order(shape: tuple[int, ...], positions: int, requested: str, file: str
         )
         return "NHW"
     return orders[0]
+
+
+def matching_orders(shape: tuple[int, ...], positions: int) -> list[str]:
+    """Return the orders in which a stack of three dimensions has a frame for each position, "NHW" first."""
+    return [order for order in AXIS_ORDERS if shape[order.index("N")] == positions]
 
 
 def canonical_axes(order: str) -> tuple[int, int, int]:

@@ -24,6 +24,7 @@ from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.errors import ContractError, OptionError, ProductError
 from ptychoproduct.links import last_words, local_dataset, local_group, reading
 from ptychoproduct.metadata import ExportMeta
+from ptychoproduct.nexus import phase_rad
 from ptychoproduct.npz import NpzArchive
 from ptychoproduct.npzscan import frames_member
 from ptychoproduct.positions import distinct_values, pixels_to_metres
@@ -34,6 +35,7 @@ from ptychoproduct.streaming import Progress
 Array = np.ndarray[Any, Any]
 
 _COMPARED_BYTES = 4 * 1024**2
+_PHASE_RAD = 1e-5  # arctangents differ by a few units in the last place from machine to machine
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def datasets_present(subject: Subject) -> Iterator[Problem]:
 @check
 def readable(subject: Subject) -> Iterator[Problem]:
     """The datasets of the product itself can be read."""
-    for expected in contract.ROOT_DATASETS:
+    for expected in (*contract.ROOT_DATASETS, *contract.VIEW_DATASETS):
         if subject.get(expected) is not None and subject.values(expected) is None:
             yield Problem("error", f"/{expected.name}", "cannot be read: its data or filter is damaged or missing")
 
@@ -374,6 +376,27 @@ def object_measured(subject: Subject) -> Iterator[Problem]:
 
 
 @check
+def plots_show_the_product(subject: Subject) -> Iterator[Problem]:
+    """What viewers are shown is what the product holds."""
+    for plot in contract.PLOTS:
+        for dataset in (plot.signal, *filter(None, plot.axes), *plot.beside):
+            where = f"{plot.group}/{dataset.name.rpartition('/')[2]}"
+            try:
+                shown = local_dataset(subject.file, where)
+            except ContractError as error:
+                yield Problem("error", f"/{where}", f"found {error.found}, expected {error.expected}")
+                continue
+            if shown is not None and shown != subject.found.get(dataset.name):
+                yield Problem("warning", f"/{where}", f"found another dataset than /{dataset.name}")
+    shown_rad, values = subject.values(contract.PHASE), subject.values(contract.OBJECT)
+    if shown_rad is None or values is None:
+        return
+    same = shown_rad.shape == values.shape and np.allclose(shown_rad, phase_rad(values), 0, _PHASE_RAD, equal_nan=True)
+    if not same:
+        yield Problem("warning", f"/{contract.PHASE.name}", "found other values than the phase of the object")
+
+
+@check
 def links_stay_inside(subject: Subject) -> Iterator[Problem]:
     """Nothing in the file leads out of it."""
     for group in _groups(subject.file):
@@ -389,6 +412,7 @@ def everything_decodes(subject: Subject) -> Iterator[Problem]:
     """Everything can be read, and every dataset has the content that its digest is of; with ``deep`` only."""
     if not subject.deep:
         return
+    seen: set[h5py.Dataset] = set()  # a dataset may have several names
     for group in _groups(subject.file):
         yield from _damaged_attributes(group)
         for name in group:
@@ -399,9 +423,11 @@ def everything_decodes(subject: Subject) -> Iterator[Problem]:
                     where = f"{group.name.rstrip('/')}/{name}"
                     yield Problem("error", where, f"found {error.found}, expected {error.expected}")
                 continue  # a group, or a link that other checks report
-            if dataset is not None:
-                yield from _damaged_attributes(dataset)
-            if dataset is not None and dataset.shape is not None:
+            if dataset is None or dataset in seen:
+                continue
+            seen.add(dataset)
+            yield from _damaged_attributes(dataset)
+            if dataset.shape is not None:
                 is_frames = dataset.name == f"/{contract.DIFFRACTION.name}"
                 words = damage(dataset, "frames", subject.progress) if is_frames else damage(dataset)
                 yield from (Problem("error", dataset.name, message) for message in words)
@@ -420,12 +446,15 @@ def same_as_source(subject: Subject) -> Iterator[Problem]:
 def _groups(file: h5py.File) -> Iterator[h5py.Group]:
     """Give the groups that the contract knows."""
     yield file
-    try:
-        raw = local_group(file, contract.RAW_DATA)
-    except ContractError:
-        return
-    if raw is not None:
-        yield raw
+    for path in (contract.RAW_DATA, contract.ENTRY, *(plot.group for plot in contract.PLOTS)):
+        group: h5py.Group | None = file
+        try:
+            for name in path.split("/"):
+                group = None if group is None else local_group(group, name)
+        except ContractError:
+            continue
+        if group is not None:
+            yield group
 
 
 def _damaged_attributes(owner: h5py.Group | h5py.Dataset) -> Iterator[Problem]:

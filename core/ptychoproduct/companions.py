@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,16 +15,12 @@ from ptychoproduct import layouts
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.filekinds import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.hdf5source import Hdf5Source
-from ptychoproduct.inputs import Origin, check_raw_array
-from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npy import NpyFile
 from ptychoproduct.npz import NpzArchive
-from ptychoproduct.positions import metres_to_pixels
+from ptychoproduct.positions import check_unit
 
 Array = np.ndarray[Any, Any]
 
-UNITS_M = {"m": 1.0, "um": 1e-6}
-UNITS = ("px", *UNITS_M)
 _PROBE_KEYS = ("probeGuess", "probe")
 
 
@@ -53,18 +50,6 @@ class Positions:
     probe: Array | None = None
     object: Array | None = None
     files: tuple[Path, ...] = ()
-
-    def in_pixels(self, meta: ExportMeta, origin: Origin) -> tuple[Array, Array]:
-        """Return x and y in object pixels; SourceError where they are no lists of real numbers."""
-        check_raw_array(self.x, "xcoords", "x", origin)
-        check_raw_array(self.y, "ycoords", "y", origin)
-        if self.unit == "px":
-            return self.x, self.y
-        factor = UNITS_M[self.unit]
-        return (
-            metres_to_pixels(self.x * factor, meta.object_pixel_width_m),
-            metres_to_pixels(self.y * factor, meta.object_pixel_height_m),
-        )
 
 
 def read_positions(path: Path, unit: str | None = None) -> Positions:
@@ -100,12 +85,6 @@ def read_positions(path: Path, unit: str | None = None) -> Positions:
     if kind == NPY:
         raise SourceError(path, found="an NPY file", expected="positions in a CSV, NPZ or HDF5 file")
     return Positions(*_read_csv(path), unit or "px", files=(path,))
-
-
-def check_unit(unit: str | None) -> None:
-    """Refuse what is no unit of positions: OptionError."""
-    if unit is not None and unit not in UNITS:
-        raise OptionError("positions_in", found=repr(unit), expected=f"one of {', '.join(UNITS)}")
 
 
 def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
@@ -161,32 +140,46 @@ def read_probe(reference: str) -> tuple[Array, tuple[Path, ...]]:
     SourceError
         The file has no probe.
     """
+    array, files = _read_array(reference, "probe", _PROBE_KEYS, layouts.PROBES)
+    return _from_matlab(array), files
+
+
+def read_bad_pixels(reference: str) -> tuple[Array, tuple[Path, ...]]:
+    """Read a mask of bad pixels from a file of its own; arguments, result and errors are as in `read_probe`."""
+    keys = (layouts.BAD_PIXELS, "mask")
+    return _read_array(reference, "bad_pixels", keys, (f"/{layouts.BAD_PIXELS}", *layouts.MASKS))
+
+
+def _read_array(
+    reference: str, option: str, npz_keys: Sequence[str], datasets: Sequence[str]
+) -> tuple[Array, tuple[Path, ...]]:
     path, key = _split(reference)
+    what = option.replace("_", " ")
     kind = file_kind(path)
     if kind == NPY:
         if key is not None:
-            raise OptionError("probe", found=repr(reference), expected="no key: an NPY file has but one array")
+            raise OptionError(option, found=repr(reference), expected="no key: an NPY file has but one array")
         with NpyFile(path) as file:
             return file.read(), (path,)
     if kind == NPZ:
         with NpzArchive(path) as archive:
-            usual = next((name for name in _PROBE_KEYS if name in archive.members), _PROBE_KEYS[0])
+            usual = next((name for name in npz_keys if name in archive.members), npz_keys[0])
             return archive.read(archive.require(key or usual)), (path,)
     if kind == HDF5:
         with Hdf5Source(path) as source:
-            probe = find_probe(source, key)
-            if probe is None:
-                expected = "a dataset" if key else f"one of {', '.join(layouts.PROBES)}"
-                raise SourceError(path, key=key, found="no probe", expected=expected)
-            return probe, source.files
+            found = next(filter(None, map(source.find, datasets if key is None else (key,))), None)
+            if found is None:
+                expected = "a dataset" if key else f"one of {', '.join(datasets)}"
+                raise SourceError(path, key=key, found=f"no {what}", expected=expected)
+            return source.read(found), source.files
     if not path.exists():
         raise SourceError(path, "no such file")
-    raise SourceError(path, found="another kind of file", expected="a probe in an NPY, NPZ or HDF5 file")
+    raise SourceError(path, found="another kind of file", expected=f"a {what} in an NPY, NPZ or HDF5 file")
 
 
-def find_probe(source: Hdf5Source, key: str | None = None) -> Array | None:
-    """Read the probe where one of the known layouts has it, or where `key` says; None where there is none."""
-    for name in layouts.PROBES if key is None else (key,):
+def find_probe(source: Hdf5Source) -> Array | None:
+    """Read the probe where one of the known layouts has it; None where there is none."""
+    for name in layouts.PROBES:
         dataset = source.find(name)
         if dataset is not None:
             return _from_matlab(source.read(dataset))

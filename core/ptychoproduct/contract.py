@@ -77,6 +77,28 @@ class Dataset:
     aliases: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Plot:
+    """A group of class NXdata, which NeXus viewers draw.
+
+    Parameters
+    ----------
+    group : str
+        Its path from the root, without the leading slash.
+    signal : Dataset
+        What is drawn.
+    axes : tuple of Dataset or None
+        Of the signal's last dimensions, None where they just count; or the coordinates of each point of a list.
+    beside : tuple of Dataset
+        Further axes of the first dimension.
+    """
+
+    group: str
+    signal: Dataset
+    axes: tuple[Dataset | None, ...]
+    beside: tuple[Dataset, ...] = ()
+
+
 AXES = {
     "N": "scan positions, one diffraction frame each",
     "H": "rows, along y",
@@ -104,6 +126,12 @@ PHOTON_ENERGY = Attribute(
 
 POLARIZATION = Attribute("polarization", "str", field="polarization")
 
+# For NeXus viewers.
+NX_CLASS = Attribute("NX_class", "str")
+NX_DEFAULT = Attribute("default", "str")
+UNITS = Attribute("units", "str")
+INTERPRETATION = Attribute("interpretation", "str")
+
 ROOT_ATTRIBUTES = (
     Attribute("format_id", "str", default=FORMAT_ID),
     Attribute("format_version", "str", default=FORMAT_VERSION),
@@ -126,6 +154,10 @@ ROOT_ATTRIBUTES = (
     Attribute("focus_object_distance_m", "float64", "m", default=0.0, field="focus_object_distance_m"),
     Attribute("far_field", "bool", default=True, field="far_field"),
     POLARIZATION,
+    Attribute("detector_pixel_width_m", "float64", "m", default=0.0, field="detector_pixel_width_m"),
+    Attribute("detector_pixel_height_m", "float64", "m", default=0.0, field="detector_pixel_height_m"),
+    NX_CLASS,
+    NX_DEFAULT,
 )
 POLARIZATIONS = ("left_circular", "right_circular")
 
@@ -153,8 +185,8 @@ OBJECT = Dataset(
     attributes=(OBJECT_CENTER_X, OBJECT_CENTER_Y, OBJECT_PIXEL_WIDTH, OBJECT_PIXEL_HEIGHT, SYNTHETIC),
 )
 OBJECT_LAYER_SPACING = Dataset("object_layer_spacing_m", REAL, (("L-1",),), "m")
-POSITION_X = Dataset("probe_position_x_m", REAL, (("N",),), "m")
-POSITION_Y = Dataset("probe_position_y_m", REAL, (("N",),), "m")
+POSITION_X = Dataset("probe_position_x_m", REAL, (("N",),), "m", attributes=(UNITS,))
+POSITION_Y = Dataset("probe_position_y_m", REAL, (("N",),), "m", attributes=(UNITS,))
 POSITION_INDEXES = Dataset("probe_position_indexes", INTEGER, (("N",),))
 LOSS_VALUES = Dataset("loss_values", REAL, (("E",),), aliases=("costs", "losses"))
 LOSS_EPOCHS = Dataset("loss_epochs", INTEGER, (("E",),), presence="optional")
@@ -205,7 +237,7 @@ DIFFRACTION = Dataset(
     FRAME,
     (("N", "H", "W"),),
     presence="optional",
-    attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER, *RECIPE),
+    attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER, *RECIPE, INTERPRETATION),
 )
 RAW_REAL = (*REAL, "float16")
 RAW_X = Dataset("raw_data/xcoords", (*RAW_REAL, *INTEGER), (("N",),), "px")
@@ -220,8 +252,28 @@ RAW_DATASETS = (
     Dataset("raw_data/probeGuess", PROBE.dtypes, PROBE.shapes, presence="optional"),
     Dataset("raw_data/objectGuess", OBJECT.dtypes, OBJECT.shapes, presence="optional"),
 )
-DATASETS = (*ROOT_DATASETS, *RAW_DATASETS)
+
+# For NeXus viewers, which find their way from the root by attributes.
+ENTRY = "entry"
+PHASE = Dataset(
+    "entry/object_phase/phase",
+    ("float32",),
+    OBJECT.shapes,
+    "rad",
+    presence="optional",
+    attributes=(UNITS, INTERPRETATION),
+)
+PHASE_Y = Dataset("entry/object_phase/y_m", ("float64",), (("H",),), "m", presence="optional", attributes=(UNITS,))
+PHASE_X = Dataset("entry/object_phase/x_m", ("float64",), (("W",),), "m", presence="optional", attributes=(UNITS,))
+VIEW_DATASETS = (PHASE, PHASE_Y, PHASE_X)
+PLOTS = (
+    Plot("entry/frames", DIFFRACTION, (POSITION_X, None, None), (POSITION_Y,)),
+    Plot("entry/object_phase", PHASE, (PHASE_Y, PHASE_X)),
+    Plot("entry/scan", POSITION_INDEXES, (POSITION_X, POSITION_Y)),
+)
+DATASETS = (*ROOT_DATASETS, *RAW_DATASETS, *VIEW_DATASETS)
 
 # PtychoPINN's NPZ keys.
 FRAME_KEYS = ("diff3d", "diffraction")
+START_KEYS = ("xcoords_start", "ycoords_start")
 METADATA_KEY = "_metadata"

@@ -162,6 +162,8 @@ class DatasetReader:
         self.dtype: np.dtype[Any] = dataset.dtype if recipe is None else np.dtype(recipe.amplitude_dtype)
         self._dataset = dataset
         self._recipe = recipe
+        self._file: str = dataset.file.filename
+        self._name: str = dataset.name
         self._road: _Road = _road(dataset)
         self._chunk_bytes = math.prod(self._road.chunk_shape) * self.dtype.itemsize
         self._workers = Workers(threads or available_threads())
@@ -287,7 +289,12 @@ class DatasetReader:
         return self._converted(self._road.decode(piece, fetched))
 
     def _converted(self, stored: Array) -> Array:
-        return stored if self._recipe is None else self._recipe.to_amplitudes(np.asarray(stored))
+        if self._recipe is None:
+            return stored
+        try:
+            return self._recipe.to_amplitudes(np.asarray(stored))
+        except MemoryError as error:
+            raise ContractError(self._file, "larger than the memory", key=self._name) from error
 
     def _lies_in_one_row_of_chunks(self, selection: Selection) -> bool:
         rows, length = selection.axes[0], self._road.chunk_shape[0]

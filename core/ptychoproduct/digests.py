@@ -15,6 +15,7 @@ import numpy as np
 
 from ptychoproduct.arrays import has_hdf5_type
 from ptychoproduct.contract import CONTENT_DIGEST
+from ptychoproduct.counts import CountsRecipe
 from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.errors import ContractError
 from ptychoproduct.links import reading
@@ -116,15 +117,18 @@ class DigestedRows:
     source : RowSource
     digest : Digest
         What takes them in.
+    recipe : CountsRecipe, optional
+        The rows are amplitudes, and the counts that it finds are digested: these are stored in their place.
     """
 
     random_access = False
 
-    def __init__(self, source: RowSource, digest: Digest) -> None:
+    def __init__(self, source: RowSource, digest: Digest, recipe: CountsRecipe | None = None) -> None:
         self.shape = source.shape
         self.dtype = source.dtype
         self._source = source
         self._digest = digest
+        self._recipe = recipe
 
     def windows(self, multiple: int) -> Iterator[range]:
         """See `RowSource`."""
@@ -133,7 +137,8 @@ class DigestedRows:
     def read_into(self, first: int, view: memoryview) -> None:
         """See `RowSource`."""
         self._source.read_into(first, view)
-        add_elements(self._digest, np.frombuffer(view, self.dtype))
+        rows = np.frombuffer(view, self.dtype)
+        add_elements(self._digest, rows if self._recipe is None else self._recipe.to_counts(rows))
 
     def finish(self) -> None:
         """See `RowSource`."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ptychoproduct import contract
+from ptychoproduct.autochoice import Sample
 from ptychoproduct.axes import canonical_axes
 from ptychoproduct.chunking import RowOutput
 from ptychoproduct.counts import CountsRecipe, InexactError
@@ -39,8 +40,8 @@ def write_counts(
     frames: FrameStack,
     order: str,
     origin: Origin,
-    measured: Array | None = None,
-    beside: Sequence[RowOutput] = (),
+    measured: Sample | None = None,
+    beside: Callable[[], Sequence[RowOutput]] = tuple,
 ) -> None:
     """Write frames as counts; those that are integers already as they are.
 
@@ -52,10 +53,10 @@ def write_counts(
         Of their axes.
     origin : path or str
         What messages name.
-    measured : array, [n, H, W], optional
+    measured : Sample, optional
         Frames to measure codecs on, see `ProductWriter.write_frames`.
-    beside : sequence of RowOutput
-        See `ProductWriter.write_frames`.
+    beside : callable, optional
+        Gives further datasets to fill, at the beginning of each pass over the frames.
 
     Raises
     ------
@@ -70,12 +71,12 @@ def write_counts(
         The frames are no amplitudes.
     """
     axes = canonical_axes(order)
-    values = sample(frames.rows(axes) if frames.as_stored is None else frames.as_stored())
+    values = sample(frames)
     if values.dtype.kind in "biu":
         message = f"{origin}: {frames.key}: frames are {values.dtype}, and are stored as they are"
         warnings.warn(message, ProductWarning, stacklevel=4)
         chunks = frames.chunks if order == "NHW" else None
-        writer.write_frames(frames.rows(axes), order, frames.member, chunks, beside, sample=measured)
+        writer.write_frames(frames.rows(axes), order, frames.member, chunks, beside(), sample=measured)
         return
     if values.dtype.name not in contract.AMPLITUDES:
         expected = " or ".join(contract.AMPLITUDES)
@@ -86,7 +87,7 @@ def write_counts(
             break
         try:
             writer.write_frames(
-                frames.rows(axes), order, frames.member, beside=beside, sample=measured, recipe=found.recipe
+                frames.rows(axes), order, frames.member, beside=beside(), sample=measured, recipe=found.recipe
             )
         except InexactError as error:
             values = np.append(values, error.amplitudes)
@@ -96,8 +97,9 @@ def write_counts(
     raise _inexact(frames.rows(axes), found.recipe, origin, frames.key)
 
 
-def sample(source: RowSource) -> Array:
-    """Return some rows of a source: spread over all of it where that can be done, else its first."""
+def sample(frames: FrameStack) -> Array:
+    """Return some elements of frames: spread over all of them where that can be done, else the first."""
+    source = frames.rows(range(len(frames.shape))) if frames.as_stored is None else frames.as_stored()
     row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
     rows = min(source.shape[0], _MOST_SAMPLED_ROWS, max(1, _SAMPLED_BYTES // row_bytes))
     values = np.empty((rows, *source.shape[1:]), source.dtype)

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ptychoproduct import contract
+from ptychoproduct.atomic import OutputGroup, output_group
 from ptychoproduct.autochoice import sample_for
 from ptychoproduct.axes import axis_order, canonical_axes
+from ptychoproduct.chunking import RowOutput
+from ptychoproduct.companions import read_bad_pixels
 from ptychoproduct.cores import available_threads
-from ptychoproduct.exactframes import write_counts
+from ptychoproduct.diffractionfile import DiffractionFile, DiffractionSummary, DiffractionWriter
+from ptychoproduct.errors import SourceError
+from ptychoproduct.exactframes import sample, write_counts
 from ptychoproduct.framescan import Companions, hdf5_scan, npy_scan
+from ptychoproduct.geometry import warn_of_contradictions, with_detector_pixels, with_sample_pixels
 from ptychoproduct.hdf5source import Hdf5Source
-from ptychoproduct.inputs import Origin
+from ptychoproduct.inputs import Origin, check_frames, real_array
+from ptychoproduct.members import NPY_SUFFIX
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npy import NpyFile
 from ptychoproduct.npz import NpzArchive
 from ptychoproduct.npzscan import npz_scan
 from ptychoproduct.options import ExportOptions
+from ptychoproduct.positions import to_object_pixels
 from ptychoproduct.rawscan import rawdata_scan
 from ptychoproduct.reordering import Reordering
-from ptychoproduct.scan import Extra, FrameStack, Scan
-from ptychoproduct.streaming import Progress
+from ptychoproduct.scan import Extra, FrameStack, Scan, detector_shape
+from ptychoproduct.streaming import Progress, write_rows
 from ptychoproduct.writer import ExportSummary, ProductWriter
 
 Array = np.ndarray[Any, Any]
@@ -61,7 +70,9 @@ def export_product_from_npz(
     meta: ExportMeta | None = None,
     include_raw: bool = True,
     *,
+    positions_in: str | None = None,
     reconstruction: Reconstruction | None = None,
+    diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
@@ -77,7 +88,11 @@ def export_product_from_npz(
     meta : ExportMeta, optional
     include_raw : bool
         Whether ``/raw_data`` is written.
+    positions_in : {"px", "m", "um"}, optional
+        Unit of the positions, object pixels by default; ``/raw_data`` has them in pixels whatever it is.
     reconstruction : Reconstruction, optional
+    diffraction : DiffractionFile, optional
+        The companion that ptychodus reconstructs from, written in the same pass: both files appear, or neither.
     options : ExportOptions, optional
     progress : callable, optional
         Called with a number of bytes whenever frames of that size have been written.
@@ -100,9 +115,18 @@ def export_product_from_npz(
     """
     options = options or ExportOptions()
     with NpzArchive(Path(npz_path)) as archive:
-        scan = npz_scan(archive, include_raw, _reordering(out_path, options))
+        scan = npz_scan(
+            archive, include_raw or diffraction is not None, _reordering(out_path, options), positions_in or "px"
+        )
         return export_product_from_scan(
-            scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
+            scan,
+            out_path,
+            meta,
+            include_raw,
+            reconstruction=reconstruction,
+            diffraction=diffraction,
+            options=options,
+            progress=progress,
         )
 
 
@@ -116,6 +140,7 @@ def export_product_from_npy(
     positions_in: str | None = None,
     probe: str | PathLike[str] | Array | None = None,
     reconstruction: Reconstruction | None = None,
+    diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
@@ -133,7 +158,7 @@ def export_product_from_npy(
     probe : path or array, optional
         An NPY, NPZ or HDF5 file, ``FILE:KEY`` where the key is no usual one; or the probe itself. By default that of
         the file of positions.
-    out_path, meta, include_raw, reconstruction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress
         As in `export_product_from_npz`.
 
     Returns
@@ -152,11 +177,18 @@ def export_product_from_npy(
     ProductWarning
         Something was decided that the user should know of.
     """
-    options, meta = options or ExportOptions(), meta or ExportMeta()
+    options = options or ExportOptions()
     with NpyFile(Path(npy_path)) as file:
-        scan = npy_scan(file, Companions(positions, positions_in, probe), meta, _reordering(out_path, options))
+        scan = npy_scan(file, Companions(positions, positions_in, probe), _reordering(out_path, options))
         return export_product_from_scan(
-            scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
+            scan,
+            out_path,
+            meta,
+            include_raw,
+            reconstruction=reconstruction,
+            diffraction=diffraction,
+            options=options,
+            progress=progress,
         )
 
 
@@ -171,6 +203,7 @@ def export_product_from_hdf5(
     positions_in: str | None = None,
     probe: str | PathLike[str] | Array | None = None,
     reconstruction: Reconstruction | None = None,
+    diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
@@ -187,7 +220,7 @@ def export_product_from_hdf5(
         Path of the frames in the file; by default where those programs keep them, see `layouts`.
     positions, positions_in, probe : optional
         As in `export_product_from_npy`; by default those of the HDF5 file itself.
-    out_path, meta, include_raw, reconstruction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress
         As in `export_product_from_npz`.
 
     Returns
@@ -206,12 +239,21 @@ def export_product_from_hdf5(
     ProductWarning
         Something was decided that the user should know of.
     """
-    options, meta = options or ExportOptions(), meta or ExportMeta()
+    options = options or ExportOptions()
     with Hdf5Source(Path(h5_path)) as source:
         companions = Companions(positions, positions_in, probe)
-        scan = hdf5_scan(source, companions, meta, _reordering(out_path, options), dataset, include_raw)
+        scan = hdf5_scan(
+            source, companions, _reordering(out_path, options), dataset, include_raw or diffraction is not None
+        )
         return export_product_from_scan(
-            scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
+            scan,
+            out_path,
+            meta,
+            include_raw,
+            reconstruction=reconstruction,
+            diffraction=diffraction,
+            options=options,
+            progress=progress,
         )
 
 
@@ -222,6 +264,7 @@ def export_product_from_rawdata(
     include_raw: bool = True,
     *,
     reconstruction: Reconstruction | None = None,
+    diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
@@ -231,7 +274,7 @@ def export_product_from_rawdata(
     ----------
     raw : RawData or alike
         Any object with the attributes of `RawData`; PtychoPINN's own, for one. Attributes that it lacks count as None.
-    out_path, meta, include_raw, reconstruction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress
         As in `export_product_from_npz`.
 
     Returns
@@ -252,7 +295,14 @@ def export_product_from_rawdata(
     """
     scan = rawdata_scan(raw)
     return export_product_from_scan(
-        scan, out_path, meta, include_raw, reconstruction=reconstruction, options=options, progress=progress
+        scan,
+        out_path,
+        meta,
+        include_raw,
+        reconstruction=reconstruction,
+        diffraction=diffraction,
+        options=options,
+        progress=progress,
     )
 
 
@@ -263,6 +313,7 @@ def export_product_from_scan(
     include_raw: bool = True,
     *,
     reconstruction: Reconstruction | None = None,
+    diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
@@ -272,7 +323,7 @@ def export_product_from_scan(
     ----------
     scan : Scan
         Its frames are read here, a few at a time.
-    out_path, meta, include_raw, reconstruction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress
         As in `export_product_from_npz`.
 
     Returns
@@ -292,45 +343,131 @@ def export_product_from_scan(
         Something was decided that the user should know of.
     """
     options = options or ExportOptions()
+    meta = _geometry(scan, meta or ExportMeta(), options)
+    results = reconstruction or Reconstruction()
+    if diffraction is not None:
+        scan = _with_bad_pixels(scan, diffraction)
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
-    with ProductWriter(
-        out_path,
-        meta,
-        include_raw=include_raw,
-        options=options,
-        progress=progress,
-        source=source,
-        inputs=inputs,
-    ) as writer:
-        writer.set_positions(scan.x_px, scan.y_px, scan.scan_index)
-        _write_reconstruction(writer, scan.probe, scan.object, reconstruction)
+    companion = None
+    with (
+        output_group() as group,
+        ProductWriter(
+            out_path,
+            meta,
+            include_raw=include_raw,
+            options=options,
+            progress=progress,
+            source=source,
+            inputs=inputs,
+            group=group,
+        ) as writer,
+    ):
+        x_px, y_px = _in_pixels(scan, meta, "xcoords", scan.x), _in_pixels(scan, meta, "ycoords", scan.y)
+        writer.set_positions(x_px, y_px, scan.scan_index)
+        _write_reconstruction(writer, scan.probe, scan.object, results)
+        if diffraction is not None:
+            companion = _write_both(writer, scan, diffraction, results, group)
+        elif include_raw and scan.frames is not None:
+            _write_frames(writer, scan.frames, _axis_order(scan, options), scan.origin)
         if include_raw:
-            if scan.frames is not None:
-                _write_frames(writer, scan.frames, len(scan.x_px), options.axis_order, scan.origin)
             for extra in scan.extras:
-                _keep(writer, extra)
+                _keep(writer, _extra_in_pixels(scan, meta, extra))
     assert writer.summary is not None
-    return writer.summary
+    return replace(writer.summary, diffraction=companion)
 
 
-def _write_frames(writer: ProductWriter, frames: FrameStack, positions: int, requested: str, origin: Origin) -> None:
-    order = axis_order(frames.shape, positions, requested, origin, frames.key)
-    axes = canonical_axes(order)
-    opened = partial(frames.rows, axes)
+def _geometry(scan: Scan, meta: ExportMeta, options: ExportOptions) -> ExportMeta:
+    """Return metadata with the pixel sizes that follow from the detector's, and tell of others."""
+    frame_shape = detector_shape(scan.frames, scan.probe.shape, scan.x.size, options.axis_order)
+    warn_of_contradictions(meta, frame_shape, scan.origin)
+    return with_sample_pixels(meta, frame_shape)
+
+
+def _in_pixels(scan: Scan, meta: ExportMeta, key: str, coordinates: Array) -> Array:
+    pixel_m = meta.object_pixel_width_m if key.startswith("x") else meta.object_pixel_height_m
+    return to_object_pixels(coordinates, key, scan.positions_in, pixel_m, scan.origin)
+
+
+def _extra_in_pixels(scan: Scan, meta: ExportMeta, extra: Extra) -> Extra:
+    """Bring positions before correction to the unit of the others."""
+    key = extra.member.removesuffix(NPY_SUFFIX)
+    if key not in contract.START_KEYS or not isinstance(extra.content, np.ndarray):
+        return extra
+    return replace(extra, content=_in_pixels(scan, meta, key, extra.content))
+
+
+def _axis_order(scan: Scan, options: ExportOptions) -> str:
+    assert scan.frames is not None
+    return axis_order(scan.frames.shape, len(scan.x), options.axis_order, scan.origin, scan.frames.key)
+
+
+def _write_frames(
+    writer: ProductWriter,
+    frames: FrameStack,
+    order: str,
+    origin: Origin,
+    beside: Callable[[], Sequence[RowOutput]] = tuple,
+) -> None:
+    opened = partial(frames.rows, canonical_axes(order))
     measured = writer.options.measured
     if writer.options.store_counts:
-        sample = None if measured is None else sample_for(measured, opened(), opened)
-        write_counts(writer, frames, order, origin, sample)
+        trial = None if measured is None else sample_for(measured, opened(), opened)
+        write_counts(writer, frames, order, origin, trial, beside)
         return
     source = opened()
-    sample = None if measured is None else sample_for(measured, source, opened)
-    writer.write_frames(source, order, frames.member, frames.chunks if order == "NHW" else None, sample=sample)
+    trial = None if measured is None else sample_for(measured, source, opened)
+    chunks = frames.chunks if order == "NHW" else None
+    writer.write_frames(source, order, frames.member, chunks, beside(), sample=trial)
+
+
+def _write_both(
+    writer: ProductWriter, scan: Scan, file: DiffractionFile, results: Reconstruction, group: OutputGroup
+) -> DiffractionSummary | None:
+    """Write frames and patterns in one pass, and once more the patterns where a look at some frames was misleading."""
+    frames, options = scan.frames, writer.options
+    if frames is None:
+        raise SourceError(scan.origin, "no frames", key=contract.FRAME_KEYS[0], expected="frames, to make patterns of")
+    order = _axis_order(scan, options)
+    axes = canonical_axes(order)
+    shape = tuple(frames.shape[axis] for axis in axes)
+    elements = sample(frames)
+    check_frames(shape, elements.dtype, frames.key, scan.origin)
+    with DiffractionWriter(
+        file,
+        shape,
+        elements,
+        with_detector_pixels(writer.meta, shape),
+        bad_pixels=scan.bad_pixels,
+        chunk_shape=options.frames_chunk(shape[1:]),
+        overwrite=options.overwrite,
+        sources=scan.files,
+        group=group,
+        origin=scan.origin,
+        key=frames.key,
+    ) as companion:
+        _write_frames(writer, frames, order, scan.origin, companion.begin)
+        while not companion.is_complete:
+            write_rows(companion.begin(), frames.rows(axes), options.threads or available_threads())
+        counts = results.probe_photon_counts
+        companion.finish(
+            writer.position_indexes(),
+            None if counts is None else real_array(counts, 1, "probe_photon_counts", scan.origin),
+        )
+    return companion.summary
+
+
+def _with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:
+    """Put the bad pixels that are asked for in the place of the scan's own."""
+    given = file.bad_pixels
+    if given is None or isinstance(given, np.ndarray):
+        return scan if given is None else replace(scan, bad_pixels=given)
+    mask, files = read_bad_pixels(fspath(given))
+    return replace(scan, bad_pixels=mask, files=(*scan.files, *files))
 
 
 def _write_reconstruction(
-    writer: ProductWriter, probe: Array, objectguess: Array | None, reconstruction: Reconstruction | None
+    writer: ProductWriter, probe: Array, objectguess: Array | None, results: Reconstruction
 ) -> None:
-    results = reconstruction or Reconstruction()
     writer.set_probe(probe, results.opr_weights)
     if objectguess is not None:
         writer.set_object(objectguess, results.object_layer_spacing_m)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike, fspath
@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct import layouts
-from ptychoproduct.companions import Positions, check_unit, find_probe, positions_in, read_positions, read_probe
+from ptychoproduct.companions import Positions, find_probe, positions_in, read_positions, read_probe
 from ptychoproduct.contract import DIFFRACTION, FRAME
 from ptychoproduct.counts import CountsRecipe
 from ptychoproduct.datasetrows import DatasetRows
@@ -22,9 +22,9 @@ from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5source import Hdf5Source
 from ptychoproduct.inputs import require_length
 from ptychoproduct.members import NPY_SUFFIX
-from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npy import NpyFile
 from ptychoproduct.pairing import rows_of_frames
+from ptychoproduct.positions import check_unit
 from ptychoproduct.reader import read_recipe
 from ptychoproduct.reordering import Reordering
 from ptychoproduct.scan import Extra, FrameStack, Scan
@@ -52,7 +52,7 @@ class Companions:
     probe: str | PathLike[str] | Array | None = None
 
 
-def npy_scan(file: NpyFile, companions: Companions, meta: ExportMeta, reordering: Reordering) -> Scan:
+def npy_scan(file: NpyFile, companions: Companions, reordering: Reordering) -> Scan:
     """Describe a scan whose frames are an NPY file.
 
     Parameters
@@ -60,8 +60,6 @@ def npy_scan(file: NpyFile, companions: Companions, meta: ExportMeta, reordering
     file : NpyFile
         Open until the product is written.
     companions : Companions
-    meta : ExportMeta
-        Object pixel size.
     reordering : Reordering
         What may be used to reorder axes.
 
@@ -79,13 +77,12 @@ def npy_scan(file: NpyFile, companions: Companions, meta: ExportMeta, reordering
         partial(member_rows, file, file.member, reordering=reordering),
         as_stored=partial(stored_rows, file, file.member),
     )
-    return _scan(file.path, (file.path,), frames, positions, _probe(file.path, companions, positions, None), meta)
+    return _scan(file.path, (file.path,), frames, positions, _probe(file.path, companions, positions, None))
 
 
 def hdf5_scan(
     source: Hdf5Source,
     companions: Companions,
-    meta: ExportMeta,
     reordering: Reordering,
     dataset: str | None = None,
     include_frames: bool = True,
@@ -97,8 +94,6 @@ def hdf5_scan(
     source : Hdf5Source
         Open until the product is written.
     companions : Companions
-    meta : ExportMeta
-        Object pixel size.
     reordering : Reordering
         What may be used to reorder axes.
     dataset : str, optional
@@ -115,7 +110,7 @@ def hdf5_scan(
     positions = _positions(companions) or positions_in(source, companions.positions_in)
     probe = _probe(source.path, companions, positions, source)
     if frames is None:
-        return _scan(source.path, source.files, None, positions, probe, meta)
+        return _scan(source.path, source.files, None, positions, probe)
     recipe = product_recipe(frames)
     rows = partial(
         DatasetRows,
@@ -129,7 +124,9 @@ def hdf5_scan(
     as_stored = partial(rows, range(frames.ndim))
     stack = FrameStack(frames.name, frames.shape, rows, chunks=chunks, as_stored=as_stored)
     positions = _paired(source, frames, positions)
-    return _scan(source.path, source.files, stack, positions, probe, meta, _extras(source, frames))
+    bad_pixels = _bad_pixels(source, frames)
+    extras = [] if bad_pixels is None else [Extra(f"{layouts.BAD_PIXELS}{NPY_SUFFIX}", bad_pixels)]
+    return _scan(source.path, source.files, stack, positions, probe, extras, bad_pixels)
 
 
 def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
@@ -216,12 +213,12 @@ def _paired(source: Hdf5Source, frames: h5py.Dataset, positions: Positions) -> P
     return replace(positions, x=x[rows], y=y[rows], scan_index=numbers)
 
 
-def _extras(source: Hdf5Source, frames: h5py.Dataset) -> Iterator[Extra]:
-    """Give what ptychodus keeps beside patterns, and PtychoPINN knows under the same name."""
-    if frames.name == layouts.FRAMES[0]:
-        bad_pixels = source.find(layouts.BAD_PIXELS)
-        if bad_pixels is not None:
-            yield Extra(f"{layouts.BAD_PIXELS}{NPY_SUFFIX}", source.read(bad_pixels))
+def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset) -> Array | None:
+    """Read what ptychodus keeps beside patterns, and PtychoPINN knows under the same name."""
+    if frames.name not in (layouts.FRAMES[0], f"/{DIFFRACTION.name}"):
+        return None
+    found = source.find(f"{frames.parent.name.rstrip('/')}/{layouts.BAD_PIXELS}")
+    return None if found is None else source.read(found)
 
 
 def _scan(
@@ -230,18 +227,19 @@ def _scan(
     frames: FrameStack | None,
     positions: Positions,
     probe: tuple[Array, tuple[Path, ...]],
-    meta: ExportMeta,
     extras: Iterable[Extra] = (),
+    bad_pixels: Array | None = None,
 ) -> Scan:
-    x_px, y_px = positions.in_pixels(meta, origin)
     return Scan(
         origin=origin,
-        x_px=x_px,
-        y_px=y_px,
+        x=positions.x,
+        y=positions.y,
+        positions_in=positions.unit,
         probe=probe[0],
         frames=frames,
         object=positions.object,
         scan_index=positions.numbers if positions.scan_index is None else positions.scan_index,
         extras=extras,
+        bad_pixels=bad_pixels,
         files=(*files, *positions.files, *probe[1]),
     )

@@ -69,3 +69,11 @@ OBJECTS = ("/raw_data/objectGuess", "/objectGuess")
 # In ptychodus's files of patterns, beside them.
 FRAME_NUMBERS = "indexes"
 BAD_PIXELS = "bad_pixels"
+
+# Of files that hold a mask and perhaps nothing else.
+MASKS = (
+    "/entry_1/instrument_1/detector_1/mask",  # CXI
+    "/entry/instrument/detector/pixel_mask",  # NeXus
+    "/raw_data/bad_pixels",  # products
+    "/mask",
+)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ptychoproduct import arrays, contract
 from ptychoproduct.errors import SourceError
+from ptychoproduct.layouts import BAD_PIXELS
 from ptychoproduct.npy import Member
 from ptychoproduct.npz import NpzArchive
 from ptychoproduct.reordering import Reordering
@@ -26,7 +27,7 @@ _MOST_PICKLE_BYTES = 64 * 1024**2
 _PRODUCT_KEYS = ("xcoords", "ycoords", "scan_index", "probeGuess", "objectGuess")
 
 
-def npz_scan(archive: NpzArchive, include_frames: bool, reordering: Reordering) -> Scan:
+def npz_scan(archive: NpzArchive, include_frames: bool, reordering: Reordering, positions_in: str = "px") -> Scan:
     """Describe the scan in an archive.
 
     Parameters
@@ -37,6 +38,8 @@ def npz_scan(archive: NpzArchive, include_frames: bool, reordering: Reordering) 
         Whether there must be frames.
     reordering : Reordering
         What may be used to reorder axes.
+    positions_in : {"px", "m", "um"}
+        Unit of the positions.
 
     Raises
     ------
@@ -44,18 +47,20 @@ def npz_scan(archive: NpzArchive, include_frames: bool, reordering: Reordering) 
         The archive does not hold a scan.
     """
     metadata = _metadata_text(archive)
-    x_px, y_px = (archive.read(archive.require(key)) for key in ("xcoords", "ycoords"))
+    x, y = (archive.read(archive.require(key)) for key in ("xcoords", "ycoords"))
     probe = archive.read(archive.require("probeGuess"))
     frames = frames_member(archive) if include_frames else None
     return Scan(
         origin=archive.path,
-        x_px=x_px,
-        y_px=y_px,
+        x=x,
+        y=y,
+        positions_in=positions_in,
         probe=probe,
         frames=None if frames is None else _frame_stack(archive, frames, reordering),
         object=read_if_there(archive, "objectGuess"),
         scan_index=read_if_there(archive, "scan_index"),
         extras=_extras(archive, frames, metadata, reordering),
+        bad_pixels=read_if_there(archive, BAD_PIXELS),
         files=(archive.path,),
     )
 

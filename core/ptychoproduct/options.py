@@ -36,6 +36,8 @@ class ExportOptions:
         Frames, rows and columns of a chunk, in place of `chunk_frames`: chunks may be tiles of frames.
     memory_bytes : int
         What may be held at once to reorder the axes of frames.
+    nexus : bool
+        Whether NeXus viewers find the frames, the object's phase and the scan, see `add_plots`.
     store_counts : bool
         Whether frames of amplitudes that are square roots of counts are stored as these counts, exactly; frames that
         are not are an error then. See `CountsRecipe`.
@@ -59,6 +61,7 @@ class ExportOptions:
     chunk_frames: int | None = None
     chunk_shape: tuple[int, int, int] | None = None
     memory_bytes: int = DEFAULT_MEMORY_BYTES
+    nexus: bool = True
     store_counts: bool = False
     overwrite: bool = True
     digests: bool | None = None

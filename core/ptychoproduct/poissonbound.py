@@ -20,7 +20,7 @@ Array = np.ndarray[Any, Any]
 # Counts from here on are as good as their own means: the entropy grows with the mean's logarithm only.
 _MOST_FITTED = 256
 _MEANS = 240
-_STEPS = 5000
+_STEPS = 2000
 _LARGE = 1000.0
 
 
@@ -73,7 +73,7 @@ def mean_entropy_bits(counts: Array) -> float:
     histogram = np.bincount(counts[small].astype(np.int64), minlength=1).astype(np.float64)
     large, times = np.unique(counts[~small], return_counts=True)
     bits = float(times @ poisson_entropy_bits(large))
-    if histogram.sum():
+    if histogram[1:].any():
         means, weights = fitted_means(histogram)
         bits += histogram.sum() * float(weights @ poisson_entropy_bits(means))
     return bits / counts.size

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from ptychoproduct.errors import OptionError, ProductWarning
+from ptychoproduct.inputs import Origin, check_raw_array
 
 Array = np.ndarray[Any, Any]
 
 POSITION_INDEX_CHOICES = ("auto", "scan-index", "sequence")
+UNITS_M = {"m": 1.0, "um": 1e-6}
+UNITS = ("px", *UNITS_M)
 
 
 def pixels_to_metres(coordinates_px: Array, pixel_size_m: float) -> Array:
@@ -23,6 +26,38 @@ def pixels_to_metres(coordinates_px: Array, pixel_size_m: float) -> Array:
 def metres_to_pixels(coordinates_m: Array, pixel_size_m: float) -> Array:
     """Scale positions from metres to object pixels, as float64."""
     return np.asarray(coordinates_m, np.float64) / pixel_size_m
+
+
+def to_object_pixels(coordinates: Array, key: str, unit: str, pixel_size_m: float, origin: Origin) -> Array:
+    """Bring positions of any unit to object pixels.
+
+    Parameters
+    ----------
+    coordinates : array, [N]
+        Returned as they are, where they are pixels.
+    key : str
+        Name for the messages.
+    unit : {"px", "m", "um"}
+    pixel_size_m : float
+        Of the object, along this direction.
+    origin : path or str
+        Name for the messages.
+
+    Raises
+    ------
+    SourceError
+        They are no list of real numbers.
+    """
+    if unit == "px":
+        return coordinates
+    check_raw_array(coordinates, "xcoords", key, origin)
+    return metres_to_pixels(coordinates * UNITS_M[unit], pixel_size_m)
+
+
+def check_unit(unit: str | None) -> None:
+    """Refuse what is no unit of positions: OptionError."""
+    if unit is not None and unit not in UNITS:
+        raise OptionError("positions_in", found=repr(unit), expected=f"one of {', '.join(UNITS)}")
 
 
 def position_indexes(scan_index: Array | None, positions: int, choice: str, file: str | PathLike[str]) -> Array:

@@ -34,12 +34,12 @@ def rawdata_scan(raw: Any) -> Scan:
     SourceError
         The object does not hold a scan.
     """
-    x_px, y_px, probe = (_required_attribute(raw, key) for key in ("xcoords", "ycoords", "probeGuess"))
+    x, y, probe = (_required_attribute(raw, key) for key in ("xcoords", "ycoords", "probeGuess"))
     frames = _attribute(raw, "diff3d")
     return Scan(
         origin=type(raw).__name__,
-        x_px=x_px,
-        y_px=y_px,
+        x=x,
+        y=y,
         probe=probe,
         frames=None if frames is None else FrameStack("diff3d", frames.shape, partial(ArrayRows, frames)),
         object=_attribute(raw, "objectGuess"),

@@ -10,9 +10,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptychoproduct.axes import canonical_axes, matching_orders
 from ptychoproduct.contract import FRAME_KEYS
 from ptychoproduct.inputs import Origin
 from ptychoproduct.members import NPY_SUFFIX
+from ptychoproduct.positions import check_unit
 from ptychoproduct.sources import RowSource
 
 Array = np.ndarray[Any, Any]
@@ -74,7 +76,7 @@ class Scan:
     ----------
     origin : path or str
         What messages name.
-    x_px, y_px : array, [N], pixels
+    x, y : array, [N]
         Scan positions.
     probe : array, [H, W], [I, H, W] or [C, I, H, W], complex
     frames : FrameStack, optional
@@ -85,14 +87,56 @@ class Scan:
         Gone through once, when frames have been written; need not be in memory before.
     files : tuple of Path
         Files that it is read from, which the product must not replace.
+    positions_in : {"px", "m", "um"}
+        Unit of the positions, px being object pixels.
+    bad_pixels : array, [H, W], optional
+        Not zero where the detector's pixels are not to be used.
+
+    Raises
+    ------
+    OptionError
+        The unit is none.
     """
 
     origin: Origin
-    x_px: Array
-    y_px: Array
+    x: Array
+    y: Array
     probe: Array
     frames: FrameStack | None = None
     object: Array | None = None
     scan_index: Array | None = None
     extras: Iterable[Extra] = ()
     files: tuple[Path, ...] = ()
+    positions_in: str = "px"
+    bad_pixels: Array | None = None
+
+    def __post_init__(self) -> None:
+        check_unit(self.positions_in)
+
+
+def detector_shape(
+    frames: FrameStack | None, probe_shape: tuple[int, ...], positions: int, axis_order: str
+) -> tuple[int, int]:
+    """Return rows and columns of the detector, before anything is known to be in order.
+
+    Parameters
+    ----------
+    frames : FrameStack or None
+    probe_shape : tuple of int
+        A probe is sampled so that it has as many pixels as a frame: it is asked where there are no frames.
+    positions : int
+        N.
+    axis_order : {"auto", "NHW", "HNW", "HWN"}
+        Of the frames, as in `ExportOptions`.
+
+    Returns
+    -------
+    tuple of int
+        At least 1; what is no stack of frames and no probe is refused later, with a better message.
+    """
+    if frames is not None and len(frames.shape) == 3:
+        orders = matching_orders(frames.shape, positions) if axis_order == "auto" else [axis_order]
+        _, rows, columns = (frames.shape[axis] for axis in canonical_axes(orders[0] if orders else "NHW"))
+    else:
+        rows, columns = (1, 1, *probe_shape)[-2:]
+    return max(1, rows), max(1, columns)

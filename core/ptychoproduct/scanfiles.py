@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ptychoproduct import contract
+from ptychoproduct.diffractionfile import DiffractionFile
 from ptychoproduct.errors import OptionError
 from ptychoproduct.export import (
     Reconstruction,
@@ -46,8 +47,10 @@ class ScanFiles:
         What it is; by default what its first bytes say.
     dataset : str, optional
         Path of the frames in an HDF5 file.
-    positions, positions_in, probe : optional
+    positions, probe : optional
         As in `export_product_from_npy`; not with an NPZ scan, which has its own.
+    positions_in : {"px", "m", "um"}, optional
+        As in `export_product_from_npy`.
 
     Raises
     ------
@@ -68,7 +71,7 @@ class ScanFiles:
         kind = _KIND_NAMES[self.kind or NPZ]
         if self.dataset is not None and self.kind != HDF5:
             raise OptionError("dataset", found=f"it with {kind}", expected="it with an HDF5 file")
-        for key in ("positions", "positions_in", "probe"):
+        for key in ("positions", "probe"):
             if getattr(self, key) is not None and self.kind == NPZ:
                 raise OptionError(key, found=f"it with {kind}", expected="it with frames in an NPY or HDF5 file")
         if self.positions is None and self.kind == NPY:
@@ -76,14 +79,12 @@ class ScanFiles:
 
 
 @contextmanager
-def opened_scan(files: ScanFiles, meta: ExportMeta, reordering: Reordering) -> Iterator[Scan]:
+def opened_scan(files: ScanFiles, reordering: Reordering) -> Iterator[Scan]:
     """Open a scan, its frames not read yet.
 
     Parameters
     ----------
     files : ScanFiles
-    meta : ExportMeta
-        What positions in metres are converted with.
     reordering : Reordering
         What may be used where frames' axes have to be reordered.
 
@@ -95,15 +96,15 @@ def opened_scan(files: ScanFiles, meta: ExportMeta, reordering: Reordering) -> I
     path = Path(files.path)
     if files.kind == NPZ:
         with NpzArchive(path) as archive:
-            yield npz_scan(archive, True, reordering)
+            yield npz_scan(archive, True, reordering, files.positions_in or "px")
         return
     companions = Companions(files.positions, files.positions_in, files.probe)
     if files.kind == NPY:
         with NpyFile(path) as file:
-            yield npy_scan(file, companions, meta, reordering)
+            yield npy_scan(file, companions, reordering)
         return
     with Hdf5Source(path) as source:
-        yield hdf5_scan(source, companions, meta, reordering, files.dataset, True)
+        yield hdf5_scan(source, companions, reordering, files.dataset, True)
 
 
 def export_product_from_files(
@@ -113,6 +114,7 @@ def export_product_from_files(
     include_raw: bool = True,
     *,
     reconstruction: Reconstruction | None = None,
+    diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
@@ -121,7 +123,7 @@ def export_product_from_files(
     Parameters
     ----------
     files : ScanFiles
-    out_path, meta, include_raw, reconstruction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress
         As in `export_product_from_npz`.
 
     Returns
@@ -146,7 +148,9 @@ def export_product_from_files(
             out_path,
             meta,
             include_raw,
+            positions_in=files.positions_in,
             reconstruction=reconstruction,
+            diffraction=diffraction,
             options=options,
             progress=progress,
         )
@@ -161,6 +165,7 @@ def export_product_from_files(
             positions_in=files.positions_in,
             probe=files.probe,
             reconstruction=reconstruction,
+            diffraction=diffraction,
             options=options,
             progress=progress,
         )
@@ -174,6 +179,7 @@ def export_product_from_files(
         positions_in=files.positions_in,
         probe=files.probe,
         reconstruction=reconstruction,
+        diffraction=diffraction,
         options=options,
         progress=progress,
     )

@@ -16,6 +16,7 @@ import numpy as np
 from ptychoproduct.atomic import atomic_output, writing_errors
 from ptychoproduct.cores import available_threads
 from ptychoproduct.errors import OptionError, OutputError
+from ptychoproduct.geometry import far_field_pixel_m
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npzwriter import NpzWriter
 from ptychoproduct.streaming import Progress
@@ -24,7 +25,6 @@ from ptychoproduct.workers import Workers
 Array = np.ndarray[Any, Any]
 
 _PHOTON_ENERGY_EV = 8000.0
-_PLANCK_EV_M = 1.239841984e-6  # h c, CODATA 2018
 _DETECTOR_PIXEL_M = 75e-6
 _DETECTOR_DISTANCE_M = 2.0
 _EXPOSURE_TIME_S = 0.1
@@ -170,9 +170,7 @@ def _spiral(positions: int, size_px: int) -> tuple[Array, int]:
 
 
 def _geometry(parameters: ScanParameters, object_px: int) -> ExportMeta:
-    wavelength_m = _PLANCK_EV_M / _PHOTON_ENERGY_EV
-    # The far field of N pixels of size dx is N pixels of size λz / (N dx).
-    pixel_m = wavelength_m * _DETECTOR_DISTANCE_M / (parameters.size_px * _DETECTOR_PIXEL_M)
+    pixel_m = far_field_pixel_m(_PHOTON_ENERGY_EV, _DETECTOR_DISTANCE_M, parameters.size_px, _DETECTOR_PIXEL_M)
     center_m = (object_px - 1) / 2 * pixel_m
     return ExportMeta(
         name="simulated scan",
@@ -187,6 +185,8 @@ def _geometry(parameters: ScanParameters, object_px: int) -> ExportMeta:
         probe_pixel_height_m=pixel_m,
         object_center_x_m=center_m,
         object_center_y_m=center_m,
+        detector_pixel_width_m=_DETECTOR_PIXEL_M,
+        detector_pixel_height_m=_DETECTOR_PIXEL_M,
     )
 
 

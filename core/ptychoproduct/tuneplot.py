@@ -6,7 +6,9 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from ptychoproduct.atomic import atomic_output
 from ptychoproduct.benchplot import require_matplotlib
@@ -16,7 +18,9 @@ from ptychoproduct.tuning import TuneReport
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Annotation
-    from matplotlib.transforms import Bbox
+
+Array = np.ndarray[Any, Any]
+_Side = Literal["left", "right", "center"]
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 _FRONT, _OTHER, _BEST, _BOUND = "#0072B2", "0.55", "#D55E00", "#009E73"
@@ -95,15 +99,16 @@ def _points(trials: Sequence[Trial]) -> tuple[list[float], list[float]]:
 def _label(axes: Axes, trials: Sequence[Trial], front: Sequence[Trial]) -> None:
     """Write each point's name beside it, or further away with a line to it, where there is room."""
     pixels = axes.figure.dpi / 72
-    centres = axes.transData.transform(list(zip(*_points(trials), strict=True)))
-    taken = [_box_around(centre, (_RADIUS_PT + 1) * pixels) for centre in centres]
-    corners = axes.transData.transform(list(zip(*_points(front), strict=True)))
-    for start, stop in itertools.pairwise(corners):
-        taken += [_box_around(point, pixels) for point in _along(start, stop, 3 * pixels)]
+    centres = axes.transData.transform(np.transpose(_points(trials)))
+    solid = _around(centres, (_RADIUS_PT + 1) * pixels)
     legend = axes.get_legend()
-    taken += [legend.get_window_extent()] if legend is not None else []
+    if legend is not None:
+        solid = np.vstack([solid, legend.get_window_extent().extents])
+    corners = axes.transData.transform(np.transpose(_points(front)))
+    lines = [_around(_along(*ends, 3 * pixels), pixels) for ends in itertools.pairwise(corners)]
+    thin = np.vstack([np.empty((0, 4)), *lines])
     # Those in a crowd choose first.
-    crowd = [sum(math.dist(one, other) < _CROWD_PT * pixels for other in centres) for one in centres]
+    crowd = [np.sum(np.linalg.norm(centres - centre, axis=1) < _CROWD_PT * pixels) for centre in centres]
     for number in sorted(range(len(trials)), key=lambda number: -crowd[number]):
         label = axes.annotate(
             trial_label(trials[number]),
@@ -114,42 +119,59 @@ def _label(axes: Axes, trials: Sequence[Trial], front: Sequence[Trial]) -> None:
             verticalalignment="center",
             arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "0.5", "shrinkA": 0, "shrinkB": _RADIUS_PT},
         )
-        taken += _place(label, centres[number], axes.get_window_extent(), taken, pixels)
+        box, line = _place(label, centres[number], np.array(axes.get_window_extent().extents), solid, thin, pixels)
+        solid, thin = np.vstack([solid, box]), np.vstack([thin, line])
 
 
-def _place(label: Annotation, centre: Sequence[float], frame: Bbox, taken: Sequence[Bbox], pixels: float) -> list[Bbox]:
-    """Move a label to the nearest place inside the frame that is free, and return what it and its line cover."""
+def _place(
+    label: Annotation, centre: Array, frame: Array, solid: Array, thin: Array, pixels: float
+) -> tuple[Array, Array]:
+    """Move a label to the nearest free place, and return what it and the line to it cover.
+
+    It stays inside the frame and clear of points and other labels, `solid`; if possible its line does, too, and it is
+    clear of lines, `thin`. Boxes are x0, y0, x1, y1.
+    """
+    possible = []
+    for offset in _offsets():
+        box = _moved(label, offset)
+        if np.any(box[:2] < frame[:2]) or np.any(box[2:] > frame[2:]) or _touch(box, solid):
+            continue
+        points = _along(centre, (box[:2] + box[2:]) / 2, 3 * pixels)
+        away = np.linalg.norm(points - centre, axis=1) > (_RADIUS_PT + 2) * pixels
+        outside = np.any((points < box[:2]) | (points > box[2:]), axis=1)
+        line = _around(points[away & outside], pixels / 2)
+        if not _touch(box, thin) and not any(_touch(part, solid) for part in line):
+            return box, line
+        possible.append((offset, line))
+    offset, line = possible[0] if possible else (next(_offsets()), np.empty((0, 4)))
+    return _moved(label, offset), line
+
+
+def _moved(label: Annotation, offset: tuple[float, float, _Side]) -> Array:
+    """Move a label, and return the box of its text."""
     from matplotlib.text import Text
 
-    for x_pt, y_pt, side in _offsets():
-        label.set_position((x_pt, y_pt))
-        label.set_horizontalalignment(side)
-        label.get_window_extent()  # puts it there; its own box has the line in it
-        box = Text.get_window_extent(label)
-        middle = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
-        line = [point for point in _along(centre, middle, 3 * pixels) if not box.contains(*point)]
-        outside = [point for point in line if math.dist(point, centre) > (_RADIUS_PT + 2) * pixels]
-        covered = [box, *(_box_around(point, pixels / 2) for point in outside)]
-        inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-        if inside and not any(part.overlaps(other) for part in covered for other in taken):
-            break
-    return covered
+    label.set_position(offset[:2])
+    label.set_horizontalalignment(offset[2])
+    label.get_window_extent()  # puts it there; this box has the line in it, the next one has not
+    return np.array(Text.get_window_extent(label).extents)
 
 
-def _box_around(point: Sequence[float], radius: float) -> Bbox:
-    from matplotlib.transforms import Bbox
-
-    return Bbox.from_extents(point[0] - radius, point[1] - radius, point[0] + radius, point[1] + radius)
+def _touch(box: Array, boxes: Array) -> bool:
+    return bool(np.any(np.all((boxes[:, :2] < box[2:]) & (boxes[:, 2:] > box[:2]), axis=1)))
 
 
-def _along(start: Sequence[float], stop: Sequence[float], step: float) -> list[tuple[float, float]]:
+def _around(points: Array, radius: float) -> Array:
+    return np.hstack([points - radius, points + radius])
+
+
+def _along(start: Array, stop: Array, step: float) -> Array:
     """Return points on a line, a step apart."""
-    count = max(1, round(math.dist(start, stop) / step))
-    parts = [number / count for number in range(count + 1)]
-    return [(start[0] + part * (stop[0] - start[0]), start[1] + part * (stop[1] - start[1])) for part in parts]
+    count = max(2, round(float(np.linalg.norm(stop - start)) / step) + 1)
+    return np.linspace(start, stop, count)
 
 
-def _offsets() -> Iterator[tuple[float, float, Literal["left", "right", "center"]]]:
+def _offsets() -> Iterator[tuple[float, float, _Side]]:
     """Give places around a point, nearest first: offsets, and the side of the text that is towards the point."""
     for distance in _LABEL_DISTANCES_PT:
         for step in range(_DIRECTIONS):

@@ -16,7 +16,6 @@ from ptychoproduct.axes import axis_order, canonical_axes
 from ptychoproduct.codecs import parse_codec
 from ptychoproduct.cores import available_threads
 from ptychoproduct.errors import OptionError, SourceError
-from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.poissonbound import mean_entropy_bits
 from ptychoproduct.profiles import Storage, storage_for, tile_shape
 from ptychoproduct.recognition import recognise_counts
@@ -278,10 +277,10 @@ def pareto_front(trials: Sequence[Trial]) -> tuple[int, ...]:
 def _sample(files: ScanFiles, options: TuneOptions) -> tuple[Array, int]:
     """Return frames from all over a scan, and how many it has."""
     reordering = Reordering(options.memory_bytes, threads=options.threads or available_threads())
-    with opened_scan(files, ExportMeta(), reordering) as scan:
+    with opened_scan(files, reordering) as scan:
         if scan.frames is None:
             raise SourceError(files.path, "has no diffraction frames to tune for", key="diff3d")
-        order = axis_order(scan.frames.shape, len(scan.x_px), options.axis_order, scan.origin, scan.frames.key)
+        order = axis_order(scan.frames.shape, len(scan.x), options.axis_order, scan.origin, scan.frames.key)
         source = scan.frames.rows(canonical_axes(order))
         most = max(_RUNS, _SAMPLE_BYTES // (math.prod(source.shape[1:]) * source.dtype.itemsize))
         return sample_rows(source, min(_LOW[0], most // _RUNS), _RUNS, _MOST_READ_BYTES), source.shape[0]

@@ -17,14 +17,15 @@ import h5py
 import numpy as np
 
 from ptychoproduct import arrays, contract
-from ptychoproduct.atomic import atomic_output
-from ptychoproduct.autochoice import Choice, choose_storage, unmeasured
+from ptychoproduct.atomic import OutputGroup, atomic_output
+from ptychoproduct.autochoice import Choice, Sample, choose_storage, unmeasured
 from ptychoproduct.chunkcopy import copy_chunks, has_same_chunks
 from ptychoproduct.chunking import RowOutput, create_chunked
 from ptychoproduct.codecs import codec_of
 from ptychoproduct.cores import available_threads
 from ptychoproduct.counts import CountsRecipe, InexactError
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
+from ptychoproduct.diffractionfile import DiffractionSummary
 from ptychoproduct.digests import Digest, DigestedRows, content_digest, has_digest, new_digest
 from ptychoproduct.errors import OptionError, OutputError, ProductWarning, SourceError
 from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
@@ -38,6 +39,7 @@ from ptychoproduct.inputs import (
 )
 from ptychoproduct.members import NPY_SUFFIX, link_name
 from ptychoproduct.metadata import ExportMeta
+from ptychoproduct.nexus import add_plots
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.positions import pixels_to_metres, position_indexes
 from ptychoproduct.rereading import verify_digests
@@ -69,6 +71,8 @@ class ExportSummary:
     chunk_shape : tuple of int
     frame_bytes, stored_bytes : int
         Size of the frames in their source, and in the product.
+    meta : ExportMeta
+        As written.
     file_bytes : int
         Size of the product.
     seconds : float
@@ -77,6 +81,8 @@ class ExportSummary:
         What was tried and why this codec was chosen, where the compression was to be measured.
     recipe : CountsRecipe or None
         How the frames are stored as counts; None where they are stored as they are.
+    diffraction : DiffractionSummary or None
+        The companion, where one was asked for.
     """
 
     product: Path
@@ -88,10 +94,12 @@ class ExportSummary:
     chunk_shape: tuple[int, ...]
     frame_bytes: int
     stored_bytes: int
+    meta: ExportMeta
     file_bytes: int
     seconds: float
     choice: Choice | None = None
     recipe: CountsRecipe | None = None
+    diffraction: DiffractionSummary | None = None
 
     @property
     def ratio(self) -> float:
@@ -123,6 +131,8 @@ class ProductWriter:
         The file that the data comes from: named in messages, never overwritten.
     inputs : sequence of path
         Other files that the data comes from: never overwritten.
+    group : OutputGroup, optional
+        Other outputs, which the product appears with.
 
     Raises
     ------
@@ -147,6 +157,7 @@ class ProductWriter:
         progress: Progress | None = None,
         source: str | PathLike[str] | None = None,
         inputs: Sequence[str | PathLike[str]] = (),
+        group: OutputGroup | None = None,
     ) -> None:
         self.path = Path(out_path)
         self.meta = meta or ExportMeta()
@@ -157,6 +168,7 @@ class ProductWriter:
         self._threads = self.options.threads or available_threads()
         self._source = source
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
+        self._group = group
         self._stack = ExitStack()
         self._frames: h5py.Dataset | None = None
         self._choice: Choice | None = None
@@ -165,6 +177,8 @@ class ProductWriter:
         self._x_px: list[Array] = []
         self._y_px: list[Array] = []
         self._scan_index: list[Array] = []
+        self._indexes: Array | None = None
+        self._file_bytes = 0
         self._running: dict[str, Digest] = {}
         self._digests: dict[str, str] = {}
         if self.path.suffix.lower() not in _SUFFIXES:
@@ -173,7 +187,10 @@ class ProductWriter:
     def __enter__(self) -> Self:
         self._started = time.perf_counter()
         with ExitStack() as stack:
-            part = stack.enter_context(atomic_output(self.path, overwrite=self.options.overwrite, sources=self._inputs))
+            part = stack.enter_context(
+                atomic_output(self.path, overwrite=self.options.overwrite, sources=self._inputs, group=self._group)
+            )
+            stack.callback(self._measure, part)
             stack.enter_context(self._verified(part))
             self._file, self._output = stack.enter_context(new_hdf5_file(part, self.path))
             with hdf5_errors(self.path, self._output):
@@ -191,9 +208,7 @@ class ProductWriter:
         with self._stack:
             self._complete()
             summary = self._summarise()
-        self.summary = replace(
-            summary, file_bytes=self.path.stat().st_size, seconds=time.perf_counter() - self._started
-        )
+        self.summary = replace(summary, file_bytes=self._file_bytes, seconds=time.perf_counter() - self._started)
 
     def set_positions(self, x_px: Array, y_px: Array, scan_index: Array | None = None) -> None:
         """Set all scan positions at once.
@@ -218,6 +233,14 @@ class ProductWriter:
             scan_index = np.asarray(scan_index)
             check_raw_array(scan_index, "scan_index", "scan_index", self._origin, len(x_px))
             self._scan_index = [scan_index]
+
+    def position_indexes(self) -> Array:
+        """Choose the numbers that pair positions with patterns, once all positions are set: [N], int64."""
+        if self._indexes is None:
+            scan_index = np.concatenate(self._scan_index) if self._scan_index else None
+            positions = sum(map(len, self._x_px))
+            self._indexes = position_indexes(scan_index, positions, self.options.position_index, self._origin)
+        return self._indexes
 
     def set_probe(self, probe: Array, opr_weights: Array | None = None) -> None:
         """Write the probe.
@@ -335,7 +358,7 @@ class ProductWriter:
         member: str = "diff3d.npy",
         chunks: h5py.Dataset | None = None,
         beside: Sequence[RowOutput] = (),
-        sample: Array | None = None,
+        sample: Sample | None = None,
         recipe: CountsRecipe | None = None,
     ) -> None:
         """Write all frames from a source, in place of `append`; not into the product where it has no raw data.
@@ -353,7 +376,7 @@ class ProductWriter:
             the same shape, type, filters and parameters of filters.
         beside : sequence of RowOutput
             Further datasets, of other files too, that are filled in the same pass over the source.
-        sample : array, [n, H, W], optional
+        sample : Sample, optional
             Some of the frames, to measure on where the options ask for it, see `sample_for`; without them it is the
             default profile.
         recipe : CountsRecipe, optional
@@ -378,19 +401,21 @@ class ProductWriter:
             dtype = source.dtype
             if recipe is not None:
                 dtype = np.dtype(recipe.count_dtype)
-                sample = None if sample is None else recipe.to_counts(sample)
+                sample = None if sample is None else replace(sample, frames=recipe.to_counts(sample.frames))
             dataset = self._create_frames(source.shape[1:], dtype, source.shape[0], sample)
             dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
             dataset.attrs[contract.SOURCE_MEMBER.name] = member
             left = None
-            if chunks is not None and not beside and has_same_chunks(chunks, dataset):
+            # What nobody decodes cannot be digested.
+            may_copy = not beside and not self._wants_digests
+            if chunks is not None and may_copy and has_same_chunks(chunks, dataset):
                 frame_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
                 left = copy_chunks(chunks, dataset, lambda frames: self._on_progress(frames * frame_bytes))
-            if recipe is not None:
-                self._write_counts(dataset, source, recipe, beside)
-                return
-            rows = source if left is not None else self._digested(source, dataset)
-            write_rows([*beside, RowOutput(dataset)], rows, self._threads, self._on_progress, left)
+            rows = self._digested(source, dataset, recipe)
+            if recipe is None:
+                write_rows([*beside, RowOutput(dataset)], rows, self._threads, self._on_progress, left)
+            else:
+                self._write_counts(dataset, rows, recipe, beside)
 
     def _write_counts(
         self, dataset: h5py.Dataset, source: RowSource, recipe: CountsRecipe, beside: Sequence[RowOutput]
@@ -409,6 +434,7 @@ class ProductWriter:
             write_rows([*beside, RowOutput(dataset, recipe.convert)], source, self._threads, count)
         except InexactError:
             self._on_progress(-written)
+            self._running.pop(dataset.name, None)
             del self._file[contract.DIFFRACTION.name]
             self._frames = None
             raise
@@ -459,6 +485,9 @@ class ProductWriter:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
             self._name_member(name, member)
 
+    def _measure(self, part: Path) -> None:
+        self._file_bytes = part.stat().st_size
+
     def _on_progress(self, nbytes: int) -> None:
         self._output.check()  # no need to compress what no disk will take
         if self._progress is not None:
@@ -472,8 +501,8 @@ class ProductWriter:
     def _append_frames(self, frames: Array) -> None:
         with hdf5_errors(self.path, self._output):
             if self._appender is None:
-                sample = frames.astype(frames.dtype.newbyteorder("="), copy=False)
-                dataset = self._create_frames(frames.shape[1:], sample.dtype, None, sample)
+                first = frames.astype(frames.dtype.newbyteorder("="), copy=False)
+                dataset = self._create_frames(frames.shape[1:], first.dtype, None, Sample(first))
                 self._appender = self._stack.enter_context(
                     RowAppender(RowOutput(dataset), dataset.dtype, self._threads, self._on_progress)
                 )
@@ -492,7 +521,7 @@ class ProductWriter:
             )
 
     def _create_frames(
-        self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None, sample: Array | None
+        self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None, sample: Sample | None
     ) -> h5py.Dataset:
         chunk_shape = self.options.frames_chunk(frame_shape)
         storage = self.options.storage(dtype, frame_shape, frames)
@@ -544,12 +573,11 @@ class ProductWriter:
             _write_attributes(self._file, contract.ROOT_ATTRIBUTES, self.meta)
             self._file.create_dataset(contract.POSITION_X.name, data=x_m)
             self._file.create_dataset(contract.POSITION_Y.name, data=y_m)
-            self._file.create_dataset(
-                contract.POSITION_INDEXES.name,
-                data=position_indexes(scan_index, len(x_px), self.options.position_index, self._origin),
-            )
+            self._file.create_dataset(contract.POSITION_INDEXES.name, data=self.position_indexes())
             if self._include_raw:
                 self._write_raw_scan(x_px, y_px, scan_index)
+            if self.options.nexus:
+                add_plots(self._file, self.meta)
             if self._wants_digests:
                 self._take_digests()
 
@@ -567,17 +595,18 @@ class ProductWriter:
     def _wants_digests(self) -> bool:
         return self.options.has_digests or self.options.verify
 
-    def _digested(self, source: RowSource, dataset: h5py.Dataset) -> RowSource:
+    def _digested(self, source: RowSource, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> RowSource:
         """Have rows digested on their way to a dataset, where that is wanted."""
         if not self._wants_digests:
             return source
-        return DigestedRows(source, self._running.setdefault(dataset.name, new_digest()))
+        return DigestedRows(source, self._running.setdefault(dataset.name, new_digest()), recipe)
 
     def _take_digests(self) -> None:
         """Compute the digests of all datasets: of what was streamed it is known, and has seen the source itself."""
         datasets = [item for item in self._file.values() if isinstance(item, h5py.Dataset)]
         if self._include_raw:
             datasets += self._raw.values()
+        datasets += [self._file[shown.name] for shown in contract.VIEW_DATASETS if shown.name in self._file]
         for dataset in filter(has_digest, dict.fromkeys(datasets)):  # hard links lead to one dataset
             running = self._running.get(dataset.name)
             digest = content_digest(dataset, self._threads) if running is None else running.hexdigest()
@@ -638,6 +667,7 @@ class ProductWriter:
             chunk_shape=() if frames is None else frames.chunks,
             frame_bytes=0 if frames is None else frames.size * np.dtype(dtype).itemsize,
             stored_bytes=0 if frames is None else frames.id.get_storage_size(),
+            meta=self.meta,
             file_bytes=0,
             seconds=0.0,
             choice=self._choice,

@@ -6,17 +6,16 @@ import pytest
 
 from ptychoproduct_cli import benching, convert, importing, main, repacking, simulating, validating
 
-REFERENCE_DEFAULTS = {
-    "name": "",
-    "comments": "",
-    "detector_distance_m": 0.0,
-    "probe_energy_eV": 0.0,
-    "exposure_time_s": 0.0,
-    "object_pixel_size_m": 5e-8,
-    "probe_pixel_size_m": 1.25e-7,
-    "object_center_x_m": 0.0,
-    "object_center_y_m": 0.0,
-    "include_diffraction": True,
+REFERENCE_OPTIONS = {
+    "--name": "scan",
+    "--comments": "",
+    "--detector-distance-m": 0.0,
+    "--probe-energy-eV": 0.0,
+    "--exposure-time-s": 0.0,
+    "--object-pixel-size-m": 5e-8,
+    "--probe-pixel-size-m": 1.25e-7,
+    "--object-center-x-m": 0.0,
+    "--object-center-y-m": 0.0,
 }
 PARSERS = {
     "ptychoproduct": main.build_parser,
@@ -31,15 +30,16 @@ PARSERS = {
 }
 
 
-@pytest.mark.parametrize(("option", "default"), REFERENCE_DEFAULTS.items())
-def test_an_option_of_the_reference_has_its_default(option, default):
-    arguments = convert.build_parser().parse_args(["--input-npz", "a.npz", "--output-product", "b.h5"])
-    assert getattr(arguments, option) == default
+@pytest.mark.parametrize(("option", "value"), REFERENCE_OPTIONS.items())
+def test_an_option_of_the_reference_is_there(option, value):
+    words = ["--input-npz", "a.npz", "--output-product", "b.h5", option, str(value)]
+    assert getattr(convert.build_parser().parse_args(words), option.strip("-").replace("-", "_")) == value
 
 
-def test_diffraction_can_be_excluded():
+def test_diffraction_is_included_unless_it_is_excluded():
     words = ["--input-npz", "a.npz", "--output-product", "b.h5", "--no-include-diffraction"]
     assert convert.build_parser().parse_args(words).include_diffraction is False
+    assert convert.build_parser().parse_args(words[:-1]).include_diffraction is True
 
 
 @pytest.mark.parametrize("option", ["--input-npz", "--output-product"])

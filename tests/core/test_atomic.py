@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from ptychoproduct.atomic import atomic_output, writing_errors
+from ptychoproduct.atomic import atomic_output, output_group, writing_errors
 from ptychoproduct.errors import OutputError
 
 
@@ -206,3 +206,58 @@ def test_a_folder_that_is_not_writable_is_an_output_error(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="Permission denied"):
         write(tmp_path / "product.h5")
+
+
+def write_together(*paths, meanwhile=None, **options):
+    with output_group() as group:
+        for path in paths:
+            with atomic_output(path, group=group, **options) as part:
+                part.write_text("new")
+            assert not path.exists() or path.read_text() == "old"
+        if meanwhile:
+            meanwhile()
+
+
+def test_outputs_of_a_group_appear_together(tmp_path, existing):
+    write_together(existing, tmp_path / "other.h5")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"product.h5": "new", "other.h5": "new"}
+
+
+def test_no_output_of_a_group_appears_after_an_error(tmp_path, existing):
+    with pytest.raises(ZeroDivisionError):
+        write_together(existing, tmp_path / "other.h5", meanwhile=lambda: 1 / 0)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("product.h5", "old")]
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()], ids=repr)
+def test_what_has_appeared_goes_back_where_a_later_one_fails(tmp_path, existing, monkeypatch, error, links):
+    replace = type(existing).replace
+
+    def fail_at_the_last(self, target):
+        if target.name == "last.h5":
+            raise error
+        return replace(self, target)
+
+    def no_links(*_):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(type(existing), "replace", fail_at_the_last)
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises((OutputError, KeyboardInterrupt)):
+        write_together(existing, tmp_path / "new.h5", tmp_path / "last.h5")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("product.h5", "old")]
+
+
+def test_a_destination_that_came_meanwhile_keeps_all_of_a_group_from_appearing(tmp_path, existing):
+    with pytest.raises(OutputError, match="a directory"):
+        write_together(existing, tmp_path / "other.h5", meanwhile=(tmp_path / "other.h5").mkdir)
+    assert existing.read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.h5", "product.h5"]
+
+
+def test_two_outputs_of_a_group_cannot_have_one_name(tmp_path):
+    with pytest.raises(OutputError, match="another output"):
+        write_together(tmp_path / "product.h5", tmp_path / "." / "product.h5")
+    assert list(tmp_path.iterdir()) == []

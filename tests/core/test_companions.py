@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ptychoproduct.companions import read_positions, read_probe
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.metadata import ExportMeta
+from ptychoproduct.positions import to_object_pixels
 
 X, Y = np.array([1.5, -2.0, 3e3]), np.array([10.0, 20.0, 30.0])
 PROBE = (np.arange(12) + 1j).reshape(3, 4).astype(np.complex64)
@@ -129,7 +130,11 @@ def test_positions_in_hdf5(tmp_path, layout):
     ("unit", "factor"), [("px", 1), ("m", 1 / np.array([[2e-8], [4e-8]])), ("um", 1e-6 / np.array([[2e-8], [4e-8]]))]
 )
 def test_positions_become_object_pixels(tmp_path, unit, factor):
-    pixels = read_positions(text(tmp_path, ROWS), unit).in_pixels(META, "scan")
+    positions = read_positions(text(tmp_path, ROWS), unit)
+    pixels = [
+        to_object_pixels(positions.x, "x", positions.unit, META.object_pixel_width_m, "scan"),
+        to_object_pixels(positions.y, "y", positions.unit, META.object_pixel_height_m, "scan"),
+    ]
     assert np.allclose(pixels, np.array([X, Y]) * factor, rtol=1e-15)
 
 
@@ -156,7 +161,7 @@ def test_hdf5_without_positions_is_a_source_error(tmp_path, datasets, words):
 def test_positions_that_are_no_list_of_numbers_are_a_source_error(tmp_path, values):
     positions = read_positions(h5(tmp_path, ppX=values, ppY=Y))
     with pytest.raises(SourceError, match="scan: x: found"):
-        positions.in_pixels(META, "scan")
+        to_object_pixels(positions.x, "x", positions.unit, META.object_pixel_width_m, "scan")
 
 
 def test_other_files_have_no_positions(tmp_path):

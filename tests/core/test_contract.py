@@ -193,8 +193,9 @@ def full_product(save_scan, tmp_path):
 def walk(file):
     """Give every dataset by every name, hard links too, which h5py's own walk visits once."""
     found = {name: file[name] for name in file if isinstance(file[name], h5py.Dataset)}
-    group = file[contract.RAW_DATA]
-    return found | {f"{contract.RAW_DATA}/{name}": group[name] for name in group}
+    for group in (contract.RAW_DATA, *(plot.group for plot in contract.PLOTS)):
+        found |= {f"{group}/{name}": file[group][name] for name in file[group]}
+    return found
 
 
 def names_of(entries):
@@ -207,13 +208,18 @@ def test_the_writer_writes_exactly_the_root_attributes_of_the_contract(full_prod
 
 def test_the_writer_writes_exactly_the_datasets_of_the_contract_and_what_it_kept(full_product):
     kept = {f"{contract.RAW_DATA}/{name}" for name in ("Y", "_metadata", "a_b")}
-    assert set(walk(full_product)) == names_of(contract.DATASETS) | kept
+    shown = {
+        f"{plot.group}/{dataset.name.rpartition('/')[2]}"
+        for plot in contract.PLOTS
+        for dataset in (plot.signal, *filter(None, plot.axes), *plot.beside)
+    }
+    assert set(walk(full_product)) == names_of(contract.DATASETS) | kept | shown
 
 
-def test_the_writer_makes_no_group_but_raw_data(full_product):
+def test_the_writer_makes_no_group_but_raw_data_and_those_for_viewers(full_product):
     groups = []
     full_product.visititems(lambda name, item: groups.append(name) if isinstance(item, h5py.Group) else None)
-    assert groups == [contract.RAW_DATA]
+    assert sorted(groups) == sorted([contract.RAW_DATA, contract.ENTRY, *(plot.group for plot in contract.PLOTS)])
 
 
 @pytest.mark.parametrize("dataset", contract.DATASETS, ids=lambda dataset: dataset.name)
@@ -335,3 +341,19 @@ def test_a_product_of_unusual_types_is_refused_or_valid(save_scan, centered_meta
         assert not product.exists()
     else:
         assert [problem for problem in validate_product(product).problems if problem.severity == "error"] == []
+
+
+def test_the_documented_plots_are_the_coded_ones_in_order():
+    documented = [
+        (quoted(row["Group"])[0], quoted(row["Signal"])[0], row["Axes"].split(", "), quoted(row["Further axes"]))
+        for row in rows_of("Group", "Signal")
+    ]
+    assert documented == [
+        (
+            plot.group,
+            plot.signal.name,
+            [DASH if axis is None else f"`{axis.name}`" for axis in plot.axes],
+            tuple(axis.name for axis in plot.beside),
+        )
+        for plot in contract.PLOTS
+    ]

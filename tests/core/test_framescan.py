@@ -379,7 +379,6 @@ def test_messages_name_the_file_as_the_user_does(tmp_path, monkeypatch):
         ("scan.npz", {"dataset": "/dp"}, "dataset: found it with an NPZ scan"),
         ("scan.npy", {"dataset": "/dp", "positions": "p.csv"}, "dataset: found it with an NPY file"),
         ("scan.npz", {"positions": "p.csv"}, "positions: found it with an NPZ scan"),
-        ("scan.npz", {"positions_in": "m"}, "positions_in: found it with an NPZ scan"),
         ("scan.npz", {"probe": "p.npy"}, "probe: found it with an NPZ scan"),
         ("scan.npy", {}, "positions: found none with an NPY file"),
         ("scan", {"kind": "npy"}, "positions: found none with an NPY file"),
@@ -408,8 +407,8 @@ def test_a_scan_of_ones_own_making(tmp_path):
     stack = FRAMES.transpose(1, 2, 0)
     scan = Scan(
         origin="detector",
-        x_px=X,
-        y_px=Y,
+        x=X,
+        y=Y,
         probe=PROBE,
         frames=FrameStack("frames", stack.shape, lambda axes: ArrayRows(stack, axes)),
         extras=[

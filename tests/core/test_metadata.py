@@ -9,11 +9,22 @@ from ptychoproduct import ExportMeta, OptionError
 from ptychoproduct.contract import DATASETS, ROOT_ATTRIBUTES
 
 NUMBERS = [field.name for field in fields(ExportMeta) if field.type == "float"]
-PIXEL_SIZES = [name for name in NUMBERS if "_pixel_" in name]
+PIXEL_SIZES = [name for name in NUMBERS if name.startswith(("object_pixel", "probe_pixel"))]
 
 
 def test_the_defaults_are_valid():
     assert ExportMeta() == ExportMeta(name="", far_field=True, polarization=None)
+
+
+def test_the_defaults_are_those_of_the_reference():
+    meta = ExportMeta()
+    assert (meta.name, meta.comments) == ("", "")
+    assert {name: getattr(meta, name) for name in NUMBERS if getattr(meta, name)} == {
+        "object_pixel_width_m": 5e-8,
+        "object_pixel_height_m": 5e-8,
+        "probe_pixel_width_m": 1.25e-7,
+        "probe_pixel_height_m": 1.25e-7,
+    }
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -28,6 +39,19 @@ def test_numbers_that_are_not_finite_are_refused(name, value):
 def test_pixel_sizes_that_are_not_positive_are_refused(name, value):
     with pytest.raises(OptionError, match=f"{name}.*positive"):
         ExportMeta(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["detector_pixel_width_m", "detector_pixel_height_m"])
+def test_detector_pixels_may_be_unknown_but_not_negative(name):
+    assert getattr(ExportMeta(**{name: 0}), name) == 0
+    with pytest.raises(OptionError, match=f"{name}.*not negative"):
+        ExportMeta(**{name: -1e-9})
+
+
+def test_defaults_are_told_from_the_same_numbers_given():
+    meta = ExportMeta(exposure_time_s=0.0, object_pixel_width_m=5e-8)
+    assert meta == ExportMeta()
+    assert set(ExportMeta().not_given) - set(meta.not_given) == {"exposure_time_s", "object_pixel_width_m"}
 
 
 def test_there_are_four_pixel_sizes():

@@ -20,9 +20,10 @@ from ptychoproduct import (
     export_product_from_npz,
     validate_product,
 )
-from ptychoproduct.contract import DATASETS, ROOT_ATTRIBUTES
+from ptychoproduct.contract import RAW_DATASETS, ROOT_ATTRIBUTES, ROOT_DATASETS
 
 FRAMES = "raw_data/diffraction"
+DATASETS = (*ROOT_DATASETS, *RAW_DATASETS)
 
 
 @pytest.fixture
@@ -33,11 +34,12 @@ def source(save_scan):
 
 @pytest.fixture
 def product(source, centered_meta, tmp_path):
-    """A valid product with everything in it, in chunks of 4 frames."""
+    """A valid product with everything in it but links for viewers, in chunks of 4 frames."""
     path = tmp_path / "product.h5"
     results = Reconstruction(opr_weights=np.ones((12, 1)), loss_values=[2.0, 1.0], probe_photon_counts=np.arange(12.0))
     meta = replace(centered_meta, probe_energy_eV=8000.0, polarization="left_circular")
-    export_product_from_npz(source, path, meta, reconstruction=results, options=ExportOptions(chunk_frames=4))
+    options = ExportOptions(chunk_frames=4, nexus=False)
+    export_product_from_npz(source, path, meta, reconstruction=results, options=options)
     return path
 
 
@@ -295,6 +297,13 @@ BROKEN = {
     ],
     "object_measured": [
         warning("/object", "synthetic", set_attribute("object", "synthetic", True)),
+    ],
+    "plots_show_the_product": [
+        warning(
+            "/entry/frames/diffraction",
+            "found another dataset than /raw_data/diffraction",
+            lambda file: put(file, "entry/frames/diffraction", file["raw_data/diffraction"][()]),
+        ),
     ],
     "links_stay_inside": [
         error("/more", "a link to other.h5", lambda file: file.__setitem__("more", h5py.ExternalLink("other.h5", "/"))),
