@@ -1,4 +1,4 @@
-# make demo   build, simulate a scan, convert it, validate it, print what is in it
+# make demo   build, simulate a scan, convert it, validate it, show and draw what is in it
 # make test   the test suite
 # make lint   ruff and mypy
 
@@ -19,6 +19,7 @@ demo: $(VENV)/.installed
 	    --object-center-x-m 4.76241387083e-06 --object-center-y-m 4.76241387083e-06 --include-diffraction
 	$(BIN)/ptychoproduct validate $(DEMO)/demo.h5 --deep --source-npz $(DEMO)/demo.npz
 	$(BIN)/python docs/show_product.py $(DEMO)/demo.h5
+	$(BIN)/ptychoproduct inspect $(DEMO)/demo.h5 --plot $(DEMO)/demo.png
 
 test: $(VENV)/.tests
 	$(BIN)/pytest
@@ -35,9 +36,9 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/pip $(SOURCES)
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --editable '.[plot]'
 	touch $@
 
 $(VENV)/.tests: $(VENV)/.installed
-	$(BIN)/pip install --quiet --editable '.[test,lint]'
+	$(BIN)/pip install --quiet --editable '.[test,lint,plot]'
 	touch $@

@@ -15,18 +15,24 @@ from rich.text import Text
 BIN = Path(sys.executable).parent
 CENTER = "--object-center-x-m 5.90055e-06 --object-center-y-m 5.90055e-06"
 GEOMETRY = f"--probe-energy-eV 8000 --object-pixel-size-m 1.61437758e-08 {CENTER}"
+# Each with the lines of its output that are shown.
 COMMANDS = (
-    ("ptychoproduct simulate scan.npz --frames 2000 --size 256", 2),
-    (f"ptychoproduct convert scan.npz scan.h5 {GEOMETRY}", None),
-    ("ptychoproduct validate scan.h5 --deep --source-npz scan.npz", None),
-    ("ptychoproduct import scan.h5 again.npz", None),
+    ("ptychoproduct simulate scan.npz --frames 2000 --size 256", slice(2)),
+    (f"ptychoproduct convert scan.npz scan.h5 {GEOMETRY}", slice(None)),
+    ("ptychoproduct validate scan.h5 --deep --source-npz scan.npz", slice(None)),
+    ("ptychoproduct inspect scan.h5", slice(-20, None)),
 )
 
 
 def main():
     """Run the commands and draw their terminal."""
     console = Console(record=True, width=100, file=io.StringIO(), color_system="truecolor", force_terminal=True)
-    environment = os.environ | {"FORCE_COLOR": "1", "COLUMNS": "100", "TERM": "xterm-256color"}
+    environment = os.environ | {
+        "FORCE_COLOR": "1",
+        "COLUMNS": "100",
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+    }
     with tempfile.TemporaryDirectory() as folder:
         for command, lines in COMMANDS:
             words = shlex.split(command)
@@ -36,7 +42,7 @@ def main():
             )  # fmt: skip
             shown = command.replace(GEOMETRY, "--probe-energy-eV 8000 ...")
             console.print(Text.assemble(("$ ", "bold green"), (shown, "bold")))
-            console.print(Text.from_ansi("\n".join(result.stdout.splitlines()[:lines])))
+            console.print(Text.from_ansi("\n".join(result.stdout.splitlines()[lines])))
             console.print()
     svg = console.export_svg(title="ptychoproduct")
     # Without the web font that rich would have the reader's browser fetch.

@@ -4,12 +4,13 @@
 
 #ifdef _WIN32
 #include <windows.h>
+#include <errno.h>
 #include <io.h>
 #include <stddef.h>
 typedef __int64 pp_offset;
 #define pp_seek _lseeki64
 #define pp_truncate _chsize_s
-/* Windows takes an unsigned int of bytes at a time. */
+/* Windows takes an unsigned int of bytes at a time. Unlike POSIX's, this read moves the file's position. */
 static inline ptrdiff_t pp_pread(int fd, void *data, size_t nbytes, pp_offset offset)
 {
     OVERLAPPED position = {0};
@@ -18,7 +19,11 @@ static inline ptrdiff_t pp_pread(int fd, void *data, size_t nbytes, pp_offset of
     position.OffsetHigh = (DWORD)((unsigned long long)offset >> 32);
     if (!ReadFile((HANDLE)_get_osfhandle(fd), data, (DWORD)(nbytes < 0x40000000 ? nbytes : 0x40000000), &count,
                   &position)) {
-        return GetLastError() == ERROR_HANDLE_EOF ? 0 : -1;
+        if (GetLastError() == ERROR_HANDLE_EOF) {
+            return 0;
+        }
+        errno = EIO;
+        return -1;
     }
     return (ptrdiff_t)count;
 }

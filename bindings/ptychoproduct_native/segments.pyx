@@ -17,7 +17,7 @@ def read_segments(int descriptor, pp_offset offset, pp_offset stride, Py_ssize_t
     Parameters
     ----------
     descriptor : int
-        Open for reading; its position does not matter, and does not change.
+        Open for reading; its position does not matter, and changes on Windows only.
     offset : int
         Where the first segment starts.
     stride : int

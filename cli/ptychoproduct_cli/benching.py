@@ -24,6 +24,11 @@ Every tool that is installed does the same: h5py with hdf5plugin, PtychoPINN's w
 and cp show what cannot be undercut. Each run is a process of its own, timed from its packages imported to its output
 on the disk; tools take turns; every result is compared with the scan. A ratio is our time divided by the other's.
 """
+EXAMPLES = (
+    "ptychoproduct bench",
+    "ptychoproduct bench --action import --seconds 30 --plot throughput.png",
+    "ptychoproduct bench --megabytes 16,64 --rounds 1 --peers h5py,zarr",
+)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,14 +92,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder on the disk to measure; what is written there is removed (default: the system's temporary folder)",
     )
-    parser.add_argument("--plot", metavar="FILE.png", help="draw throughput against size; needs matplotlib")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw throughput against size, as PNG, PDF or SVG; needs matplotlib"
+    )
     running.add_output_options(parser)
 
 
 def bench(arguments: argparse.Namespace) -> int:
     """Measure, and print tables."""
     from ptychoproduct.benchmark import run_benchmark
-    from ptychoproduct.benchplot import plot_report, require_matplotlib
+    from ptychoproduct.benchplot import plot_report
+    from ptychoproduct.pictures import require_matplotlib
 
     options = _options(arguments)
     if arguments.plot:
@@ -259,5 +267,5 @@ def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-COMMAND = running.Command("ptychoproduct bench", SUMMARY, DESCRIPTION, _add_arguments, bench)
+COMMAND = running.Command("ptychoproduct bench", SUMMARY, DESCRIPTION, _add_arguments, bench, EXAMPLES)
 build_command_parser = COMMAND.parser

@@ -27,6 +27,22 @@ frames in an NPY file, with positions and probe beside it; or an HDF5 file, of p
 other kind, with positions and probe in it or beside it. Frames are streamed: a scan of any size is converted in bounded
 memory, compressed on all cores. The product appears under its name when it is complete.
 """
+EXAMPLES = (
+    "ptychoproduct convert scan.npz scan.h5 --probe-energy-eV 8000",
+    "ptychoproduct convert scan.npz scan.h5 --compression zstd:3 --threads 2",
+    """\
+ptychoproduct convert frames.npy scan.h5 \\
+    --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",
+    """\
+ptychoproduct convert diffraction.h5 scan.h5 \\
+    --dataset /patterns --positions product.h5""",
+)
+EXECUTABLE_EXAMPLES = (
+    "convert_to_ptychodus_product --input-npz scan.npz --output-product scan.h5",
+    """\
+convert_to_ptychodus_product --input-npy frames.npy --output-product scan.h5 \\
+    --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",
+)
 
 # Names of the options that say what the user knows of the experiment.
 _METADATA = (
@@ -367,8 +383,10 @@ def _metadata_rows(meta: ExportMeta) -> dict[str, str]:
     return rows
 
 
-COMMAND = running.Command("ptychoproduct convert", SUMMARY, DESCRIPTION, _add_paths, convert)
-EXECUTABLE = running.Command("convert_to_ptychodus_product", SUMMARY, DESCRIPTION, _add_path_options, convert)
+COMMAND = running.Command("ptychoproduct convert", SUMMARY, DESCRIPTION, _add_paths, convert, EXAMPLES)
+EXECUTABLE = running.Command(
+    "convert_to_ptychodus_product", SUMMARY, DESCRIPTION, _add_path_options, convert, EXECUTABLE_EXAMPLES
+)
 
 # Man pages are built from functions.
 build_command_parser = COMMAND.parser

@@ -12,6 +12,11 @@ DESCRIPTION = """\
 Convert an HDF5 product, of this package, of any ptychodus release or of PtychoPINN, to a scan in PtychoPINN's NPZ
 format. What this package converted comes back bit for bit.
 """
+EXAMPLES = (
+    "ptychoproduct import scan.h5 scan_again.npz",
+    "ptychoproduct import scan.h5 scan_again.npz --compress --original-axis-order",
+)
+EXECUTABLE_EXAMPLES = ("import_ptychodus_product --input-product scan.h5 --output-npz scan_again.npz",)
 
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:
@@ -85,8 +90,10 @@ def import_product(arguments: argparse.Namespace) -> int:
     return running.EXIT_OK
 
 
-COMMAND = running.Command("ptychoproduct import", SUMMARY, DESCRIPTION, _add_paths, import_product)
-EXECUTABLE = running.Command("import_ptychodus_product", SUMMARY, DESCRIPTION, _add_path_options, import_product)
+COMMAND = running.Command("ptychoproduct import", SUMMARY, DESCRIPTION, _add_paths, import_product, EXAMPLES)
+EXECUTABLE = running.Command(
+    "import_ptychodus_product", SUMMARY, DESCRIPTION, _add_path_options, import_product, EXECUTABLE_EXAMPLES
+)
 
 # Man pages are built from functions.
 build_command_parser = COMMAND.parser

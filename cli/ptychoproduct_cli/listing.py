@@ -13,6 +13,7 @@ List what --compression takes: profiles, which choose for a scan, and codecs wit
 each is, and what a program needs to read it. A codec is spelt [shuffle+]NAME[:LEVEL][,TRANSFORM][,block=SIZE] and
 may end in +fletcher32, HDF5's checksum.
 """
+EXAMPLES = ("ptychoproduct codecs", "ptychoproduct codecs --json")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,5 +56,5 @@ def _print_codecs() -> None:
     console.print(table)
 
 
-COMMAND = running.Command("ptychoproduct codecs", SUMMARY, DESCRIPTION, _add_arguments, codecs)
+COMMAND = running.Command("ptychoproduct codecs", SUMMARY, DESCRIPTION, _add_arguments, codecs, EXAMPLES)
 build_command_parser = COMMAND.parser

@@ -3,34 +3,69 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import sys
 
-from ptychoproduct_cli import benching, convert, importing, listing, repacking, running, simulating, tuning, validating
+from ptychoproduct_cli import (
+    benching,
+    completing,
+    convert,
+    importing,
+    inspecting,
+    listing,
+    repacking,
+    running,
+    simulating,
+    tuning,
+    validating,
+)
 
 PROG = "ptychoproduct"
 DESCRIPTION = "Ptychography scans in PtychoPINN's NPZ format to ptychodus's HDF5 products, and back."
+# In the order of the help.
+_MODULES = (
+    *(convert, importing, inspecting, validating, repacking),
+    *(tuning, listing, simulating, benching, completing),
+)
+COMMANDS = {module.COMMAND.prog.removeprefix(f"{PROG} "): module.COMMAND for module in _MODULES}
 
 
 class _Version(argparse.Action):
-    """Print the version; looked up only when it is asked for."""
+    """Print versions; looked up only when they are asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
+        import h5py
+
         print(f"{PROG} {version('ptychoproduct')}")
+        hdf5 = h5py.version.hdf5_version
+        print(f"h5py {version('h5py')}, HDF5 {hdf5}, hdf5plugin {version('hdf5plugin')}, NumPy {version('numpy')}")
         parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of ``ptychoproduct`` and its commands."""
     parser = argparse.ArgumentParser(prog=PROG, description=DESCRIPTION, formatter_class=running.HelpFormatter)
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.epilog = f"Each command has its own help: {PROG} COMMAND --help"
+    parser.add_argument("--version", action=_Version, nargs=0, help="print versions, of HDF5's too, and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (convert, importing, validating, repacking, simulating, tuning, listing, benching):
-        command = module.COMMAND
-        command.configure(commands.add_parser(command.prog.removeprefix(f"{PROG} "), help=command.summary))
+    for name, command in COMMANDS.items():
+        command.configure(commands.add_parser(name, help=command.summary))
     return parser
 
 
 def main() -> None:
     """Run ``ptychoproduct``."""
-    running.run(build_parser())
+    parser = build_parser()
+    refuse_unknown_command(parser, sys.argv[1:])
+    running.run(parser)
+
+
+def refuse_unknown_command(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """End with an error where the first word is no command; it names the nearest one, which argparse does not."""
+    if not words or words[0].startswith("-") or words[0] in COMMANDS:
+        return
+    near = difflib.get_close_matches(words[0], COMMANDS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(COMMANDS)}"
+    parser.error(f"no command {words[0]!r}; {hint}")

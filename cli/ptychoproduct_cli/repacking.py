@@ -20,6 +20,11 @@ reconstruction itself, probe and object, is not compressed, so that every reader
 done on all cores, in bounded memory. The new product appears under its name when it is complete; the old one is only
 read.
 """
+EXAMPLES = (
+    "ptychoproduct repack scan.h5 archive.h5 --compression bzip2:9 --verify",
+    "ptychoproduct repack scan.h5 tiles.h5 --compression lz4 --chunk-shape 64,8,8",
+    "ptychoproduct repack scan.h5 plain.h5 --compression none",
+)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,5 +110,5 @@ def _rows(summary: RepackSummary) -> dict[str, str]:
     return rows
 
 
-COMMAND = running.Command("ptychoproduct repack", SUMMARY, DESCRIPTION, _add_arguments, repack)
+COMMAND = running.Command("ptychoproduct repack", SUMMARY, DESCRIPTION, _add_arguments, repack, EXAMPLES)
 build_command_parser = COMMAND.parser

@@ -11,10 +11,11 @@ import json
 import os
 import signal
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -25,20 +26,20 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
-EXIT_CODES = """\
-exit codes:
-  0    done
-  2    the command line, an input or the output is at fault; one line on
-       standard error says how, and no output was left behind
-  130  interrupted (Ctrl-C), 143 terminated; no output was left behind
-"""
+EXIT_CODES = {
+    EXIT_OK: "done",
+    EXIT_BAD_INPUT: "the command line, an input or the output is at fault; one line on standard error says how, and no "
+    "output was left behind",
+    EXIT_INTERRUPTED: "interrupted (Ctrl-C); what was unfinished is removed, and named on standard error",
+    EXIT_TERMINATED: "terminated; as above",
+}
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Wraps descriptions, as usual, and leaves tables of exit codes as they are."""
+    """Wraps descriptions, as usual, and leaves examples and tables of exit codes as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        if text.startswith("exit codes:"):
+        if text.startswith(("examples:", "exit codes:")):
             return "".join(indent + line for line in text.splitlines(keepends=True))
         return super()._fill_text(text, width, indent)
 
@@ -59,7 +60,9 @@ class Command:
         Adds its arguments to a parser.
     run : callable
         Does the work and returns the exit code.
-    exit_codes : str
+    examples : tuple of str
+        Command lines that work, for a scan ``scan.npz`` and its product ``scan.h5``.
+    exit_codes : mapping of int to str
         What the codes mean.
     failure : int
         The code where it could not do its work.
@@ -70,7 +73,8 @@ class Command:
     description: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
-    exit_codes: str = EXIT_CODES
+    examples: tuple[str, ...] = ()
+    exit_codes: Mapping[int, str] = field(default_factory=lambda: EXIT_CODES)
     failure: int = EXIT_BAD_INPUT
 
     def parser(self) -> argparse.ArgumentParser:
@@ -80,11 +84,19 @@ class Command:
     def configure(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         """Give a parser the command's texts and arguments."""
         parser.description = self.description
-        parser.epilog = self.exit_codes
+        parser.epilog = _epilog(self.examples, self.exit_codes)
         parser.formatter_class = HelpFormatter
         self.add_arguments(parser)
         parser.set_defaults(command=self)
         return parser
+
+
+def _epilog(examples: tuple[str, ...], exit_codes: Mapping[int, str]) -> str:
+    lines = ["examples:", *(f"  {line}" for example in examples for line in example.splitlines()), ""] * bool(examples)
+    lines.append("exit codes:")
+    for code, meaning in exit_codes.items():
+        lines += textwrap.wrap(f"{code:<4} {meaning}", 78, initial_indent="  ", subsequent_indent=" " * 7)
+    return "\n".join(lines)
 
 
 def add_memory_option(parser: argparse._ActionsContainer) -> None:
@@ -139,14 +151,14 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     except ProductError as error:
         _fail(command.prog, str(error), arguments)
         return command.failure
-    except KeyboardInterrupt:
-        _fail(command.prog, "interrupted; nothing was left behind", arguments)
+    except KeyboardInterrupt as error:
+        _fail(command.prog, f"interrupted; {_what_was_removed(error)}", arguments)
         return EXIT_INTERRUPTED
-    except _Terminated:
-        _fail(command.prog, "terminated; nothing was left behind", arguments)
+    except _Terminated as error:
+        _fail(command.prog, f"terminated; {_what_was_removed(error)}", arguments)
         return EXIT_TERMINATED
-    except MemoryError:
-        _fail(command.prog, "out of memory; nothing was left behind", arguments)
+    except MemoryError as error:
+        _fail(command.prog, f"out of memory; {_what_was_removed(error)}", arguments)
         return command.failure
 
 
@@ -197,6 +209,11 @@ def report(result: Mapping[str, Any], rows: Mapping[str, str], arguments: argpar
         print_json(result)
     elif not arguments.quiet:
         print_rows(rows)
+
+
+def print_error(prog: str, message: str) -> None:
+    """Print one line on standard error."""
+    print(f"{prog}: error: {message}", file=sys.stderr)
 
 
 def print_json(result: Mapping[str, Any]) -> None:
@@ -259,8 +276,17 @@ def _raise_signal() -> None:
         raise _SIGNALS[_received[0]]
 
 
+def _what_was_removed(error: BaseException | None) -> str:
+    """Return what was noted where outputs were given up, on the way of an error or of those that it interrupted."""
+    notes: list[str] = []
+    while error is not None:
+        notes += getattr(error, "__notes__", ())
+        error = error.__context__
+    return "; ".join([*notes, "nothing was left behind"])
+
+
 def _fail(prog: str, message: str, arguments: argparse.Namespace) -> None:
-    print(f"{prog}: error: {message}", file=sys.stderr)
+    print_error(prog, message)
     if arguments.json:
         print_json({"error": message})
 

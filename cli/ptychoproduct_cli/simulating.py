@@ -17,6 +17,10 @@ DESCRIPTION = """\
 Simulate a far-field ptychography scan with Poisson noise, and write it in PtychoPINN's NPZ format. The last line
 printed converts it.
 """
+EXAMPLES = (
+    "ptychoproduct simulate scan.npz",
+    "ptychoproduct simulate scan.npz --frames 500 --size 128 --quantity counts",
+)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +29,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=int, default=256, metavar="px", help="rows and columns of a frame (default: %(default)s)"
     )
-    parser.add_argument("--photons", type=float, default=1e6, help="photons in a frame (default: %(default)g)")
+    parser.add_argument(
+        "--photons", type=float, default=1e6, metavar="N", help="photons in a frame (default: %(default)g)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scan (default: %(default)s)")
     parser.add_argument(
         "--quantity",
@@ -92,5 +98,5 @@ def _convert_command(path: Path, meta: ExportMeta) -> list[str]:
     return words
 
 
-COMMAND = running.Command("ptychoproduct simulate", SUMMARY, DESCRIPTION, _add_arguments, simulate)
+COMMAND = running.Command("ptychoproduct simulate", SUMMARY, DESCRIPTION, _add_arguments, simulate, EXAMPLES)
 build_command_parser = COMMAND.parser

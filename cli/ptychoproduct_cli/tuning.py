@@ -23,6 +23,11 @@ read back whole and frame by frame, in memory. What cannot win is given up early
 with an asterisk in both ratio and writing speed; the arrow shows the best for the objective. The last line printed
 converts the scan with it.
 """
+EXAMPLES = (
+    "ptychoproduct tune scan.npz",
+    "ptychoproduct tune scan.npz --objective ratio --min-write-mb-s 100",
+    "ptychoproduct tune scan.npz --seconds 5 --plot tune.png",
+)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,14 +58,16 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     scanarguments.add_companion_options(parser)
     scanarguments.add_axis_order_option(parser)
     running.add_memory_option(parser)
-    parser.add_argument("--plot", metavar="FILE.png", help="draw ratio against writing speed; needs matplotlib")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw ratio against writing speed, as PNG, PDF or SVG; needs matplotlib"
+    )
     running.add_output_options(parser)
 
 
 def tune(arguments: argparse.Namespace) -> int:
     """Measure, print the table and the command to run."""
     from ptychoproduct import TuneOptions, tune_scan
-    from ptychoproduct.benchplot import require_matplotlib
+    from ptychoproduct.pictures import require_matplotlib
 
     options = TuneOptions(
         objective=arguments.objective,
@@ -168,5 +175,5 @@ def _convert_command(report: TuneReport, arguments: argparse.Namespace) -> list[
     return words
 
 
-COMMAND = running.Command("ptychoproduct tune", SUMMARY, DESCRIPTION, _add_arguments, tune)
+COMMAND = running.Command("ptychoproduct tune", SUMMARY, DESCRIPTION, _add_arguments, tune, EXAMPLES)
 build_command_parser = COMMAND.parser

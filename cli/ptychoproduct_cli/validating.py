@@ -9,13 +9,15 @@ from ptychoproduct_cli import running
 
 SUMMARY = "check a product against the contract"
 DESCRIPTION = "Check a product against the contract, and report everything that is wrong with it."
-EXIT_CODES = """\
-exit codes:
-  0    the product is valid; there may be warnings
-  1    a file could not be read, so nothing can be said
-  2    the product is not valid, or the command line is at fault
-  130  interrupted (Ctrl-C), 143 terminated
-"""
+EXAMPLES = (
+    "ptychoproduct validate scan.h5",
+    "ptychoproduct validate scan.h5 --deep --source-npz scan.npz",
+)
+EXIT_CODES = running.EXIT_CODES | {
+    running.EXIT_OK: "the product is valid; there may be warnings",
+    running.EXIT_COULD_NOT_RUN: "a file could not be read, so nothing can be said",
+    running.EXIT_BAD_INPUT: "the product is not valid, or the command line is at fault",
+}
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +75,8 @@ COMMAND = running.Command(
     DESCRIPTION,
     _add_arguments,
     validate,
-    EXIT_CODES,
+    EXAMPLES,
+    dict(sorted(EXIT_CODES.items())),
     failure=running.EXIT_COULD_NOT_RUN,
 )
 build_command_parser = COMMAND.parser

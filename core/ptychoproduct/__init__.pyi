@@ -18,6 +18,7 @@ from .export import (
     export_product_from_scan,
 )
 from .importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
+from .inspection import Inspection, inspect_product
 from .metadata import ExportMeta
 from .metadatafile import NamedMetadata, named_metadata, read_metadata_file
 from .options import ExportOptions
@@ -47,6 +48,7 @@ __all__ = [
     "Frames",
     "ImportSummary",
     "InexactError",
+    "Inspection",
     "NamedMetadata",
     "OptionError",
     "OutputError",
@@ -74,6 +76,7 @@ __all__ = [
     "export_product_from_scan",
     "import_product_to_npz",
     "import_product_to_rawdata",
+    "inspect_product",
     "named_metadata",
     "open_product",
     "read_metadata_file",

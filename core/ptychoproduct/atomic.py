@@ -57,13 +57,13 @@ class OutputGroup:
                     output.part.replace(output.target)
             undo.pop_all()
         for folder in {output.target.parent for output in self._outputs}:
-            with contextlib.suppress(OSError):  # the folder's own entry; not every file system can
+            with contextlib.suppress(OSError):  # the folder's own entry; not every file system can, and Windows cannot
                 _sync(folder)
 
-    def discard(self) -> None:
-        """Remove what has not been published."""
+    def discard(self, error: BaseException) -> None:
+        """Remove what has not been published, and note it on the error that is the reason."""
         for output in self._outputs:
-            _remove(output.part)
+            _give_up(output, error)
 
 
 @contextmanager
@@ -81,8 +81,9 @@ def output_group() -> Iterator[OutputGroup]:
     try:
         yield group
         group.publish()
-    finally:
-        group.discard()
+    except BaseException as error:
+        group.discard(error)
+        raise
 
 
 @contextmanager
@@ -105,7 +106,7 @@ def atomic_output(
     Yields
     ------
     Path
-        A new name in the same folder. It is removed if there is an error.
+        A new name in the same folder. It is removed if there is an error, and the error gets a note that says so.
 
     Raises
     ------
@@ -128,15 +129,16 @@ def atomic_output(
         yield part
         with writing_errors(path):
             _sync(part)
-    except BaseException:
-        _remove(part)
+    except BaseException as error:
+        _give_up(output, error)
         raise
     own.add(output)
     if group is None:
         try:
             own.publish()
-        finally:
-            own.discard()
+        except BaseException as error:
+            own.discard(error)
+            raise
 
 
 @contextmanager
@@ -182,13 +184,20 @@ def _put_back(old: Path | None, target: Path) -> None:
             old.replace(target)
 
 
+def _give_up(output: _Output, error: BaseException) -> None:
+    with contextlib.suppress(OSError):  # it has its name, or was never made
+        output.part.unlink()
+        error.add_note(f"removed {output.part}, the unfinished {output.path.name}")
+
+
 def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    # Windows flushes only what is open for writing; a folder cannot be opened so.
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptychoproduct.atomic import atomic_output
 from ptychoproduct.benchmark import BenchmarkReport
-from ptychoproduct.errors import OptionError
 from ptychoproduct.peers import OURS, TOOLS
+from ptychoproduct.pictures import require_matplotlib, save_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,22 +37,6 @@ _TITLES = {
 }
 
 
-def require_matplotlib(path: Path) -> None:
-    """Check that a picture can be drawn, before hours are spent on what it shall show.
-
-    Raises
-    ------
-    OptionError
-        matplotlib is not installed, or the file is to be something else than a PNG.
-    """
-    if path.suffix.lower() != ".png":
-        raise OptionError("plot", found=repr(path.name), expected="a file name that ends in .png")
-    try:
-        import matplotlib.figure  # noqa: F401 - is it there?
-    except ImportError as error:
-        raise OptionError("plot", found="no matplotlib", expected="it: pip install 'ptychoproduct[plot]'") from error
-
-
 def plot_report(report: BenchmarkReport, path: Path) -> None:
     """Draw throughput against size, a line for each tool; beside it the speed-up with threads, where it was measured.
 
@@ -61,7 +44,7 @@ def plot_report(report: BenchmarkReport, path: Path) -> None:
     ----------
     report : BenchmarkReport
     path : Path
-        ``*.png``; appears when it is complete.
+        ``*.png``, ``*.pdf`` or ``*.svg``; appears when it is complete.
 
     Raises
     ------
@@ -85,8 +68,7 @@ def plot_report(report: BenchmarkReport, path: Path) -> None:
         f"{report.codec}, {report.threads} threads, medians of {report.rounds} rounds",
         fontsize="small",
     )
-    with atomic_output(path) as part:
-        figure.savefig(part, format="png")
+    save_picture(figure, path)
 
 
 def _plot_sizes(axes: Axes, report: BenchmarkReport) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ class ChunkIndex:
 
 def descriptor_of(file: h5py.File) -> int | None:
     """Return the descriptor of a file of the system's that is open for reading only; None for any other."""
+    if sys.platform == "win32":
+        return None  # reading at an offset moves the position there, under HDF5's hands
     if file.driver != "sec2" or file.mode != "r" or file.userblock_size:
         return None
     descriptor: int = file.id.get_vfd_handle()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from ptychoproduct.cores import available_threads
 
+# Where the system does not tell: enough for the smaller scans.
+_ASSUMED_MEMORY_BYTES = 4 * 1024**3
 PACKAGES = ("ptychoproduct", "numpy", "h5py", "hdf5plugin", "isal")
 
 
@@ -95,6 +97,8 @@ def _cpu_model() -> str:
 
 
 def _physical_memory_bytes() -> int:
+    if not hasattr(os, "sysconf"):  # Windows
+        return _ASSUMED_MEMORY_BYTES
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

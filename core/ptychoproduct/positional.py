@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ptychoproduct_native import read_segments
+
 
 class PositionalFile:
     """A file opened for reading that has no current position.
@@ -20,7 +22,6 @@ class PositionalFile:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
-        self._lock = threading.Lock()
         self.size = os.fstat(self._file.fileno()).st_size
 
     @property
@@ -64,9 +65,9 @@ class PositionalFile:
     def _read_some(self, offset: int, view: memoryview) -> int:
         if hasattr(os, "preadv"):
             return os.preadv(self._file.fileno(), [view], offset)
-        with self._lock:  # Windows: the position is shared
-            self._file.seek(offset)
-            return self._file.readinto(view) or 0
+        # Windows: to seek and to read would be two steps, and another thread's read would come between them.
+        read_segments(self._file.fileno(), offset, len(view), len(view), view)
+        return len(view)
 
 
 class PositionalOutput:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import hdf5plugin  # noqa: F401 - registers the filters that frames are compressed with
@@ -18,6 +18,9 @@ from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.errors import ContractError, OptionError
 from ptychoproduct.links import local_dataset, local_group, open_hdf5, reading
 from ptychoproduct.metadata import ExportMeta
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 
@@ -161,6 +164,24 @@ class Product:
 
     def __repr__(self) -> str:
         return f"<Product {self.path.name!r} of {len(self.x_m)} positions, probe {self.probe.shape}>"
+
+    def _repr_html_(self) -> str:
+        """Describe the product in a notebook."""
+        from ptychoproduct.notebook import product_html
+
+        return product_html(self)
+
+    def plot(self, frame: int | None = None) -> Figure:
+        """Draw the product in one figure, see `plot_product`; needs matplotlib.
+
+        Parameters
+        ----------
+        frame : int, optional
+            The frame that is drawn beside the mean; the first by default.
+        """
+        from ptychoproduct.figure import plot_product
+
+        return plot_product(self, frame)
 
     def close(self) -> None:
         """Close the file; frames cannot be read any more."""

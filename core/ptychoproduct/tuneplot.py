@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ptychoproduct.atomic import atomic_output
-from ptychoproduct.benchplot import require_matplotlib
+from ptychoproduct.pictures import require_matplotlib, save_picture
 from ptychoproduct.trials import Trial
 from ptychoproduct.tuning import TuneReport
 
@@ -37,12 +36,12 @@ def plot_trials(report: TuneReport, path: Path) -> None:
     ----------
     report : TuneReport
     path : Path
-        ``*.png``; appears when it is complete.
+        ``*.png``, ``*.pdf`` or ``*.svg``; appears when it is complete.
 
     Raises
     ------
     OptionError
-        matplotlib is not installed, or the file is to be something else than a PNG.
+        matplotlib is not installed, or the file is to be something else than PNG, PDF or SVG.
     OutputError
         The file cannot be written.
     """
@@ -82,8 +81,7 @@ def plot_trials(report: TuneReport, path: Path) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # labels have to stay where there was room
     _label(axes, report.trials, front)
-    with atomic_output(path) as part:
-        figure.savefig(part, format="png")
+    save_picture(figure, path)
 
 
 def trial_label(trial: Trial) -> str:

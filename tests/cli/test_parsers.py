@@ -1,10 +1,11 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from ptychoproduct_cli import benching, convert, importing, main, repacking, simulating, validating
+from ptychoproduct_cli import convert, importing, main
 
 REFERENCE_OPTIONS = {
     "--name": "scan",
@@ -19,15 +20,11 @@ REFERENCE_OPTIONS = {
 }
 PARSERS = {
     "ptychoproduct": main.build_parser,
-    "ptychoproduct convert": convert.build_command_parser,
-    "ptychoproduct import": importing.build_command_parser,
-    "ptychoproduct validate": validating.build_command_parser,
-    "ptychoproduct repack": repacking.build_command_parser,
-    "ptychoproduct simulate": simulating.build_command_parser,
-    "ptychoproduct bench": benching.build_command_parser,
+    **{command.prog: command.parser for command in main.COMMANDS.values()},
     "convert_to_ptychodus_product": convert.build_parser,
     "import_ptychodus_product": importing.build_parser,
 }
+MODULES = sorted(path.stem for path in Path(main.__file__).parent.glob("[a-z]*.py"))
 
 
 @pytest.mark.parametrize(("option", "value"), REFERENCE_OPTIONS.items())
@@ -62,12 +59,10 @@ def test_a_parser_is_called_by_its_name(prog):
     assert PARSERS[prog]().prog == prog
 
 
-@pytest.mark.parametrize(
-    "module", ["benching", "convert", "importing", "main", "repacking", "running", "simulating", "validating"]
-)
+@pytest.mark.parametrize("module", MODULES)
 def test_a_parser_needs_no_package_that_does_the_work(module):
     importlib.import_module(f"ptychoproduct_cli.{module}")
-    heavy = {"numpy", "h5py", "rich", "ptychoproduct"}
+    heavy = {"numpy", "h5py", "rich", "shtab", "ptychoproduct"}
     code = f"import sys, ptychoproduct_cli.{module}; print({heavy} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "set()\n"

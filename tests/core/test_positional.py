@@ -115,3 +115,12 @@ def test_a_system_without_pwrite_writes_the_same(output, monkeypatch):
 def test_a_disk_that_is_full_is_an_os_error():
     with PositionalOutput(Path("/dev/full")) as file, pytest.raises(OSError, match="No space left"):
         file.write(0, b"abc")
+
+
+def test_a_system_without_preadv_reads_the_same(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(bytes(range(100)))
+    monkeypatch.delattr("os.preadv")
+    with PositionalFile(tmp_path / "file") as file:
+        assert file.read(7, 20) == bytes(range(7, 27))
+        with pytest.raises(EOFError):
+            file.read(90, 20)

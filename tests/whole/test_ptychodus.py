@@ -1,5 +1,6 @@
 """Products go to the real ptychodus and come back from it; PtychoPINN's layout is built here with h5py."""
 
+import importlib.util
 import json
 
 import h5py
@@ -23,10 +24,12 @@ from ptychoproduct import (
     export_product_from_npz,
     import_product_to_npz,
     import_product_to_rawdata,
+    inspect_product,
     open_product,
     validate_product,
 )
 
+needs_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="draws")
 N = 12
 META = ExportMeta(
     name="Größe µ",
@@ -368,6 +371,21 @@ def test_a_product_saved_by_ptychodus_is_valid(saved_by_ptychodus):
     assert validate_product(saved_by_ptychodus, deep=True).problems == ()
 
 
+def test_a_product_saved_by_ptychodus_is_inspected(saved_by_ptychodus):
+    inspection = inspect_product(saved_by_ptychodus)
+    assert inspection.problem is None
+    assert {member.path for member in inspection.root.members} >= {"/probe", "/object", "/opr_weights", "/loss_values"}
+
+
+@needs_matplotlib
+def test_a_product_saved_by_ptychodus_is_drawn(saved_by_ptychodus):
+    with open_product(saved_by_ptychodus) as product:
+        titles = [axes.get_title() for axes in product.plot().axes]
+    assert "object phase, layer 3 of 3" in titles
+    assert "loss" in titles
+    assert sum(title.startswith("probe amplitude") for title in titles) == 6
+
+
 def test_a_product_saved_by_ptychodus_is_imported(ptychodus_product, saved_by_ptychodus):
     raw = import_product_to_rawdata(saved_by_ptychodus)
     positions = ptychodus_product.probe_positions
@@ -452,6 +470,19 @@ def test_a_product_of_ptychopinns_exporter_is_valid_but_for_a_warning_about_its_
     report = validate_product(ptychopinn_product, deep=True)
     assert report.is_valid
     assert [problem.where for problem in report.problems] == ["/probe_position_indexes"]
+
+
+def test_a_product_of_ptychopinns_exporter_is_inspected(ptychopinn_product):
+    inspection = inspect_product(ptychopinn_product)
+    raw = next(member for member in inspection.root.members if member.path == "/raw_data")
+    assert (inspection.problem, raw.members[0].codec) == (None, "shuffle+gzip:4")
+
+
+@needs_matplotlib
+def test_a_product_of_ptychopinns_exporter_is_drawn(ptychopinn_product):
+    with open_product(ptychopinn_product) as product:
+        titles = [axes.get_title() for axes in product.plot(frame=3).axes]
+    assert {"object phase", "mean of 12 frames", "frame 3"} <= set(titles)
 
 
 def test_a_product_of_ptychopinns_exporter_is_imported(ptychopinn_product, ptychopinn_arrays):

@@ -1,0 +1,115 @@
+"""Every command and every Python example of the README and of docs/ is run, page by page, on small scans."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from ptychoproduct import ExportOptions, ScanParameters, export_product_from_npz, simulate_scan
+from ptychoproduct_cli import convert, importing, main
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PROGRAMS = ("ptychoproduct ", "convert_to_ptychodus_product ", "import_ptychodus_product ")
+BLOCK = re.compile(r"^```(?P<language>sh|python)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+# Measuring takes as long as it is told to; what completes is tested elsewhere.
+EXAMPLES = {
+    command.prog: command.examples
+    for command in (*main.COMMANDS.values(), convert.EXECUTABLE, importing.EXECUTABLE)
+    if command.prog not in ("ptychoproduct bench", "ptychoproduct tune", "ptychoproduct completion")
+}
+# What the examples take for given: a scan in memory, and a detector that is still running.
+GIVEN = """\
+import warnings
+import numpy as np
+from ptychoproduct import ProductWarning, import_product_to_rawdata
+warnings.simplefilter("ignore", ProductWarning)
+raw = import_product_to_rawdata("product.h5")
+probe = raw.probeGuess
+detector = [(raw.diff3d[i : i + 10], raw.xcoords[i : i + 10], raw.ycoords[i : i + 10]) for i in range(0, 100, 10)]
+"""
+
+
+def blocks(page):
+    """Give the examples of a page, with the number of their first line."""
+    text = page.read_text(encoding="utf-8")
+    for match in BLOCK.finditer(text):
+        yield text.count("\n", 0, match.start()) + 2, match["language"], match["code"]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Files of the names that the pages use: the same scan in several shapes."""
+    folder = tmp_path_factory.mktemp("inputs")
+    meta = simulate_scan(folder / "scan.npz", ScanParameters(frames=120, size_px=32))
+    for name in ("scan.h5", "product.h5"):
+        export_product_from_npz(
+            folder / "scan.npz", folder / name, meta, options=ExportOptions(position_index="sequence")
+        )
+    with np.load(folder / "scan.npz") as scan:
+        np.save(folder / "frames.npy", scan["diff3d"])
+        np.save(folder / "probe.npy", scan["probeGuess"])
+        positions = np.stack((scan["xcoords"], scan["ycoords"]), axis=1)
+        np.savetxt(folder / "positions.csv", positions, delimiter=",", header="x,y", comments="")
+        with h5py.File(folder / "diffraction.h5", "w") as file:
+            file["patterns"] = scan["diff3d"]
+    return folder
+
+
+@pytest.fixture
+def folder(inputs, tmp_path):
+    for path in inputs.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def run(language, code, folder):
+    """Run an example as its reader would, and return what it said if it failed."""
+    programs = Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    command = ["bash", "-euo", "pipefail", "-c", code] if language == "sh" else [sys.executable, "-c", GIVEN + code]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return None if result.returncode == 0 else result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if any(blocks(page))], ids=lambda page: page.name)
+def test_every_example_of_a_page_works(page, folder):
+    for line, language, code in blocks(page):
+        failure = run(language, code, folder)
+        assert failure is None, f"{page.name}:{line}: {failure}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prog", EXAMPLES)
+def test_every_example_of_a_commands_help_works(prog, folder):
+    for example in EXAMPLES[prog]:
+        assert run("sh", example, folder) is None, example
+
+
+@pytest.mark.slow
+def test_an_example_that_fails_is_noticed(folder):
+    assert "no such file" in run("sh", "ptychoproduct inspect missing.h5\nptychoproduct --version\n", folder)
+    assert "NameError" in run("python", "undefined\n", folder)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_command_stands_where_it_is_not_run(page):
+    rest = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    assert not [line for line in rest.splitlines() if line.startswith("    ") and line.strip().startswith(PROGRAMS)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    text = PAGES[0].read_text(encoding="utf-8")
+    assert all(f"docs/{page.name}" in text for page in PAGES[1:])
