@@ -29,7 +29,8 @@ memory, compressed on all cores. The product appears under its name when it is c
 """
 EXAMPLES = (
     "ptychoproduct convert scan.npz scan.h5 --probe-energy-eV 8000",
-    "ptychoproduct convert scan.npz scan.h5 --compression zstd:3 --threads 2",
+    "ptychoproduct convert scan.npz scan.h5 --compression archive --verify",
+    "ptychoproduct convert scan.npz --standard-layout scan12 --threads 2",
     """\
 ptychoproduct convert frames.npy scan.h5 \\
     --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",
