@@ -29,7 +29,8 @@ memory, compressed on all cores. The product appears under its name when it is c
 """
 EXAMPLES = (
     "ptychoproduct convert scan.npz scan.h5 --probe-energy-eV 8000",
-    "ptychoproduct convert scan.npz scan.h5 --compression zstd:3 --threads 2",
+    "ptychoproduct convert scan.npz scan.h5 --compression archive --verify",
+    "ptychoproduct convert scan.npz --standard-layout scan12 --threads 2",
     """\
 ptychoproduct convert frames.npy scan.h5 \\
     --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",
@@ -231,11 +232,11 @@ def convert(arguments: argparse.Namespace) -> int:
 
     files, options, metadata = _files(arguments), _options(arguments), _metadata(arguments)
     product, diffraction = _outputs(arguments)
-    passes = 2 if arguments.verify else 1
-    total = passes * frame_bytes(files) if arguments.include_diffraction or diffraction else 0
+    nbytes = frame_bytes(files) if arguments.include_diffraction or diffraction else 0
+    bars = {"reorder": nbytes, "convert": nbytes * (2 if arguments.verify else 1)}
     with (
         running.collected_warnings(arguments) as messages,
-        running.progress_bar("convert", total, arguments) as progress,
+        running.progress_bars(bars, arguments) as (reorder_progress, progress),
     ):
         summary = export_product_from_files(
             files,
@@ -246,6 +247,7 @@ def convert(arguments: argparse.Namespace) -> int:
             diffraction=diffraction,
             options=options,
             progress=progress,
+            reorder_progress=reorder_progress,
         )
     peak = running.peak_memory_bytes()
     result = asdict(summary) | {
