@@ -167,14 +167,8 @@ def sample_for(compression: str, source: RowSource, reopen: Callable[[], RowSour
 
 def unmeasured(compression: str, storage: Storage) -> Choice:
     """Return the choice where the frames could not be sampled."""
-    return Choice(
-        str(storage.codec),
-        storage.chunk_shape,
-        compression,
-        (),
-        0.0,
-        "not measured: the frames' axes have to be reordered first",
-    )
+    reason = "not measured: the frames' axes have to be reordered first"
+    return Choice(str(storage.codec), storage.chunk_shape, compression, (), 0.0, reason)
 
 
 def choose_storage(
