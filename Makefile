@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 	$(BIN)/ptychoproduct simulate $(DEMO)/demo.npz --frames 1000 --size 128
 	$(BIN)/convert_to_ptychodus_product --input-npz $(DEMO)/demo.npz --output-product $(DEMO)/demo.h5 \
 	    --name Demo --comments "simulated far-field scan" --detector-distance-m 2 --probe-energy-eV 8000 \
-	    --exposure-time-s 0.1 --object-pixel-size-m 3.22875516667e-08 --probe-pixel-size-m 3.22875516667e-08 \
+	    --exposure-time-s 0.1 --detector-pixel-size-m 7.5e-5 \
 	    --object-center-x-m 4.76241387083e-06 --object-center-y-m 4.76241387083e-06 --include-diffraction
 	$(BIN)/ptychoproduct validate $(DEMO)/demo.h5 --deep --source-npz $(DEMO)/demo.npz
 	$(BIN)/python docs/show_product.py $(DEMO)/demo.h5

@@ -232,11 +232,11 @@ def convert(arguments: argparse.Namespace) -> int:
 
     files, options, metadata = _files(arguments), _options(arguments), _metadata(arguments)
     product, diffraction = _outputs(arguments)
-    passes = 2 if arguments.verify else 1
-    total = passes * frame_bytes(files) if arguments.include_diffraction or diffraction else 0
+    nbytes = frame_bytes(files) if arguments.include_diffraction or diffraction else 0
+    bars = {"reorder": nbytes, "convert": nbytes * (2 if arguments.verify else 1)}
     with (
         running.collected_warnings(arguments) as messages,
-        running.progress_bar("convert", total, arguments) as progress,
+        running.progress_bars(bars, arguments) as (reorder_progress, progress),
     ):
         summary = export_product_from_files(
             files,
@@ -247,6 +247,7 @@ def convert(arguments: argparse.Namespace) -> int:
             diffraction=diffraction,
             options=options,
             progress=progress,
+            reorder_progress=reorder_progress,
         )
     peak = running.peak_memory_bytes()
     result = asdict(summary) | {

@@ -180,8 +180,17 @@ def collected_warnings(arguments: argparse.Namespace) -> Iterator[list[str]]:
 @contextmanager
 def progress_bar(title: str, total_bytes: int, arguments: argparse.Namespace) -> Iterator[Callable[[int], None]]:
     """Show a bar with MB/s and the time left, where standard error is a terminal."""
-    if arguments.quiet or not total_bytes or not sys.stderr.isatty():
-        yield lambda _: _raise_signal()
+    with progress_bars({title: total_bytes}, arguments) as (advance,):
+        yield advance
+
+
+@contextmanager
+def progress_bars(
+    totals_bytes: Mapping[str, int], arguments: argparse.Namespace
+) -> Iterator[list[Callable[[int], None]]]:
+    """Show a bar for each title, from when there is something to show."""
+    if arguments.quiet or not any(totals_bytes.values()) or not sys.stderr.isatty():
+        yield [lambda _: _raise_signal()] * len(totals_bytes)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -194,13 +203,17 @@ def progress_bar(title: str, total_bytes: int, arguments: argparse.Namespace) ->
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title, total=total_bytes)
 
-        def advance(nbytes: int) -> None:
-            _raise_signal()
-            progress.update(task, advance=nbytes)
+        def bar(title: str, total_bytes: int) -> Callable[[int], None]:
+            task = progress.add_task(title, total=total_bytes, visible=False)
 
-        yield advance
+            def advance(nbytes: int) -> None:
+                _raise_signal()
+                progress.update(task, advance=nbytes, visible=True)
+
+            return advance
+
+        yield [bar(title, total_bytes) for title, total_bytes in totals_bytes.items()]
 
 
 def report(result: Mapping[str, Any], rows: Mapping[str, str], arguments: argparse.Namespace) -> None:

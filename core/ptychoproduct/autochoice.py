@@ -37,12 +37,12 @@ _TILES = ("bitshuffle-zstd:15,block=256KiB", "bzip2:9", "shuffle+zstd:9")
 _TILE = (256, 16, 16)
 
 # Bytes of frames that each codec is tried on: enough for all cores to have work, few enough for the slow ones.
-_SAMPLE_BYTES = 8 * 1024**2
+_SAMPLE_BYTES = 4 * 1024**2
 _TILES_SAMPLE_BYTES = 2 * 1024**2
 _MOST_READ_BYTES = 64 * 1024**2
-_MOST_ROUNDS = 8
-# After the first round, what is so much worse than the best is not measured again.
-_HOPELESS = 1.3
+_MOST_ROUNDS = 10
+# What is so much worse than the best after the first round, or later, is not measured again.
+_HOPELESS_FIRST, _HOPELESS = 2.0, 1.3
 # What is so close to the best is as good; the other virtue decides.
 _AS_GOOD = 1.02
 
@@ -188,7 +188,7 @@ def choose_storage(
     elif objective.tiles:
         tried = array[: max(1, _TILES_SAMPLE_BYTES // array[:1].nbytes)]
     storages = {text: Storage(parse_codec(text), shape) for text in objective.candidates}
-    try_writing(tried[:1], next(iter(storages.values())), threads)  # threads and libraries have started
+    try_writing(tried, next(iter(storages.values())), threads)  # libraries are loaded, and there is memory
     trials = _measure(objective, tried, storages, threads, started, frames)
     best = objective.cost(trials[0][1])
     good = [entry for entry in trials if objective.cost(entry[1]) <= best * _AS_GOOD]
@@ -204,7 +204,7 @@ def _measure(
     best: dict[str, Trial] = {}
     hopeful = list(storages)
     budget_s = LEAST_BUDGET_S
-    for _ in range(_MOST_ROUNDS):
+    for turn in range(_MOST_ROUNDS):
         for text in hopeful:
             if text in best and time.perf_counter() - started > 0.8 * budget_s:
                 break
@@ -212,7 +212,8 @@ def _measure(
             if text not in best or trial.write_mb_s > best[text].write_mb_s:
                 best[text] = trial
         least = min(map(objective.cost, best.values()))
-        hopeful = [text for text in hopeful if objective.cost(best[text]) <= _HOPELESS * least]
+        most = least * (_HOPELESS if turn else _HOPELESS_FIRST)
+        hopeful = [text for text in hopeful if objective.cost(best[text]) <= most]
         if frames is not None:
             fastest = max(trial.write_mb_s for trial in best.values())
             whole_mb = frames * sample[:1].nbytes / 1e6

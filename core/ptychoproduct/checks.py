@@ -22,7 +22,7 @@ from ptychoproduct.coverage import outside_object
 from ptychoproduct.damage import damage
 from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.errors import ContractError, OptionError, ProductError
-from ptychoproduct.links import local_dataset, local_group, reading
+from ptychoproduct.links import last_words, local_dataset, local_group, reading
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.nexus import phase_rad
 from ptychoproduct.npz import NpzArchive
@@ -409,18 +409,25 @@ def links_stay_inside(subject: Subject) -> Iterator[Problem]:
 
 @check
 def everything_decodes(subject: Subject) -> Iterator[Problem]:
-    """Every chunk can be decoded, and every dataset has the content that its digest is of; with ``deep`` only."""
+    """Everything can be read, and every dataset has the content that its digest is of; with ``deep`` only."""
     if not subject.deep:
         return
     seen: set[h5py.Dataset] = set()  # a dataset may have several names
     for group in _groups(subject.file):
+        yield from _damaged_attributes(group)
         for name in group:
             try:
                 dataset = local_dataset(group, name)
-            except ContractError:
+            except ContractError as error:
+                if group.get(name, getclass=True) is None:
+                    where = f"{group.name.rstrip('/')}/{name}"
+                    yield Problem("error", where, f"found {error.found}, expected {error.expected}")
                 continue  # a group, or a link that other checks report
-            if dataset is not None and dataset.shape is not None and dataset not in seen:
-                seen.add(dataset)
+            if dataset is None or dataset in seen:
+                continue
+            seen.add(dataset)
+            yield from _damaged_attributes(dataset)
+            if dataset.shape is not None:
                 is_frames = dataset.name == f"/{contract.DIFFRACTION.name}"
                 words = damage(dataset, "frames", subject.progress) if is_frames else damage(dataset)
                 yield from (Problem("error", dataset.name, message) for message in words)
@@ -448,6 +455,15 @@ def _groups(file: h5py.File) -> Iterator[h5py.Group]:
             continue
         if group is not None:
             yield group
+
+
+def _damaged_attributes(owner: h5py.Group | h5py.Dataset) -> Iterator[Problem]:
+    """Tell where attributes, or what HDF5 notes of them, cannot be read."""
+    try:
+        h5py.h5o.get_info(owner.id)
+        list(owner.attrs.values())
+    except (OSError, RuntimeError, KeyError) as error:
+        yield Problem("error", owner.name, f"its attributes cannot be read: {last_words(error)}")
 
 
 def _compare_positions(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:

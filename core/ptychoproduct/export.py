@@ -75,6 +75,7 @@ def export_product_from_npz(
     diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
+    reorder_progress: Progress | None = None,
 ) -> ExportSummary:
     """Convert a scan in PtychoPINN's NPZ format, streaming its frames.
 
@@ -96,6 +97,8 @@ def export_product_from_npz(
     options : ExportOptions, optional
     progress : callable, optional
         Called with a number of bytes whenever frames of that size have been written.
+    reorder_progress : callable, optional
+        Called with a number of bytes whenever so many have been read to bring the axes of frames into order.
 
     Returns
     -------
@@ -116,7 +119,10 @@ def export_product_from_npz(
     options = options or ExportOptions()
     with NpzArchive(Path(npz_path)) as archive:
         scan = npz_scan(
-            archive, include_raw or diffraction is not None, _reordering(out_path, options), positions_in or "px"
+            archive,
+            include_raw or diffraction is not None,
+            _reordering(out_path, options, reorder_progress),
+            positions_in or "px",
         )
         return export_product_from_scan(
             scan,
@@ -143,6 +149,7 @@ def export_product_from_npy(
     diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
+    reorder_progress: Progress | None = None,
 ) -> ExportSummary:
     """Convert a scan whose frames are in an NPY file, streaming them.
 
@@ -158,7 +165,7 @@ def export_product_from_npy(
     probe : path or array, optional
         An NPY, NPZ or HDF5 file, ``FILE:KEY`` where the key is no usual one; or the probe itself. By default that of
         the file of positions.
-    out_path, meta, include_raw, reconstruction, diffraction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress, reorder_progress
         As in `export_product_from_npz`.
 
     Returns
@@ -179,7 +186,9 @@ def export_product_from_npy(
     """
     options = options or ExportOptions()
     with NpyFile(Path(npy_path)) as file:
-        scan = npy_scan(file, Companions(positions, positions_in, probe), _reordering(out_path, options))
+        scan = npy_scan(
+            file, Companions(positions, positions_in, probe), _reordering(out_path, options, reorder_progress)
+        )
         return export_product_from_scan(
             scan,
             out_path,
@@ -206,6 +215,7 @@ def export_product_from_hdf5(
     diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
+    reorder_progress: Progress | None = None,
 ) -> ExportSummary:
     """Convert a scan whose frames are in an HDF5 file, streaming them.
 
@@ -220,7 +230,7 @@ def export_product_from_hdf5(
         Path of the frames in the file; by default where those programs keep them, see `layouts`.
     positions, positions_in, probe : optional
         As in `export_product_from_npy`; by default those of the HDF5 file itself.
-    out_path, meta, include_raw, reconstruction, diffraction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress, reorder_progress
         As in `export_product_from_npz`.
 
     Returns
@@ -243,7 +253,11 @@ def export_product_from_hdf5(
     with Hdf5Source(Path(h5_path)) as source:
         companions = Companions(positions, positions_in, probe)
         scan = hdf5_scan(
-            source, companions, _reordering(out_path, options), dataset, include_raw or diffraction is not None
+            source,
+            companions,
+            _reordering(out_path, options, reorder_progress),
+            dataset,
+            include_raw or diffraction is not None,
         )
         return export_product_from_scan(
             scan,
@@ -476,10 +490,10 @@ def _write_reconstruction(
         writer.set_probe_photon_counts(results.probe_photon_counts)
 
 
-def _reordering(out_path: str | PathLike[str], options: ExportOptions) -> Reordering:
+def _reordering(out_path: str | PathLike[str], options: ExportOptions, progress: Progress | None = None) -> Reordering:
     """Spill beside the product: that disk has to hold a scan anyway."""
     folder = Path(out_path).absolute().parent
-    return Reordering(options.memory_bytes, folder, options.threads or available_threads())
+    return Reordering(options.memory_bytes, folder, options.threads or available_threads(), progress)
 
 
 def _keep(writer: ProductWriter, extra: Extra) -> None:

@@ -42,7 +42,7 @@ def local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | No
     Raises
     ------
     ContractError
-        The name leads to another file, or round in a circle.
+        The name leads to another file, round in a circle, or to an object that is damaged.
     """
     link = group.get(name, getlink=True)
     if isinstance(link, h5py.ExternalLink):
@@ -53,6 +53,8 @@ def local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | No
         found = group.get(name)
     except (RuntimeError, OSError) as error:
         raise ContractError(group.file.filename, key=name, found="a link that leads nowhere") from error
+    if found is None and isinstance(link, h5py.HardLink):  # to h5py, what it cannot open is not there
+        raise ContractError(group.file.filename, key=name, found="a damaged object", expected="one that can be opened")
     if found is not None and found.file != group.file:  # a soft link can end in an external one
         raise ContractError(group.file.filename, key=name, found="a link out of the file", expected="data in this file")
     return found

@@ -2,7 +2,8 @@
 
 The rules are those of https://manual.nexusformat.org/datarules.html#find-the-plottable-data: the attribute ``default``
 leads from the root to an entry, from there to a group of class NXdata, whose ``signal`` and ``axes`` name datasets.
-All of these are hard links to the product's own, but for the object's phase: viewers draw real numbers.
+All of these are soft links to the product's own, which programs that walk through a file pass by; but for the object's
+phase: viewers draw real numbers.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _write_plot(file: h5py.File, plot: contract.Plot) -> None:
     group = file.require_group(plot.group)
     for dataset in (plot.signal, *filter(None, plot.axes), *plot.beside):
         if _last(dataset.name) not in group:
-            group[_last(dataset.name)] = file[dataset.name]
+            group[_last(dataset.name)] = h5py.SoftLink(f"/{dataset.name}")
         if dataset.unit:
             file[dataset.name].attrs[contract.UNITS.name] = dataset.unit
     signal = file[plot.signal.name]

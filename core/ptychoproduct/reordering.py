@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,8 @@ _VERIFY_BYTES = 1024**2
 # What one thread transposes and writes at once: large enough for the disk, small enough for the cache.
 _BAND_BYTES = 1024**2
 _CACHE_LINE_BYTES = 64
+# Of a slab that is read at once; progress is told in between.
+_READ_BYTES = 16 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,19 @@ class Reordering:
         Where a spill file may be made. It has no name there, and vanishes with the process.
     threads : int
         Cores to transpose on.
+    progress : callable, optional
+        Called with a number of bytes whenever so many have been read for it, on the thread that asks for the rows.
     """
 
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     threads: int = 1
+    progress: Callable[[int], None] | None = None
+
+    def on_progress(self, nbytes: int) -> None:
+        """Tell that bytes have been read."""
+        if self.progress is not None:
+            self.progress(nbytes)
 
 
 @dataclass(frozen=True)
@@ -168,6 +178,7 @@ class WindowedRows:
         self._stored = stored
         self._rows = window_rows(stored, reordering)
         self._threads = reordering.threads
+        self._on_progress = reordering.on_progress
         self._window = range(0)
         self._data = np.empty(0, np.uint8)
 
@@ -206,6 +217,7 @@ class WindowedRows:
             block = self._new_block(outer)
             with memoryview(block) as view:
                 self._stored.stream.readinto(view)
+            self._on_progress(len(block))
             pending.append(pool.submit(self._place, block, outer))
             if len(pending) > self._threads:
                 pending.popleft().result()
@@ -216,9 +228,10 @@ class WindowedRows:
     def _fill_from_segments(self, pool: ThreadPoolExecutor) -> None:
         """Fill the window from its own parts of the file, on all cores."""
         for future in [pool.submit(self._read_block, outer) for outer in self._blocks()]:
-            future.result()
+            self._on_progress(future.result())
 
-    def _read_block(self, outer: range) -> None:
+    def _read_block(self, outer: range) -> int:
+        """Read a block to its place; return its size."""
         stored = self._stored
         assert stored.segments is not None
         block = self._new_block(outer)
@@ -226,7 +239,9 @@ class WindowedRows:
         first = outer.start * stride + self._window.start * stored.inner_bytes
         with memoryview(block) as view:
             stored.segments(first, stride, len(self._window) * stored.inner_bytes, view)
+        nbytes = len(block)
         self._place(block, outer)
+        return nbytes
 
     def _blocks(self) -> Iterator[range]:
         """Split the outer indexes: blocks fit the cache, and give each row a cache line at least."""
@@ -273,7 +288,7 @@ class SpilledRows:
         with writing_errors(reordering.folder):
             self._file = SpillFile(reordering.folder)
             try:
-                self._spill(slab_bytes, reordering.threads)
+                self._spill(slab_bytes, reordering)
             except BaseException:
                 self._file.close()
                 raise
@@ -303,7 +318,7 @@ class SpilledRows:
         """Whether the axes other than the rows are in the file in canonical order."""
         return list(self._stored.axes[1:]) == sorted(self._stored.axes[1:])
 
-    def _spill(self, slab_bytes: int, threads: int) -> None:
+    def _spill(self, slab_bytes: int, reordering: Reordering) -> None:
         """Read the whole array, slab by slab, and write its bands."""
         stored = self._stored
         slab_rows = stored.rows
@@ -314,14 +329,16 @@ class SpilledRows:
         ]
         written: list[list[Future[None]]] = [[], []]
         turn = 0
-        with ThreadPoolExecutor(threads, thread_name_prefix="spill") as pool:
+        with ThreadPoolExecutor(reordering.threads, thread_name_prefix="spill") as pool:
             for stripe in self._stripes:
                 for rows in _ranges(stored.rows, slab_rows):
                     for future in written[turn]:
                         future.result()
                     nbytes = len(stripe) * len(rows) * stored.inner_bytes
                     slab = slabs[turn][:nbytes]
-                    stored.stream.readinto(memoryview(slab))
+                    for part in _ranges(nbytes, _READ_BYTES):
+                        stored.stream.readinto(memoryview(slab)[part.start : part.stop])
+                        reordering.on_progress(len(part))
                     array = slab.reshape(len(stripe), len(rows), stored.inner_bytes)
                     written[turn] = [
                         pool.submit(

@@ -117,8 +117,8 @@ def repack_product(
 ) -> RepackSummary:
     """Write a product again, its frames and other large arrays in another codec or chunk shape.
 
-    Every group, link, attribute, dataset and value is kept. The frames, and numbers of a MiB or more elsewhere than in
-    the root datasets of the contract, which should have no filters, are encoded anew; everything else is copied as it
+    Every group, link, attribute, dataset and value is kept. The frames, and numbers of a MiB or more that are none of
+    the contract's root datasets or views, which should have no filters, are encoded anew; everything else is copied as it
     is stored. Chunks that are stored as they are to be already are copied without decoding.
 
     Parameters
@@ -221,7 +221,7 @@ def bytes_to_repack(path: str | PathLike[str], *, verify: bool = False) -> int:
 def _choice(source: h5py.File) -> Callable[[h5py.Dataset], bool]:
     """Return a function that says whether a dataset is to be encoded anew."""
     frames = _named(source, _FRAMES)
-    without_filters = _named(source, [dataset.name for dataset in contract.ROOT_DATASETS])
+    without_filters = _named(source, [dataset.name for dataset in (*contract.ROOT_DATASETS, *contract.VIEW_DATASETS)])
 
     def is_recoded(dataset: h5py.Dataset) -> bool:
         if dataset in without_filters or not _is_plain(dataset) or not dataset.size:

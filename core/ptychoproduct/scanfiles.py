@@ -117,13 +117,14 @@ def export_product_from_files(
     diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
+    reorder_progress: Progress | None = None,
 ) -> ExportSummary:
     """Convert a scan in files of any kind that is known.
 
     Parameters
     ----------
     files : ScanFiles
-    out_path, meta, include_raw, reconstruction, diffraction, options, progress
+    out_path, meta, include_raw, reconstruction, diffraction, options, progress, reorder_progress
         As in `export_product_from_npz`.
 
     Returns
@@ -153,6 +154,7 @@ def export_product_from_files(
             diffraction=diffraction,
             options=options,
             progress=progress,
+            reorder_progress=reorder_progress,
         )
     if files.kind == NPY:
         assert files.positions is not None
@@ -168,6 +170,7 @@ def export_product_from_files(
             diffraction=diffraction,
             options=options,
             progress=progress,
+            reorder_progress=reorder_progress,
         )
     return export_product_from_hdf5(
         files.path,
@@ -182,6 +185,7 @@ def export_product_from_files(
         diffraction=diffraction,
         options=options,
         progress=progress,
+        reorder_progress=reorder_progress,
     )
 
 

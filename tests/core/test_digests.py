@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from ptychoproduct import (
+    ContractError,
     ExportOptions,
     OutputError,
+    Problem,
     ProductWriter,
+    SourceError,
     export_product_from_hdf5,
     export_product_from_npz,
     import_product_to_npz,
@@ -92,7 +95,8 @@ def test_every_dataset_of_a_product_has_the_digest_of_its_content(
     export_product_from_npz(source, tmp_path / "product.h5", centered_meta, options=DIGESTS)
     with h5py.File(tmp_path / "product.h5") as file:
         datasets = datasets_of(file)
-        assert {FRAMES, "raw_data/Y", "raw_data/a", "probe", "object", "costs"} <= set(datasets)
+        kept = [file[name] for name in (FRAMES, "raw_data/Y", "raw_data/a", "probe", "object", "costs")]
+        assert all(dataset in datasets.values() for dataset in kept)
         for dataset in datasets.values():
             assert dataset.attrs["content_sha256"] == digest_by_hand(dataset)
     assert validate_product(tmp_path / "product.h5", deep=True).problems == ()
@@ -213,16 +217,11 @@ def flip(data, bit):
 
 
 @pytest.fixture
-def archive(make_scan, save_scan, centered_meta, tmp_path):
-    """A product with digests and checksums, and where the chunks of its frames lie in the file."""
+def archive(save_scan, centered_meta, tmp_path):
+    """A product with digests and checksums."""
     path = tmp_path / "archive.h5"
-    export_product_from_npz(save_scan(), path, centered_meta, options=DIGESTS)
-    with h5py.File(path, "a") as file:
-        attributes = dict(file[FRAMES].attrs)
-        del file[FRAMES]
-        codec = hdf5plugin.Bitshuffle(cname="zstd", clevel=3)
-        frames = file.create_dataset(FRAMES, data=make_scan()["diff3d"], chunks=(5, 16, 16), fletcher32=True, **codec)
-        frames.attrs.update(attributes)
+    options = ExportOptions(digests=True, chunk_frames=5, compression="bitshuffle-zstd:3+fletcher32")
+    export_product_from_npz(save_scan(), path, centered_meta, options=options)
     assert validate_product(path, deep=True).problems == ()
     return path
 
@@ -233,10 +232,11 @@ def chunks_of(path):
         return [dataset.get_chunk_info(i) for i in range(dataset.get_num_chunks())]
 
 
-def test_one_flipped_bit_is_found_in_its_chunk_and_frames(archive):
-    intact, rng = archive.read_bytes(), np.random.default_rng(5)
+@pytest.mark.parametrize("flips", [40, pytest.param(400, marks=pytest.mark.slow)])
+def test_one_flipped_bit_is_found_in_its_chunk_and_frames(archive, flips):
+    intact, rng = archive.read_bytes(), np.random.default_rng(flips)
     chunks = chunks_of(archive)
-    for number in rng.integers(sum(chunk.size for chunk in chunks) * 8, size=40):
+    for number in rng.integers(sum(chunk.size for chunk in chunks) * 8, size=flips):
         place = int(number)
         for chunk in chunks:
             if place < chunk.size * 8:
@@ -250,6 +250,63 @@ def test_one_flipped_bit_is_found_in_its_chunk_and_frames(archive):
         assert (problem.severity, problem.where) == ("error", f"/{FRAMES}")
         assert f"frames {first} to {min(first + 5, 12) - 1} cannot be read" in problem.message
         assert f"chunk {chunk.chunk_offset}" in problem.message
+
+
+def contents_of(path):
+    with h5py.File(path) as file:
+        return {name: dataset[()].tobytes() for name, dataset in datasets_of(file).items()}
+
+
+@pytest.mark.parametrize("flips", [40, pytest.param(400, marks=pytest.mark.slow)])
+def test_one_flipped_bit_elsewhere_is_a_problem_or_an_error_or_changes_no_data(archive, flips):
+    intact, rng = archive.read_bytes(), np.random.default_rng(flips)
+    contents, frames = contents_of(archive), chunks_of(archive)
+    inside = {
+        bit // 8 for chunk in frames for bit in range(chunk.byte_offset * 8, (chunk.byte_offset + chunk.size) * 8)
+    }
+    for bit in rng.integers(len(intact) * 8, size=flips).tolist():
+        if bit // 8 in inside:
+            continue
+        data = bytearray(intact)
+        flip(data, bit)
+        archive.write_bytes(data)
+        try:
+            report = validate_product(archive, deep=True)
+        except SourceError:
+            continue
+        assert not report.is_valid or contents_of(archive) == contents
+
+
+def test_a_damaged_object_is_not_an_absent_one(archive):
+    with h5py.File(archive) as file:
+        address = h5py.h5o.get_info(file["raw_data/xcoords_start"].id).addr
+    data = bytearray(archive.read_bytes())
+    flip(data, (address + 12) * 8)
+    archive.write_bytes(data)
+    report = validate_product(archive, deep=True)
+    assert Problem("error", "/raw_data/xcoords_start", "found a damaged object, expected one that can be opened") in (
+        report.problems
+    )
+    with pytest.raises(ContractError, match="xcoords_start"):
+        import_product_to_npz(archive, archive.with_name("scan_again.npz"))
+
+
+def test_an_archive_has_digests_and_checksums_unless_they_are_declined(save_scan, centered_meta, tmp_path):
+    source = save_scan()
+    for name, digests in (("archive.h5", None), ("without.h5", False)):
+        options = ExportOptions(compression="archive", digests=digests, verify=True)
+        export_product_from_npz(source, tmp_path / name, centered_meta, options=options)
+        with h5py.File(tmp_path / name) as file:
+            assert file[FRAMES].fletcher32
+            assert all(("content_sha256" in item.attrs) == (digests is None) for item in datasets_of(file).values())
+
+
+def test_frames_stored_as_counts_have_the_digest_of_the_counts(save_scan, centered_meta, tmp_path):
+    options = ExportOptions(store_counts=True, digests=True, verify=True)
+    export_product_from_npz(save_scan(), tmp_path / "product.h5", centered_meta, options=options)
+    with h5py.File(tmp_path / "product.h5") as file:
+        assert file[FRAMES].dtype == np.uint8
+        assert file[FRAMES].attrs["content_sha256"] == digest_by_hand(file[FRAMES])
 
 
 def test_content_that_changed_behind_intact_checksums_is_found_by_its_digest(archive):
@@ -268,8 +325,8 @@ def test_a_chunk_that_was_lost_is_named(archive):
         left = file.create_dataset(FRAMES, frames.shape, frames.dtype, chunks=(5, 16, 16))
         left[:5], left[10:] = frames[:5], frames[10:]
         left.attrs.update(attributes)
-    (problem,) = validate_product(archive, deep=True).problems
-    assert "frames 5 to 9, chunk (5, 0, 0) is not stored" in problem.message
+    messages = [problem.message for problem in validate_product(archive, deep=True).problems]
+    assert any("frames 5 to 9, chunk (5, 0, 0) is not stored" in message for message in messages)
 
 
 @pytest.mark.parametrize("value", [3.5, h5py.Empty("f8"), ["a", "b"], "", "no digest"], ids=str)

@@ -27,7 +27,7 @@ from ptychoproduct import (
     export_product_from_npz,
     export_product_from_rawdata,
 )
-from ptychoproduct.contract import ROOT_ATTRIBUTES
+from ptychoproduct.contract import NX_CLASS, NX_DEFAULT, ROOT_ATTRIBUTES
 
 PIXEL_M = 5e-8
 QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
@@ -169,7 +169,10 @@ def test_all_metadata_become_attributes_under_every_name(export):
         probe_pixel_height_m=2e-7,
     )
     with h5py.File(export(meta)) as file:
+        assert (file.attrs["NX_class"], file.attrs["default"]) == ("NXroot", "entry")
         for attribute in ROOT_ATTRIBUTES:
+            if attribute in (NX_CLASS, NX_DEFAULT):
+                continue
             expected = getattr(meta, attribute.field) if attribute.field else attribute.default
             for name in (attribute.name, *attribute.aliases):
                 assert file.attrs[name] == expected, name

@@ -12,7 +12,7 @@ from ptychoproduct import (
     import_product_to_npz,
     validate_product,
 )
-from ptychoproduct.contract import PLOTS
+from ptychoproduct.contract import PLOTS, VIEW_DATASETS
 
 
 @pytest.fixture
@@ -84,6 +84,23 @@ def test_what_is_shown_is_what_the_product_holds(export):
     for plot in PLOTS:
         for dataset in (plot.signal, *filter(None, plot.axes), *plot.beside):
             assert file[f"{plot.group}/{dataset.name.rpartition('/')[2]}"] == file[dataset.name]
+
+
+def test_who_walks_through_the_file_meets_every_dataset_once_and_by_its_own_name(export):
+    names = []
+    export().visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    assert {"raw_data/diffraction", "probe_position_x_m", "probe_position_indexes"} <= set(names)
+    assert {name for name in names if name.startswith("entry")} == {dataset.name for dataset in VIEW_DATASETS}
+
+
+def test_a_dataset_that_is_replaced_is_shown_anew(export):
+    file = export()
+    path = file.filename
+    file.close()
+    with h5py.File(path, "r+") as file:
+        del file["raw_data/diffraction"]
+        file["raw_data/diffraction"] = np.zeros((12, 4, 4), np.float32)
+        assert get_default(file).signal.shape == (12, 4, 4)
 
 
 def test_viewers_can_be_left_out(export):

@@ -210,6 +210,16 @@ def test_a_member_that_is_no_array_is_rows_of_bytes(tmp_path):
         assert rows_in_steps(member_rows(archive, archive.members["notes.txt"]), 4).tobytes() == b"some text"
 
 
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("memory_bytes", [1, 100_000, 2**30])
+def test_reordering_tells_of_every_byte_that_it_reads(saved, tmp_path, compress, memory_bytes):
+    array = np.random.default_rng(0).integers(0, 99, (3, 20, 5000), np.uint8)
+    steps = []
+    reordering = Reordering(memory_bytes, tmp_path, 2, steps.append)
+    rows_in_steps(member_rows(*saved(array, compress), canonical_axes("HNW"), reordering), 2)
+    assert sum(steps) == array.nbytes
+
+
 def test_what_the_memory_cannot_hold_is_read_in_windows_where_the_file_has_long_segments(saved, tmp_path):
     array = np.random.default_rng(0).integers(0, 99, (3, 20, 5000), np.uint8)
     source = member_rows(*saved(array), canonical_axes("HNW"), within(array.nbytes // 3, tmp_path))

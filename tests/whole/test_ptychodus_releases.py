@@ -157,10 +157,11 @@ def known(release, since):
 
 @pytest.fixture(scope="session")
 def our_product(tmp_path_factory):
-    """A product with everything that any release knows of."""
+    """A product with everything that any release knows of, and what none does: frames, and links for viewers."""
     path = tmp_path_factory.mktemp("ours") / "product.h5"
     with ProductWriter(path, META) as writer:
-        writer.set_positions(ARRAYS["x_px"], ARRAYS["y_px"], ARRAYS["position_indexes"])
+        frames = np.ones((N, 4, 4), np.uint8)
+        writer.append(frames, ARRAYS["x_px"], ARRAYS["y_px"], ARRAYS["position_indexes"])
         writer.set_probe(ARRAYS["probe"], ARRAYS["opr_weights"])
         writer.set_object(ARRAYS["object"], ARRAYS["object_layer_spacing_m"])
         writer.set_losses(ARRAYS["loss_values"], ARRAYS["loss_epochs"])
