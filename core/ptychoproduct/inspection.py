@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from ptychoproduct import contract
 from ptychoproduct.codecs import codec_of
 from ptychoproduct.errors import ContractError, SourceError
-from ptychoproduct.links import last_words, open_hdf5
+from ptychoproduct.links import last_words, local_dataset, open_hdf5
 from ptychoproduct.reader import open_product
 
 Value = str | bool | int | float | None
@@ -90,7 +91,7 @@ class LinkEntry:
     target : str
         A path in the file, or the name of another file and a path in it.
     kind : {"hard link", "soft link", "external link", "other"}
-        A hard link is another name of what was listed before; what is neither group nor dataset is "other".
+        A hard link is another name of what is listed elsewhere; what is neither group nor dataset is "other".
     """
 
     path: str
@@ -149,7 +150,7 @@ def inspect_product(path: str | PathLike[str]) -> Inspection:
     path = Path(path)
     with open_hdf5(path) as file:
         try:
-            root = _group(file, "/", {})
+            root = _group(file, "/", _preferred_paths(file))
         except (OSError, RuntimeError, KeyError) as error:
             raise SourceError(path, f"cannot be read: {last_words(error)}") from error
     problem = None
@@ -167,23 +168,46 @@ _ATTRIBUTES = {
 _DATASETS = {f"/{name}": dataset for dataset in contract.DATASETS for name in (dataset.name, *dataset.aliases)}
 
 
-def _group(group: h5py.Group, path: str, seen: dict[Any, str]) -> GroupEntry:
-    """List a group; `seen` has the paths of what was listed before, by identity."""
+def _preferred_paths(file: h5py.File) -> dict[Any, str]:
+    """Return under which of the contract's names each of its datasets is listed, by identity."""
+    paths: dict[Any, str] = {}
+    for path in _DATASETS:
+        name = path.removeprefix("/")
+        with suppress(ContractError):  # a name that leads elsewhere
+            dataset = local_dataset(file, name)
+            if dataset is not None and _has_hard_links(file, name):
+                paths.setdefault(_identity(dataset), path)
+    return paths
+
+
+def _has_hard_links(file: h5py.File, name: str) -> bool:
+    """Whether no part of a path is a soft link, which is listed as such."""
+    parts = name.split("/")
+    prefixes = ("/".join(parts[: count + 1]) for count in range(len(parts)))
+    return all(isinstance(file.get(prefix, getlink=True), h5py.HardLink) for prefix in prefixes)
+
+
+def _group(group: h5py.Group, path: str, paths: dict[Any, str]) -> GroupEntry:
+    """List a group; `paths` says under which name a thing is listed that has several, by identity."""
     if path.count("/") > _DEEPEST:
         raise RuntimeError(f"({_DEEPEST} groups inside each other)")
-    seen[_identity(group)] = path
+    paths[_identity(group)] = path
     attributes = _attributes(group, path)
-    # The contract's names first: what has several is listed under that which the contract prefers.
     order = [name for name in _DATASETS if name.rpartition("/")[0] == path.rstrip("/")]
-    paths = sorted(
+    children = sorted(
         (f"{path.rstrip('/')}/{name}" for name in group),
         key=lambda member: (order.index(member) if member in order else len(order), member),
     )
-    members = [_member(group, member, seen) for member in paths]
-    return GroupEntry(path, attributes, tuple(sorted(members, key=lambda member: isinstance(member, GroupEntry))))
+    members = [_member(group, child, paths) for child in children]
+    return GroupEntry(path, attributes, tuple(sorted(members, key=_rank)))
 
 
-def _member(group: h5py.Group, path: str, seen: dict[Any, str]) -> GroupEntry | DatasetEntry | LinkEntry:
+def _rank(member: GroupEntry | DatasetEntry | LinkEntry) -> int:
+    """Return what puts datasets before groups, and the scan before other groups."""
+    return 0 if not isinstance(member, GroupEntry) else 1 if member.path == f"/{contract.RAW_DATA}" else 2
+
+
+def _member(group: h5py.Group, path: str, paths: dict[Any, str]) -> GroupEntry | DatasetEntry | LinkEntry:
     name = path.rpartition("/")[2]
     link = group.get(name, getlink=True)
     if isinstance(link, h5py.ExternalLink):
@@ -191,12 +215,11 @@ def _member(group: h5py.Group, path: str, seen: dict[Any, str]) -> GroupEntry | 
     if isinstance(link, h5py.SoftLink):
         return LinkEntry(path, link.path, "soft link")
     found = group[name]
-    first = seen.get(_identity(found))
-    if first is not None:
-        return LinkEntry(path, first, "hard link")
+    listed = paths.setdefault(_identity(found), path)
+    if listed != path:
+        return LinkEntry(path, listed, "hard link")
     if isinstance(found, h5py.Group):
-        return _group(found, path, seen)
-    seen[_identity(found)] = path
+        return _group(found, path, paths)
     if isinstance(found, h5py.Dataset):
         return _dataset(found, path)
     return LinkEntry(path, "a named type", "other")

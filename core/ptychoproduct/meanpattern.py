@@ -86,9 +86,11 @@ def sampled_frames(frames: int, chunk_frames: int, most: int = MOST_FRAMES) -> l
     list of range
         One range a place, each within one chunk.
     """
+    if frames <= most:
+        return [range(first, min(first + chunk_frames, frames)) for first in range(0, frames, chunk_frames)]
     chunks = -(-frames // chunk_frames)
     places = min(chunks, max(most // chunk_frames, _LEAST_PLACES), most)
-    run = min(chunk_frames, most // places) if frames > most else chunk_frames
+    run = min(chunk_frames, most // places)
     firsts = np.unique(np.linspace(0, chunks - 1, places).round().astype(int)) * chunk_frames
     return [range(first, min(first + run, frames)) for first in firsts.tolist()]
 

@@ -104,11 +104,9 @@ def choose_patterns(sample: Array, quantity: str, origin: Origin, key: str, scal
         return _of_integers(dtype, quantity)
     operations = {COUNTS: (contract.NO_OPERATION,), AMPLITUDE: ("sqrt:float64", "sqrt:float32")}
     for name in (COUNTS, AMPLITUDE) if quantity == "auto" else (quantity,):
-        if _are_mostly(sample, name):
-            recipes = (
-                CountsRecipe(dtype.name, order) for order in operations[name] if dtype.name in contract.AMPLITUDES
-            )
-            exact = next((recipe for recipe in recipes if recipe.first_inexact(sample) is None), None)
+        recipes = (CountsRecipe(dtype.name, order) for order in operations[name] if dtype.name in contract.AMPLITUDES)
+        exact = next((recipe for recipe in recipes if recipe.first_inexact(sample) is None), None)
+        if _are_mostly(sample, name) or (exact is not None and quantity == name):
             return _of_floats(name, exact, sample)
     recipe = recognise_counts(sample)
     if recipe is not None and recipe.scaling is not None:

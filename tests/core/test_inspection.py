@@ -45,6 +45,23 @@ def test_another_name_of_a_dataset_is_a_hard_link_to_the_name_that_the_contract_
     assert member(root, "/raw_data/probeGuess") == LinkEntry("/raw_data/probeGuess", "/probe", "hard link")
 
 
+def test_frames_are_listed_where_the_contract_has_them_though_another_name_comes_first(product):
+    with h5py.File(product, "r+") as file:
+        file["a"] = file["raw_data/diffraction"]
+    root = inspect_product(product).root
+    assert member(root, "/a") == LinkEntry("/a", "/raw_data/diffraction", "hard link")
+    assert member(root, "/raw_data/diffraction").codec == "bitshuffle-zstd:1,block=64KiB"
+
+
+def test_a_dataset_behind_a_soft_link_is_listed_where_it_is(product):
+    with h5py.File(product, "r+") as file:
+        file.move("loss_epochs", "elsewhere")
+        file["loss_epochs"] = h5py.SoftLink("/elsewhere")
+    root = inspect_product(product).root
+    assert isinstance(member(root, "/elsewhere"), DatasetEntry)
+    assert member(root, "/loss_epochs") == LinkEntry("/loss_epochs", "/elsewhere", "soft link")
+
+
 def test_a_link_to_another_file_is_named_and_not_followed(product):
     with h5py.File(product, "r+") as file:
         file["elsewhere"] = h5py.ExternalLink("secret.h5", "/data")
