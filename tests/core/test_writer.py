@@ -318,7 +318,7 @@ def test_what_is_missing_at_the_end_is_refused_and_leaves_no_file(tmp_path, key,
 def test_a_refusal_names_the_source(tmp_path):
     with (
         pytest.raises(
-            SourceError, match=r"^scan\.npz: probeGuess: found dtype float32, expected complex64 or complex128$"
+            SourceError, match=r"(?m)^scan\.npz: probeGuess: found dtype float32, expected complex64 or complex128$"
         ),
         ProductWriter(tmp_path / "product.h5", source="scan.npz") as writer,
     ):
