@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli import running, scanarguments
 
@@ -57,9 +57,7 @@ _METADATA = (
 def _add_paths(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [options] SCAN {PRODUCT.h5 | --standard-layout DIR}"
     parser.add_argument("scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5, whatever its name ends in")
-    product = parser.add_mutually_exclusive_group(required=True)
-    product.add_argument("output_product", nargs="?", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
-    _add_standard_layout(product)
+    parser.add_argument("output_product", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
     _add_options(parser)
 
 
@@ -73,18 +71,22 @@ def _add_path_options(parser: argparse.ArgumentParser) -> None:
     scan.add_argument("--input-npz", metavar="SCAN.npz", help="scan to convert")
     scan.add_argument("--input-npy", metavar="FRAMES.npy", help="frames to convert, with --positions and --probe")
     scan.add_argument("--input-h5", metavar="FILE", help="HDF5 file to convert, with --dataset, --positions, --probe")
-    product = parser.add_mutually_exclusive_group(required=True)
-    product.add_argument("--output-product", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
-    _add_standard_layout(product)
+    parser.add_argument("--output-product", required=True, metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
     _add_options(parser)
 
 
-def _add_standard_layout(group: argparse._MutuallyExclusiveGroup) -> None:
-    group.add_argument(
-        "--standard-layout",
-        metavar="DIR",
-        help="folder for product.h5 and diffraction.h5, the names that ptychodus's workflows know",
-    )
+class _StandardLayout(argparse.Action):
+    """Takes a folder, in place of the product.
+
+    In a group of mutually exclusive arguments the product would have to be an optional positional, which argparse takes
+    for absent where options stand between the scan and it.
+    """
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object) -> None:
+        setattr(namespace, self.dest, values)
+        for action in parser._actions:
+            if action.dest == "output_product":
+                action.required = False
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -200,6 +202,13 @@ def _add_companion(parser: argparse.ArgumentParser) -> None:
         "patterns for ptychodus", "it reconstructs from a product and a file of patterns; both appear, or neither"
     )
     companion.add_argument(
+        "--standard-layout",
+        action=_StandardLayout,
+        metavar="DIR",
+        help="in place of PRODUCT.h5: folder for product.h5 and diffraction.h5, the names that ptychodus's workflows "
+        "know",
+    )
+    companion.add_argument(
         "--diffraction-output",
         metavar="FILE",
         help="write the patterns, as photon counts (default: with --standard-layout, to its diffraction.h5)",
@@ -287,8 +296,9 @@ def _outputs(arguments: argparse.Namespace) -> tuple[str | Path, DiffractionFile
 
     product, patterns = arguments.output_product, arguments.diffraction_output
     if arguments.standard_layout is not None:
-        if patterns is not None:
-            raise OptionError("--diffraction-output", found="it with --standard-layout", expected="one of them")
+        for name, path in (("PRODUCT.h5", product), ("--diffraction-output", patterns)):
+            if path is not None:
+                raise OptionError("--standard-layout", found=f"it with {name}", expected="one of them")
         product, patterns = standard_layout(arguments.standard_layout)
     if patterns is None:
         if arguments.bad_pixels is not None or arguments.patterns_are != "auto":

@@ -115,8 +115,8 @@ def test_patterns_can_be_written_anywhere(convert, tmp_path):
 @pytest.mark.parametrize(
     ("words", "output", "message"),
     [
-        (["--standard-layout", "out"], "product.h5", "not allowed with argument"),
-        ([], None, "one of the arguments"),
+        (["--standard-layout", "out"], "product.h5", "expected one of them"),
+        ([], None, "PRODUCT.h5"),
         (["--standard-layout", "out", "--diffraction-output", "d.h5"], None, "expected one of them"),
         (["--bad-pixels", "mask.npy"], "product.h5", "--diffraction-output or --standard-layout"),
         (["--diffraction-output", "product.h5"], "product.h5", "another output"),
