@@ -9,13 +9,12 @@ from .errors import (
     ProductWarning,
     SourceError,
 )
-from .export import (
-    Reconstruction,
+from .export import Reconstruction, export_product_from_rawdata, export_product_from_scan
+from .exportfiles import (
+    export_product_from_files,
     export_product_from_hdf5,
     export_product_from_npy,
     export_product_from_npz,
-    export_product_from_rawdata,
-    export_product_from_scan,
 )
 from .importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
 from .inspection import Inspection, inspect_product
@@ -27,7 +26,7 @@ from .reader import Frames, Product, open_product
 from .recognition import recognise_counts
 from .repacking import RepackedDataset, RepackSummary, repack_product
 from .scan import Extra, FrameStack, Scan
-from .scanfiles import ScanFiles, export_product_from_files
+from .scanfiles import ScanFiles
 from .simulation import ScanParameters, simulate_scan
 from .tuning import TuneOptions, TuneReport, tune_scan
 from .validation import ValidationReport, validate_product

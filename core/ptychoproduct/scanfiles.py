@@ -7,30 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ptychoproduct import contract
-from ptychoproduct.diffractionfile import DiffractionFile
 from ptychoproduct.errors import OptionError
-from ptychoproduct.export import (
-    Reconstruction,
-    export_product_from_hdf5,
-    export_product_from_npy,
-    export_product_from_npz,
-)
 from ptychoproduct.filekinds import HDF5, NPY, NPZ, file_kind
-from ptychoproduct.framescan import Companions, frames_dataset, hdf5_scan, npy_scan, product_recipe
-from ptychoproduct.hdf5source import Hdf5Source
-from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.npy import NpyFile
 from ptychoproduct.npz import NpzArchive
-from ptychoproduct.npzscan import npz_scan
-from ptychoproduct.options import ExportOptions
 from ptychoproduct.reordering import Reordering
 from ptychoproduct.scan import Scan
-from ptychoproduct.streaming import Progress
-from ptychoproduct.writer import ExportSummary
+
+Array = np.ndarray[Any, Any]
 
 _KIND_NAMES = {NPZ: "an NPZ scan", NPY: "an NPY file", HDF5: "an HDF5 file"}
 
@@ -61,9 +50,9 @@ class ScanFiles:
     path: str | PathLike[str]
     kind: str | None = None
     dataset: str | None = None
-    positions: str | PathLike[str] | None = None
+    positions: str | PathLike[str] | tuple[Array, Array] | None = None
     positions_in: str | None = None
-    probe: str | None = None
+    probe: str | PathLike[str] | Array | None = None
 
     def __post_init__(self) -> None:
         if self.kind is None:
@@ -79,7 +68,7 @@ class ScanFiles:
 
 
 @contextmanager
-def opened_scan(files: ScanFiles, reordering: Reordering) -> Iterator[Scan]:
+def opened_scan(files: ScanFiles, reordering: Reordering, include_frames: bool = True) -> Iterator[Scan]:
     """Open a scan, its frames not read yet.
 
     Parameters
@@ -87,106 +76,33 @@ def opened_scan(files: ScanFiles, reordering: Reordering) -> Iterator[Scan]:
     files : ScanFiles
     reordering : Reordering
         What may be used where frames' axes have to be reordered.
+    include_frames : bool
+        Whether there must be frames.
 
     Raises
     ------
     SourceError
         A file is damaged, or the files do not hold a scan.
     """
+    # What reads one kind of file is not imported for another: that is a tenth of a small conversion's time.
     path = Path(files.path)
     if files.kind == NPZ:
+        from ptychoproduct.npzscan import npz_scan
+
         with NpzArchive(path) as archive:
-            yield npz_scan(archive, True, reordering, files.positions_in or "px")
+            yield npz_scan(archive, include_frames, reordering, files.positions_in or "px")
         return
+
+    from ptychoproduct.framescan import Companions, hdf5_scan, npy_scan
+    from ptychoproduct.hdf5source import Hdf5Source
+
     companions = Companions(files.positions, files.positions_in, files.probe)
     if files.kind == NPY:
         with NpyFile(path) as file:
             yield npy_scan(file, companions, reordering)
         return
     with Hdf5Source(path) as source:
-        yield hdf5_scan(source, companions, reordering, files.dataset, True)
-
-
-def export_product_from_files(
-    files: ScanFiles,
-    out_path: str | PathLike[str],
-    meta: ExportMeta | None = None,
-    include_raw: bool = True,
-    *,
-    reconstruction: Reconstruction | None = None,
-    diffraction: DiffractionFile | None = None,
-    options: ExportOptions | None = None,
-    progress: Progress | None = None,
-    reorder_progress: Progress | None = None,
-) -> ExportSummary:
-    """Convert a scan in files of any kind that is known.
-
-    Parameters
-    ----------
-    files : ScanFiles
-    out_path, meta, include_raw, reconstruction, diffraction, options, progress, reorder_progress
-        As in `export_product_from_npz`.
-
-    Returns
-    -------
-    ExportSummary
-
-    Raises
-    ------
-    SourceError
-        A file is damaged, or the files do not hold a scan.
-    OutputError
-        The product cannot be written there.
-
-    Warns
-    -----
-    ProductWarning
-        Something was decided that the user should know of.
-    """
-    if files.kind == NPZ:
-        return export_product_from_npz(
-            files.path,
-            out_path,
-            meta,
-            include_raw,
-            positions_in=files.positions_in,
-            reconstruction=reconstruction,
-            diffraction=diffraction,
-            options=options,
-            progress=progress,
-            reorder_progress=reorder_progress,
-        )
-    if files.kind == NPY:
-        assert files.positions is not None
-        return export_product_from_npy(
-            files.path,
-            out_path,
-            meta,
-            include_raw,
-            positions=files.positions,
-            positions_in=files.positions_in,
-            probe=files.probe,
-            reconstruction=reconstruction,
-            diffraction=diffraction,
-            options=options,
-            progress=progress,
-            reorder_progress=reorder_progress,
-        )
-    return export_product_from_hdf5(
-        files.path,
-        out_path,
-        meta,
-        include_raw,
-        dataset=files.dataset,
-        positions=files.positions,
-        positions_in=files.positions_in,
-        probe=files.probe,
-        reconstruction=reconstruction,
-        diffraction=diffraction,
-        options=options,
-        progress=progress,
-        reorder_progress=reorder_progress,
-    )
+        yield hdf5_scan(source, companions, reordering, files.dataset, include_frames)
 
 
 def frame_bytes(files: ScanFiles) -> int:
@@ -202,6 +118,9 @@ def frame_bytes(files: ScanFiles) -> int:
         with NpyFile(path) as file:
             return file.member.nbytes
     if files.kind == HDF5:
+        from ptychoproduct.framescan import frames_dataset, product_recipe
+        from ptychoproduct.hdf5source import Hdf5Source
+
         with Hdf5Source(path) as source:
             dataset = frames_dataset(source, files.dataset)
             recipe = product_recipe(dataset)
