@@ -112,7 +112,9 @@ class Choice:
 
     Parameters
     ----------
-    storage : Storage
+    codec : str
+    chunk_shape : tuple of int or None
+        None for whole frames, about 1 MiB of them.
     objective : str
         The profile that was asked for.
     trials : tuple of Trial
@@ -122,11 +124,17 @@ class Choice:
     reason : str
     """
 
-    storage: Storage
+    codec: str
+    chunk_shape: tuple[int, int, int] | None
     objective: str
     trials: tuple[Trial, ...]
     seconds: float
     reason: str
+
+    @property
+    def storage(self) -> Storage:
+        """What was chosen."""
+        return Storage(parse_codec(self.codec), self.chunk_shape)
 
 
 def sample_for(compression: str, source: RowSource, reopen: Callable[[], RowSource]) -> Sample | None:
@@ -159,7 +167,8 @@ def sample_for(compression: str, source: RowSource, reopen: Callable[[], RowSour
 
 def unmeasured(compression: str, storage: Storage) -> Choice:
     """Return the choice where the frames could not be sampled."""
-    return Choice(storage, compression, (), 0.0, "not measured: the frames' axes have to be reordered first")
+    reason = "not measured: the frames' axes have to be reordered first"
+    return Choice(str(storage.codec), storage.chunk_shape, compression, (), 0.0, reason)
 
 
 def choose_storage(
@@ -194,7 +203,8 @@ def choose_storage(
     good = [entry for entry in trials if objective.cost(entry[1]) <= best * _AS_GOOD]
     text, trial = min(good, key=lambda entry: objective.other(entry[1]))
     ordered = (trial, *(other for _, other in trials if other is not trial))
-    return Choice(storages[text], compression, ordered, time.perf_counter() - started, _reason(objective, ordered))
+    seconds = time.perf_counter() - started
+    return Choice(text, shape, compression, ordered, seconds, _reason(objective, ordered))
 
 
 def _measure(

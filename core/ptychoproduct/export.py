@@ -392,7 +392,7 @@ def export_product_from_scan(
 
 def _geometry(scan: Scan, meta: ExportMeta, options: ExportOptions) -> ExportMeta:
     """Return metadata with the pixel sizes that follow from the detector's, and tell of others."""
-    frame_shape = detector_shape(scan.frames, scan.probe.shape, scan.x.size, options.axis_order)
+    frame_shape = detector_shape(scan.frames, np.shape(scan.probe), np.size(scan.x), options.axis_order)
     warn_of_contradictions(meta, frame_shape, scan.origin)
     return with_sample_pixels(meta, frame_shape)
 

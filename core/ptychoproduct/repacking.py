@@ -117,9 +117,9 @@ def repack_product(
 ) -> RepackSummary:
     """Write a product again, its frames and other large arrays in another codec or chunk shape.
 
-    Every group, link, attribute, dataset and value is kept. The frames, and numbers of a MiB or more that are none of
-    the contract's root datasets or views, which should have no filters, are encoded anew; everything else is copied as
-    it is stored. Chunks that are stored as they are to be already are copied without decoding.
+    Every group, link, attribute, dataset and value is kept. The frames, and numbers of a MiB or more, are encoded anew;
+    but for the contract's root datasets and views, which should have no filters. Everything else is copied as it is
+    stored. Chunks that are stored as they are to be already are copied without decoding.
 
     Parameters
     ----------

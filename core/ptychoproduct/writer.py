@@ -228,7 +228,7 @@ class ProductWriter:
         x_px = coordinates(x_px, "xcoords", self._origin)
         y_px = coordinates(y_px, "ycoords", self._origin)
         require_length(len(y_px), len(x_px), "ycoords", self._origin)
-        self._x_px, self._y_px, self._scan_index = [x_px], [y_px], []
+        self._x_px, self._y_px, self._scan_index, self._indexes = [x_px], [y_px], [], None
         if scan_index is not None:
             scan_index = np.asarray(scan_index)
             check_raw_array(scan_index, "scan_index", "scan_index", self._origin, len(x_px))
@@ -347,6 +347,7 @@ class ProductWriter:
             raise SourceError(self._origin, "given for some frames only", key="scan_index")
         if self._include_raw:
             self._append_frames(frames)
+        self._indexes = None
         self._x_px.append(new["x_px"])
         self._y_px.append(new["y_px"])
         self._scan_index += [new["scan_index"]] if scan_index is not None else []
