@@ -1,6 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Amplitudes to the counts that they are square roots of, and back, bit for bit."""
 
+import sys
+
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport isfinite
 from libc.stdint cimport uint32_t
@@ -147,8 +149,13 @@ cdef class CountSteps:
             PyBuffer_Release(&source)
 
 
+NATIVE_ORDERS = (b"@", b"=", b"<" if sys.byteorder == "little" else b">")
+
+
 cdef bytes format_of(Py_buffer *view):
-    return b"B" if view.format == NULL else <bytes> view.format
+    """Return the format of the elements, without a mark that says that their bytes are in native order."""
+    cdef bytes format = b"B" if view.format == NULL else <bytes> view.format
+    return format[1:] if format[:1] in NATIVE_ORDERS else format
 
 
 cdef int check_alignment(Py_buffer *view) except -1:

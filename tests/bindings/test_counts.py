@@ -163,3 +163,16 @@ def test_memory_with_gaps_or_read_only_is_refused():
 def test_steps_that_are_none_are_refused(words):
     with pytest.raises(ValueError, match=r"steps|scale"):
         CountSteps(**words)
+
+
+@pytest.mark.parametrize("mark", "@=<" if np.little_endian else "@=>")
+def test_formats_that_say_that_their_order_is_the_native_one_are_taken(mark):
+    marked = np.frombuffer(np.sqrt(np.arange(4.0)).tobytes(), mark + "d")
+    counts = np.empty(4, np.uint8)
+    CountSteps("float64").counts(marked, counts)
+    assert counts.tolist() == [0, 1, 2, 3]
+
+
+def test_the_other_order_is_refused():
+    with pytest.raises(ValueError, match="expected native"):
+        CountSteps("float64").counts(np.ones(3, np.dtype("f8").newbyteorder("S")))
