@@ -16,6 +16,7 @@ from .exportfiles import (
     export_product_from_npy,
     export_product_from_npz,
 )
+from .exportsummary import ExportSummary
 from .importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
 from .inspection import Inspection, inspect_product
 from .metadata import ExportMeta
@@ -30,7 +31,7 @@ from .scanfiles import ScanFiles
 from .simulation import ScanParameters, simulate_scan
 from .tuning import TuneOptions, TuneReport, tune_scan
 from .validation import ValidationReport, validate_product
-from .writer import ExportSummary, ProductWriter
+from .writer import ProductWriter
 
 __version__: str
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import Any, Protocol
 
@@ -143,6 +143,56 @@ class DigestedRows:
     def finish(self) -> None:
         """See `RowSource`."""
         self._source.finish()
+
+
+class ContentDigests:
+    """The digests of the datasets of a file that is being written.
+
+    Parameters
+    ----------
+    wanted : bool
+        Otherwise nothing is digested.
+
+    Attributes
+    ----------
+    taken : dict of str to str
+        Digests by name of the dataset, once they have been taken.
+    """
+
+    def __init__(self, *, wanted: bool) -> None:
+        self.wanted = wanted
+        self.taken: dict[str, str] = {}
+        self._running: dict[str, Digest] = {}
+
+    def passing(self, source: RowSource, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> RowSource:
+        """Have rows digested on their way to a dataset, where that is wanted."""
+        if not self.wanted:
+            return source
+        return DigestedRows(source, self._running.setdefault(dataset.name, new_digest()), recipe)
+
+    def forget(self, dataset: h5py.Dataset) -> None:
+        """Forget what has passed to a dataset, which is written anew."""
+        self._running.pop(dataset.name, None)
+
+    def take(self, datasets: Iterable[h5py.Dataset], threads: int, *, keep: bool) -> None:
+        """Take the digests of datasets that are complete; of what has passed it is known, and has seen the source.
+
+        Parameters
+        ----------
+        datasets : iterable of h5py.Dataset
+        threads : int
+            Chunks decoded at once.
+        keep : bool
+            Whether the datasets get them as attributes.
+        """
+        if not self.wanted:
+            return
+        for dataset in filter(has_digest, datasets):
+            running = self._running.get(dataset.name)
+            digest = content_digest(dataset, threads) if running is None else running.hexdigest()
+            self.taken[dataset.name] = digest
+            if keep:
+                dataset.attrs[CONTENT_DIGEST.name] = digest
 
 
 def _is_text(dataset: h5py.Dataset) -> bool:

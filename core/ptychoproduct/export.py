@@ -20,6 +20,7 @@ from ptychoproduct.cores import available_threads
 from ptychoproduct.diffractionfile import DiffractionFile, DiffractionSummary, DiffractionWriter
 from ptychoproduct.errors import SourceError
 from ptychoproduct.exactframes import sample, write_counts
+from ptychoproduct.exportsummary import ExportSummary
 from ptychoproduct.geometry import warn_of_contradictions, with_detector_pixels, with_sample_pixels
 from ptychoproduct.inputs import Origin, check_frames, real_array
 from ptychoproduct.members import NPY_SUFFIX
@@ -29,7 +30,7 @@ from ptychoproduct.positions import to_object_pixels
 from ptychoproduct.rawscan import rawdata_scan
 from ptychoproduct.scan import Extra, FrameStack, Scan, detector_shape
 from ptychoproduct.streaming import Progress, write_rows
-from ptychoproduct.writer import ExportSummary, ProductWriter
+from ptychoproduct.writer import ProductWriter
 
 Array = np.ndarray[Any, Any]
 

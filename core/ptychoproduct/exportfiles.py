@@ -11,13 +11,13 @@ import numpy as np
 from ptychoproduct.cores import available_threads
 from ptychoproduct.diffractionfile import DiffractionFile
 from ptychoproduct.export import Reconstruction, export_product_from_scan
+from ptychoproduct.exportsummary import ExportSummary
 from ptychoproduct.filekinds import HDF5, NPY, NPZ
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.reordering import Reordering
 from ptychoproduct.scanfiles import ScanFiles, opened_scan
 from ptychoproduct.streaming import Progress
-from ptychoproduct.writer import ExportSummary
 
 Array = np.ndarray[Any, Any]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -18,19 +17,18 @@ import numpy as np
 
 from ptychoproduct import arrays, contract
 from ptychoproduct.atomic import OutputGroup, atomic_output
-from ptychoproduct.autochoice import Choice, Sample, choose_storage, unmeasured
-from ptychoproduct.chunkcopy import copy_chunks, has_same_chunks
+from ptychoproduct.autochoice import Sample
 from ptychoproduct.chunking import RowOutput, create_chunked
 from ptychoproduct.codecs import codec_of
 from ptychoproduct.cores import available_threads
-from ptychoproduct.counts import CountsRecipe, InexactError
+from ptychoproduct.counts import CountsRecipe
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
-from ptychoproduct.diffractionfile import DiffractionSummary
-from ptychoproduct.digests import Digest, DigestedRows, content_digest, has_digest, new_digest
+from ptychoproduct.digests import ContentDigests
 from ptychoproduct.errors import OptionError, OutputError, ProductWarning, SourceError
+from ptychoproduct.exportsummary import ExportSummary
+from ptychoproduct.framewriter import FrameWriter
 from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
 from ptychoproduct.inputs import (
-    check_frames,
     check_raw_array,
     complex_array,
     coordinates,
@@ -43,73 +41,12 @@ from ptychoproduct.nexus import add_plots
 from ptychoproduct.options import ExportOptions
 from ptychoproduct.positions import pixels_to_metres, position_indexes
 from ptychoproduct.rereading import verify_digests
-from ptychoproduct.sources import ArrayRows, RowSource
-from ptychoproduct.streaming import Progress, RowAppender, write_rows
+from ptychoproduct.sources import RowSource
+from ptychoproduct.streaming import Progress, write_rows
 
 Array = np.ndarray[Any, Any]
 
 _SUFFIXES = (".h5", ".hdf5")
-
-
-@dataclass(frozen=True)
-class ExportSummary:
-    """What was written.
-
-    Parameters
-    ----------
-    product : Path
-    positions : int
-        N.
-    frames : int
-        Number of diffraction frames; 0 where none were included.
-    frame_shape : tuple of int
-        Rows and columns of a frame.
-    frame_dtype : str
-        Of the frames in their source.
-    compression : str
-        The frames' codec.
-    chunk_shape : tuple of int
-    frame_bytes, stored_bytes : int
-        Size of the frames in their source, and in the product.
-    meta : ExportMeta
-        As written.
-    file_bytes : int
-        Size of the product.
-    seconds : float
-        From opening the product to its appearance.
-    choice : Choice, optional
-        What was tried and why this codec was chosen, where the compression was to be measured.
-    recipe : CountsRecipe or None
-        How the frames are stored as counts; None where they are stored as they are.
-    diffraction : DiffractionSummary or None
-        The companion, where one was asked for.
-    """
-
-    product: Path
-    positions: int
-    frames: int
-    frame_shape: tuple[int, ...]
-    frame_dtype: str
-    compression: str
-    chunk_shape: tuple[int, ...]
-    frame_bytes: int
-    stored_bytes: int
-    meta: ExportMeta
-    file_bytes: int
-    seconds: float
-    choice: Choice | None = None
-    recipe: CountsRecipe | None = None
-    diffraction: DiffractionSummary | None = None
-
-    @property
-    def ratio(self) -> float:
-        """Compression ratio of the frames; 0 without frames."""
-        return self.frame_bytes / self.stored_bytes if self.stored_bytes else 0.0
-
-    @property
-    def throughput_mb_s(self) -> float:
-        """Frames' bytes per second, in 10⁶ bytes."""
-        return self.frame_bytes / 1e6 / self.seconds if self.seconds else 0.0
 
 
 class ProductWriter:
@@ -170,17 +107,12 @@ class ProductWriter:
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
         self._group = group
         self._stack = ExitStack()
-        self._frames: h5py.Dataset | None = None
-        self._choice: Choice | None = None
-        self._recipe: CountsRecipe | None = None
-        self._appender: RowAppender | None = None
         self._x_px: list[Array] = []
         self._y_px: list[Array] = []
         self._scan_index: list[Array] = []
         self._indexes: Array | None = None
         self._file_bytes = 0
-        self._running: dict[str, Digest] = {}
-        self._digests: dict[str, str] = {}
+        self._digests = ContentDigests(wanted=self.options.has_digests or self.options.verify)
         if self.path.suffix.lower() not in _SUFFIXES:
             raise OutputError(self.path, found=f"suffix {self.path.suffix!r}", expected=" or ".join(_SUFFIXES))
 
@@ -196,6 +128,9 @@ class ProductWriter:
             with hdf5_errors(self.path, self._output):
                 if self._include_raw:
                     self._raw = self._file.create_group(contract.RAW_DATA)
+            self._frames = stack.enter_context(
+                FrameWriter(self._file, self.options, self._threads, self._on_progress, self._digests, self._origin)
+            )
             self._stack = stack.pop_all()
         return self
 
@@ -334,7 +269,7 @@ class ProductWriter:
         if self.options.store_counts:
             raise OptionError("store_counts", found="it with frames that are appended", expected="write_frames")
         frames = np.asarray(frames)
-        self._check_frames(frames.shape, frames.dtype, "frames")
+        self._frames.check(frames.shape, frames.dtype, "frames")
         if not len(frames):
             return
         new = {"x_px": np.atleast_1d(x_px), "y_px": np.atleast_1d(y_px)}
@@ -346,7 +281,8 @@ class ProductWriter:
         if self._x_px and bool(self._scan_index) != ("scan_index" in new):
             raise SourceError(self._origin, "given for some frames only", key="scan_index")
         if self._include_raw:
-            self._append_frames(frames)
+            with hdf5_errors(self.path, self._output):
+                self._frames.append(frames)
         self._indexes = None
         self._x_px.append(new["x_px"])
         self._y_px.append(new["y_px"])
@@ -391,7 +327,7 @@ class ProductWriter:
         OptionError
             Counts are to be stored by the options, and there is no recipe; or it is one for another type.
         """
-        self._check_frames(source.shape, source.dtype, member)
+        self._frames.check(source.shape, source.dtype, member)
         if self.options.store_counts and recipe is None and source.dtype.kind == "f":
             raise OptionError("store_counts", found="it without a recipe", expected="one of recognise_counts")
         if not self._include_raw:
@@ -399,46 +335,7 @@ class ProductWriter:
                 write_rows(beside, source, self._threads, self._on_progress)
             return
         with hdf5_errors(self.path, self._output):
-            dtype = source.dtype
-            if recipe is not None:
-                dtype = np.dtype(recipe.count_dtype)
-                sample = None if sample is None else replace(sample, frames=recipe.to_counts(sample.frames))
-            dataset = self._create_frames(source.shape[1:], dtype, source.shape[0], sample)
-            dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
-            dataset.attrs[contract.SOURCE_MEMBER.name] = member
-            left = None
-            # What nobody decodes cannot be digested.
-            may_copy = not beside and not self._wants_digests
-            if chunks is not None and may_copy and has_same_chunks(chunks, dataset):
-                frame_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
-                left = copy_chunks(chunks, dataset, lambda frames: self._on_progress(frames * frame_bytes))
-            rows = self._digested(source, dataset, recipe)
-            if recipe is None:
-                write_rows([*beside, RowOutput(dataset)], rows, self._threads, self._on_progress, left)
-            else:
-                self._write_counts(dataset, rows, recipe, beside)
-
-    def _write_counts(
-        self, dataset: h5py.Dataset, source: RowSource, recipe: CountsRecipe, beside: Sequence[RowOutput]
-    ) -> None:
-        for attribute in contract.RECIPE:
-            dataset.attrs[attribute.name] = getattr(recipe, attribute.name)
-        self._recipe = recipe
-        written = 0
-
-        def count(nbytes: int) -> None:
-            nonlocal written
-            written += nbytes
-            self._on_progress(nbytes)
-
-        try:
-            write_rows([*beside, RowOutput(dataset, recipe.convert)], source, self._threads, count)
-        except InexactError:
-            self._on_progress(-written)
-            self._running.pop(dataset.name, None)
-            del self._file[contract.DIFFRACTION.name]
-            self._frames = None
-            raise
+            self._frames.write(source, original_axis_order, member, chunks, beside, sample, recipe)
 
     def keep(self, member: str, array: Array, source_dtype: str | None = None) -> None:
         """Keep an array of the source in ``/raw_data``, under the name of its archive member; nothing without raw data.
@@ -480,7 +377,7 @@ class ProductWriter:
             name = link_name(member, self._raw)
             codec = self.options.storage(source.dtype, source.shape[1:], source.shape[0]).codec
             dataset = create_chunked(self._raw, name, source.shape[1:], source.dtype, codec, source.shape[0])
-            rows = self._digested(source, dataset)
+            rows = self._digests.passing(source, dataset)
             write_rows([RowOutput(dataset)], rows, self._threads, lambda _: self._output.check())
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
@@ -499,54 +396,6 @@ class ProductWriter:
         """What messages about the data name."""
         return self.path if self._source is None else self._source
 
-    def _append_frames(self, frames: Array) -> None:
-        with hdf5_errors(self.path, self._output):
-            if self._appender is None:
-                first = frames.astype(frames.dtype.newbyteorder("="), copy=False)
-                dataset = self._create_frames(frames.shape[1:], first.dtype, None, Sample(first))
-                self._appender = self._stack.enter_context(
-                    RowAppender(RowOutput(dataset), dataset.dtype, self._threads, self._on_progress)
-                )
-            assert self._frames is not None
-            self._appender.append(self._digested(ArrayRows(frames, (0, 1, 2)), self._frames))
-
-    def _check_frames(self, shape: tuple[int, ...], dtype: np.dtype[Any], key: str) -> None:
-        check_frames(shape, dtype, key, self._origin)
-        before = self._frames
-        if before is not None and (shape[1:], dtype.newbyteorder("=")) != (before.shape[1:], before.dtype):
-            raise SourceError(
-                self._origin,
-                key=key,
-                found=f"frames of {dtype} {shape[1:]}",
-                expected=f"{before.dtype} {before.shape[1:]}, like those before",
-            )
-
-    def _create_frames(
-        self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None, sample: Sample | None
-    ) -> h5py.Dataset:
-        chunk_shape = self.options.frames_chunk(frame_shape)
-        storage = self.options.storage(dtype, frame_shape, frames)
-        measured = self.options.measured
-        if measured is not None:
-            self._choice = (
-                unmeasured(measured, storage)
-                if sample is None
-                else choose_storage(measured, sample, frames, self._threads, chunk_shape)
-            )
-            storage = self._choice.storage
-        self._frames = create_chunked(
-            self._file,
-            contract.DIFFRACTION.name,
-            frame_shape,
-            dtype,
-            storage.codec,
-            frames,
-            chunk_shape or storage.chunk_shape,
-        )
-        self._frames.attrs[contract.AXIS_CANONICAL.name] = "NHW"
-        self._frames.attrs[contract.ORIGINAL_AXIS_ORDER.name] = "NHW"
-        return self._frames
-
     def _complete(self) -> None:
         """Write what only the end knows, and what was not given."""
         if contract.PROBE.name not in self._file:
@@ -558,10 +407,9 @@ class ProductWriter:
         x_m = pixels_to_metres(x_px, self.meta.object_pixel_width_m)
         y_m = pixels_to_metres(y_px, self.meta.object_pixel_height_m)
         with hdf5_errors(self.path, self._output):
-            if self._appender is not None:
-                self._appender.finish()
-            if self._frames is not None:
-                require_length(len(self._frames), len(x_px), "frames", self._origin)
+            self._frames.finish()
+            if self._frames.dataset is not None:
+                require_length(len(self._frames.dataset), len(x_px), "frames", self._origin)
             if contract.OBJECT.name in self._file:
                 self._warn_outside(x_m, y_m)
             else:
@@ -579,8 +427,7 @@ class ProductWriter:
                 self._write_raw_scan(x_px, y_px, scan_index)
             if self.options.nexus:
                 add_plots(self._file, self.meta)
-            if self._wants_digests:
-                self._take_digests()
+            self._digests.take(self._datasets(), self._threads, keep=self.options.has_digests)
 
     def _write_raw_scan(self, x_px: Array, y_px: Array, scan_index: Array | None) -> None:
         """Keep what the product's own datasets were made from."""
@@ -592,35 +439,20 @@ class ProductWriter:
             if not found.attrs.get(contract.SYNTHETIC.name, False):
                 self._raw[name] = found
 
-    @property
-    def _wants_digests(self) -> bool:
-        return self.options.has_digests or self.options.verify
-
-    def _digested(self, source: RowSource, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> RowSource:
-        """Have rows digested on their way to a dataset, where that is wanted."""
-        if not self._wants_digests:
-            return source
-        return DigestedRows(source, self._running.setdefault(dataset.name, new_digest()), recipe)
-
-    def _take_digests(self) -> None:
-        """Compute the digests of all datasets: of what was streamed it is known, and has seen the source itself."""
-        datasets = [item for item in self._file.values() if isinstance(item, h5py.Dataset)]
+    def _datasets(self) -> list[h5py.Dataset]:
+        """Return all datasets that the product has of its own, once each: hard links lead to one dataset."""
+        found = [item for item in self._file.values() if isinstance(item, h5py.Dataset)]
         if self._include_raw:
-            datasets += self._raw.values()
-        datasets += [self._file[shown.name] for shown in contract.VIEW_DATASETS if shown.name in self._file]
-        for dataset in filter(has_digest, dict.fromkeys(datasets)):  # hard links lead to one dataset
-            running = self._running.get(dataset.name)
-            digest = content_digest(dataset, self._threads) if running is None else running.hexdigest()
-            self._digests[dataset.name] = digest
-            if self.options.has_digests:
-                dataset.attrs[contract.CONTENT_DIGEST.name] = digest
+            found += self._raw.values()
+        found += [self._file[shown.name] for shown in contract.VIEW_DATASETS if shown.name in self._file]
+        return list(dict.fromkeys(found))
 
     @contextmanager
     def _verified(self, part: Path) -> Iterator[None]:
         """Read the file back when it has been closed, where that is wanted."""
         yield
         if self.options.verify:
-            verify_digests(part, self.path, self._digests, self._progress)
+            verify_digests(part, self.path, self._digests.taken, self._progress)
 
     def _write_synthetic_object(self, x_px: Array, y_px: Array) -> None:
         """Write an object of ones in the place of one that nobody gave, and say so."""
@@ -656,23 +488,22 @@ class ProductWriter:
         warnings.warn(f"{self._origin}: {message}", ProductWarning, stacklevel=5)
 
     def _summarise(self) -> ExportSummary:
-        frames, recipe = self._frames, self._recipe
-        dtype = "" if frames is None else str(frames.dtype) if recipe is None else recipe.amplitude_dtype
+        frames = self._frames.dataset
         return ExportSummary(
             product=self.path,
             positions=len(self._file[contract.POSITION_X.name]),
             frames=0 if frames is None else frames.shape[0],
             frame_shape=() if frames is None else frames.shape[1:],
-            frame_dtype=dtype,
+            frame_dtype="" if frames is None else str(self._frames.dtype),
             compression=str(self.options.compression if frames is None else codec_of(frames)),
             chunk_shape=() if frames is None else frames.chunks,
-            frame_bytes=0 if frames is None else frames.size * np.dtype(dtype).itemsize,
+            frame_bytes=0 if frames is None else frames.size * self._frames.dtype.itemsize,
             stored_bytes=0 if frames is None else frames.id.get_storage_size(),
             meta=self.meta,
             file_bytes=0,
             seconds=0.0,
-            choice=self._choice,
-            recipe=recipe,
+            choice=self._frames.choice,
+            recipe=self._frames.recipe,
         )
 
     def _name_member(self, name: str, member: str) -> None:
