@@ -43,7 +43,8 @@ def add_plots(file: h5py.File, meta: ExportMeta) -> None:
 
 def phase_rad(array: Array) -> Array:
     """Return the phase of complex numbers, -π to π, as float32."""
-    return np.angle(array).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # of what is no number there is no phase
+        return np.angle(array).astype(np.float32)
 
 
 def _write_phase(file: h5py.File, meta: ExportMeta) -> None:
