@@ -3,7 +3,7 @@
 Knows buffers, chunks and filters, and nothing of ptychography.
 """
 
-from ptychoproduct_native.buffers import ChunkBuffer
+from ptychoproduct_native.buffers import ChunkBuffer, keep_freed_memory
 from ptychoproduct_native.counts import CountSteps
 from ptychoproduct_native.gather import byteswap, gather
 from ptychoproduct_native.output_file import OutputFile
@@ -31,5 +31,6 @@ __all__ = [
     "OutputFile",
     "byteswap",
     "gather",
+    "keep_freed_memory",
     "read_segments",
 ]

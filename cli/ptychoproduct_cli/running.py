@@ -130,8 +130,6 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser) -> NoReturn:
     """Run the command that the command line asks for, and end the process with its exit code."""
     arguments = parser.parse_args()
-    # NumPy starts threads for linear algebra, which nothing here does; they spin at first, and the cores have work.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     code = _run_to_exit_code(arguments.command, arguments)
     try:
         sys.stdout.flush()
@@ -142,6 +140,9 @@ def run(parser: argparse.ArgumentParser) -> NoReturn:
 
 def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     """Run a command; an error becomes one line."""
+    from ptychoproduct.ownprocess import prepare_process
+
+    prepare_process()
     from ptychoproduct import ProductError
 
     for number in _SIGNALS:

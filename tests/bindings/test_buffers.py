@@ -115,3 +115,10 @@ def test_threads_that_want_one_buffer_at_once_succeed_or_get_a_buffer_error():
         outcomes = list(pool.map(lambda job: job(None), [encode, view, encode, encode] * 20))
     assert set(outcomes) <= {"encoded", "viewed", "refused"}
     assert "encoded" in outcomes
+
+
+def test_memory_that_is_freed_can_be_kept():
+    keep_freed_memory()
+    chunk = ChunkBuffer(1024**2)
+    memoryview(chunk)[:] = bytes(len(chunk))
+    assert bytes(chunk) == bytes(1024**2)
