@@ -103,7 +103,9 @@ def zarr_codecs(codec: Codec, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
 def ours(scan_npz: Path, output: Path, settings: Settings) -> None:
     """Convert as ``ptychoproduct convert`` does: everything of the scan, streamed, on all cores."""
     from ptychoproduct import ExportOptions, export_product_from_npz
+    from ptychoproduct.ownprocess import prepare_process
 
+    prepare_process()
     options = ExportOptions(compression=settings.codec, threads=settings.threads, chunk_frames=settings.chunk_frames)
     export_product_from_npz(scan_npz, output, options=options)
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from ptychoproduct_native import SHUFFLE_ID, ChunkBuffer, Filter, FilterPipeline
+from ptychoproduct_native import SHUFFLE_ID, ChunkBuffer, Filter, FilterPipeline, keep_freed_memory
 
 
 def shuffle_pipeline(itemsize=4):
