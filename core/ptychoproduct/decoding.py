@@ -36,6 +36,9 @@ Result = TypeVar("Result")
 
 # Smaller chunks share a call, and a block: starting one costs as much as decoding some 100 KiB.
 _CALL_BYTES = 256 * 1024
+# Of large results each call fills several huge pages: two cores that touch a new one at once both clear it.
+_MOST_CALL_BYTES = 8 * 1024**2
+_CALLS_PER_THREAD = 8
 _BLOCK_BYTES = 1024**2
 # What may be decoded ahead of the consumer of blocks.
 _AHEAD_BYTES = 64 * 1024**2
@@ -271,7 +274,8 @@ class DatasetReader:
             self._read_kept(selection, result)
             return
         wanted = pieces(selection, self._road.chunk_shape)
-        count = max(1, _CALL_BYTES // max(1, self._chunk_bytes))
+        share = result.nbytes // (self._workers.threads * _CALLS_PER_THREAD)
+        count = max(1, min(max(share, _CALL_BYTES), _MOST_CALL_BYTES) // max(1, self._chunk_bytes))
         calls = (partial(self._place, fetched, result) for fetched in self._fetched(wanted, count))
         for future in self._workers.in_order(calls):
             future.result()
