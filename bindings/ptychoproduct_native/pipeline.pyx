@@ -413,5 +413,6 @@ cdef ChunkBuffer decompressed(stream, int filter_id, data, size_t most):
 cdef ChunkBuffer deflated(ChunkBuffer chunk, int level):
     """Compress to a zlib stream. Levels 1 to 3 are isal's: several times as fast as zlib's, and about as small."""
     compress = isal_zlib.compress if 1 <= level <= isal_zlib.ISAL_BEST_COMPRESSION else zlib.compress
+    pp_clear_vectors()
     data = compress(PyMemoryView_FromMemory(<char *> chunk.data, <Py_ssize_t> chunk.nbytes, PyBUF_READ), level)
     return copied(data)
