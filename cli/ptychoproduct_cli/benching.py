@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +104,7 @@ def bench(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
     if arguments.plot:
         require_matplotlib(Path(arguments.plot))
-    with _progress(arguments) as progress:
+    with running.step_progress(arguments) as progress:
         report = run_benchmark(options, progress)
     if arguments.json:
         ratios = [result.ratio_to_best for result in report.results]
@@ -149,21 +146,6 @@ def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
         rounds=arguments.rounds,
         peers=arguments.peers,
     )
-
-
-@contextmanager
-def _progress(arguments: argparse.Namespace) -> Iterator[Callable[[str, int, int], None] | None]:
-    """Show what is being measured, where standard error is a terminal."""
-    if arguments.quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda text, done, total: progress.update(task, description=text, completed=done, total=total)
 
 
 def _print_tables(report: BenchmarkReport) -> None:

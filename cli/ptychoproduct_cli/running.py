@@ -217,6 +217,21 @@ def progress_bars(
         yield [bar(title, total_bytes) for title, total_bytes in totals_bytes.items()]
 
 
+@contextmanager
+def step_progress(arguments: argparse.Namespace) -> Iterator[Callable[[str, int, int], None] | None]:
+    """Show which step of how many is being done, where standard error is a terminal."""
+    if arguments.quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda text, done, total: progress.update(task, description=text, completed=done, total=total or None)
+
+
 def report(result: Mapping[str, Any], rows: Mapping[str, str], arguments: argparse.Namespace) -> None:
     """Print a result: `result` as JSON where that was asked for, else `rows` as a table."""
     if arguments.json:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +77,7 @@ def tune(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         require_matplotlib(Path(arguments.plot))
     files = scanarguments.scan_files(arguments, arguments.scan)
-    with running.collected_warnings(arguments) as messages, _progress(arguments) as progress:
+    with running.collected_warnings(arguments) as messages, running.step_progress(arguments) as progress:
         report = tune_scan(files, options, progress)
     if arguments.plot:
         from ptychoproduct.tuneplot import plot_trials
@@ -94,21 +91,6 @@ def tune(arguments: argparse.Namespace) -> int:
         _print_notes(report, arguments)
         print(shlex.join(command))
     return running.EXIT_OK
-
-
-@contextmanager
-def _progress(arguments: argparse.Namespace) -> Iterator[Callable[[str, int, int], None] | None]:
-    """Show what is being tried, where standard error is a terminal."""
-    if arguments.quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda text, done, total: progress.update(task, description=text, completed=done, total=total or None)
 
 
 def _print_table(report: TuneReport) -> None:
