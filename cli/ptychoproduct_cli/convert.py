@@ -269,7 +269,7 @@ def convert(arguments: argparse.Namespace) -> int:
     }
     rows = _rows(summary, peak)
     if arguments.verify:
-        rows["verified"] = "read back from the disk, every dataset as it was to be written"
+        rows["verified"] = "the product, read back from the disk: every dataset is as it was to be written"
     running.report(result, rows, arguments)
     return running.EXIT_OK
 
