@@ -8,6 +8,7 @@ from contextlib import closing
 
 import h5py
 
+from ptychoproduct.chunkindex import ChunkIndex
 from ptychoproduct.contract import CONTENT_DIGEST
 from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.digests import add_elements, content_digest, has_digest, new_digest, stored_digest
@@ -74,11 +75,10 @@ def _absent_chunk(dataset: h5py.Dataset, named: str) -> str:
     """Name the first chunk that is not stored, so that its elements read as fill values."""
     if dataset.chunks is None:
         return ""
-    stored: set[tuple[int, ...]] = set()
     with reading(dataset):
-        dataset.id.chunk_iter(lambda chunk: stored.add(chunk.chunk_offset))
+        stored = ChunkIndex(dataset)
     origins = itertools.product(*map(range, itertools.repeat(0), dataset.shape, dataset.chunks))
-    absent = next((origin for origin in origins if origin not in stored), None)
+    absent = next((origin for origin in origins if stored.find(origin) is None), None)
     if absent is None:
         return ""
     last = min(absent[0] + dataset.chunks[0], dataset.shape[0]) - 1

@@ -19,7 +19,7 @@ from ptychoproduct.links import reading
 from ptychoproduct.pipeline import filter_pipeline
 from ptychoproduct.streaming import Progress, write_rows
 from ptychoproduct.workers import Workers
-from ptychoproduct_native import ChunkBuffer, FilterError
+from ptychoproduct_native import ChunkBuffer, FilterError, FilterPipeline
 
 Array = np.ndarray[Any, Any]
 
@@ -91,8 +91,9 @@ def recode(source: h5py.Dataset, target: h5py.Dataset, threads: int, progress: P
     ContractError
         The source cannot be decoded; which chunk.
     """
-    if source.chunks == target.chunks and _can_be_decoded_here(source):
-        _recode_chunks(source, target, threads, progress)
+    decode = _pipeline_here(source) if source.chunks == target.chunks else None
+    if decode is not None:
+        _recode_chunks(source, target, decode, threads, progress)
         return
     if not source.id.get_storage_size():  # fill values throughout
         progress(source.size * source.dtype.itemsize)
@@ -103,10 +104,12 @@ def recode(source: h5py.Dataset, target: h5py.Dataset, threads: int, progress: P
         target.resize(source.shape)
 
 
-def _recode_chunks(source: h5py.Dataset, target: h5py.Dataset, threads: int, progress: Progress) -> None:
+def _recode_chunks(
+    source: h5py.Dataset, target: h5py.Dataset, decode: FilterPipeline, threads: int, progress: Progress
+) -> None:
     """Decode and encode chunk by chunk; what is encoded as it should be already stays as it is."""
     chunk_bytes = math.prod(source.chunks) * source.dtype.itemsize
-    decode, encode = filter_pipeline(source), filter_pipeline(target)
+    encode = filter_pipeline(target)
     keep = has_same_filters(source, target)
     where = (source.file.filename, source.name)
 
@@ -145,9 +148,9 @@ def _as_it_is(data: bytes, filter_mask: int) -> tuple[bytes, int]:
     return data, filter_mask
 
 
-def _can_be_decoded_here(dataset: h5py.Dataset) -> bool:
+def _pipeline_here(dataset: h5py.Dataset) -> FilterPipeline | None:
+    """Return the pipeline of a dataset, None where only HDF5 can run it."""
     try:
-        filter_pipeline(dataset)
+        return filter_pipeline(dataset)
     except FilterError:
-        return False
-    return True
+        return None

@@ -351,16 +351,6 @@ class DatasetReader:
         return function(first, block)
 
 
-def blocks_of(dataset: h5py.Dataset) -> Iterator[Array]:
-    """Give an array of at least one dimension in order, in blocks of whole chunks of about a MiB."""
-    reader = DatasetReader(dataset)
-    try:
-        for _, future in reader.blocks(lambda _, block: block):
-            yield future.result()
-    finally:
-        reader.close()
-
-
 def _road(dataset: h5py.Dataset) -> _Road:
     with reading(dataset):
         if dataset.chunks and not dataset.is_virtual and is_stored_as_in_memory(dataset):

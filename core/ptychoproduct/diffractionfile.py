@@ -21,8 +21,8 @@ from ptychoproduct.atomic import OutputGroup, atomic_output
 from ptychoproduct.chunking import RowOutput, create_chunked, default_chunk_rows
 from ptychoproduct.codecs import Codec, parse_codec
 from ptychoproduct.counts import InexactError
-from ptychoproduct.errors import OptionError, OutputError, ProductWarning, SourceError
-from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
+from ptychoproduct.errors import OptionError, ProductWarning, SourceError
+from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
 from ptychoproduct.inputs import Origin
 from ptychoproduct.metadata import ExportMeta
 from ptychoproduct.patterns import PATTERN_CHOICES, Patterns, choose_patterns
@@ -179,8 +179,7 @@ class DiffractionWriter:
         self._key = key
         self._unfit: Array | None = None
         self._patterns = self._choose()
-        if self.path.suffix.lower() not in (".h5", ".hdf5"):
-            raise OutputError(self.path, found=f"suffix {self.path.suffix!r}", expected=".h5 or .hdf5")
+        require_hdf5_suffix(self.path)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

@@ -13,6 +13,19 @@ from ptychoproduct_native import OutputFile
 
 # 1.8 stores attributes over 64 KiB, such as OPR weights; 1.10 is the newest that every reader knows.
 _LIBVER = ("v108", "v110")
+_SUFFIXES = (".h5", ".hdf5")
+
+
+def require_hdf5_suffix(path: Path) -> None:
+    """Check what a file is to be called that programs shall know for HDF5.
+
+    Raises
+    ------
+    OutputError
+        Its name ends in something else than ``.h5`` or ``.hdf5``.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise OutputError(path, found=f"suffix {path.suffix!r}", expected=" or ".join(_SUFFIXES))
 
 
 @contextmanager

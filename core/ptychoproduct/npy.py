@@ -177,6 +177,30 @@ def check_size(header: NpyHeader, found: int, path: Path, key: str | None = None
         )
 
 
+def open_source(path: Path, expected: str) -> PositionalFile:
+    """Open a file of arrays.
+
+    Parameters
+    ----------
+    path : Path
+    expected : str
+        What messages call it.
+
+    Raises
+    ------
+    SourceError
+        There is none, or it cannot be read.
+    """
+    if path.is_dir():
+        raise SourceError(path, found="a directory", expected=expected)
+    try:
+        return PositionalFile(path)
+    except FileNotFoundError:
+        raise SourceError(path, "no such file") from None
+    except OSError as error:
+        raise SourceError(path, f"cannot be read: {error.strerror}") from error
+
+
 def read_member(file: MemberFile, member: Member, path: Path) -> np.ndarray[Any, Any]:
     """Read an array whole, in native byte order and C order, its checksum verified.
 
@@ -225,14 +249,7 @@ class NpyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.is_dir():
-            raise SourceError(path, found="a directory", expected="an NPY file")
-        try:
-            self._file = PositionalFile(path)
-        except FileNotFoundError:
-            raise SourceError(path, "no such file") from None
-        except OSError as error:
-            raise SourceError(path, f"cannot be read: {error.strerror}") from error
+        self._file = open_source(path, "an NPY file")
         try:
             self.member = self._read_header()
         except BaseException:

@@ -19,8 +19,16 @@ import numpy as np
 from isal import isal_zlib
 
 from ptychoproduct.errors import SourceError
-from ptychoproduct.npy import MAX_HEADER_BYTES, ByteStream, Member, SegmentReader, check_size, read_header, read_member
-from ptychoproduct.positional import PositionalFile
+from ptychoproduct.npy import (
+    MAX_HEADER_BYTES,
+    ByteStream,
+    Member,
+    SegmentReader,
+    check_size,
+    open_source,
+    read_header,
+    read_member,
+)
 from ptychoproduct_native import read_segments
 
 # https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7 and 4.3.16
@@ -56,14 +64,7 @@ class NpzArchive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.is_dir():
-            raise SourceError(path, found="a directory", expected="an NPZ file")
-        try:
-            self._file = PositionalFile(path)
-        except FileNotFoundError:
-            raise SourceError(path, "no such file") from None
-        except OSError as error:
-            raise SourceError(path, f"cannot be read: {error.strerror}") from error
+        self._file = open_source(path, "an NPZ file")
         try:
             self._infos = self._read_directory()
             self.members = {member.key: member for member in map(self._read_header, self._infos.values())}

@@ -24,10 +24,10 @@ from ptychoproduct.cores import available_threads
 from ptychoproduct.counts import CountsRecipe
 from ptychoproduct.coverage import covering_object, outside_object, with_corner_at_zero
 from ptychoproduct.digests import ContentDigests
-from ptychoproduct.errors import OptionError, OutputError, ProductWarning, SourceError
+from ptychoproduct.errors import OptionError, ProductWarning, SourceError
 from ptychoproduct.exportsummary import ExportSummary
 from ptychoproduct.framewriter import FrameWriter
-from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file
+from ptychoproduct.hdf5output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
 from ptychoproduct.inputs import (
     check_raw_array,
     complex_array,
@@ -45,8 +45,6 @@ from ptychoproduct.sources import RowSource
 from ptychoproduct.streaming import Progress, write_rows
 
 Array = np.ndarray[Any, Any]
-
-_SUFFIXES = (".h5", ".hdf5")
 
 
 class ProductWriter:
@@ -113,8 +111,7 @@ class ProductWriter:
         self._indexes: Array | None = None
         self._file_bytes = 0
         self._digests = ContentDigests(wanted=self.options.has_digests or self.options.verify)
-        if self.path.suffix.lower() not in _SUFFIXES:
-            raise OutputError(self.path, found=f"suffix {self.path.suffix!r}", expected=" or ".join(_SUFFIXES))
+        require_hdf5_suffix(self.path)
 
     def __enter__(self) -> Self:
         self._started = time.perf_counter()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ptychoproduct.decoding import DatasetReader, blocks_of
+from ptychoproduct.decoding import DatasetReader
 from ptychoproduct.errors import ContractError
 
 QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
@@ -43,6 +43,12 @@ BY_HDF5 = {
 }
 OPTIONS = DIRECT | BY_HDF5
 CHUNKS = {"frames": (4, 9, 11), "tiles": (5, 4, 3), "one": SHAPE, "rows": (1, 9, 11)}
+
+
+def blocks_of(dataset):
+    """Give a dataset in blocks, as a reader does of its own choice."""
+    with closing(DatasetReader(dataset)) as reader:
+        return [future.result() for _, future in reader.blocks(lambda _, block: block)]
 
 
 def counts(shape=SHAPE, dtype="u2", seed=1):
