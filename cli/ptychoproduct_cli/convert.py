@@ -241,11 +241,14 @@ def convert(arguments: argparse.Namespace) -> int:
 
     files, options, metadata = _files(arguments), _options(arguments), _metadata(arguments)
     product, diffraction = _outputs(arguments)
-    nbytes = frame_bytes(files) if arguments.include_diffraction or diffraction else 0
-    bars = {"reorder": nbytes, "convert": nbytes * (2 if arguments.verify else 1)}
+
+    def totals() -> dict[str, int]:
+        nbytes = frame_bytes(files) if arguments.include_diffraction or diffraction else 0
+        return {"reorder": nbytes, "convert": nbytes * (2 if arguments.verify else 1)}
+
     with (
         running.collected_warnings(arguments) as messages,
-        running.progress_bars(bars, arguments) as (reorder_progress, progress),
+        running.progress_bars(totals, 2, arguments) as (reorder_progress, progress),
     ):
         summary = export_product_from_files(
             files,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from functools import partial
 
 from ptychoproduct_cli import running
 
@@ -54,16 +55,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def import_product(arguments: argparse.Namespace) -> int:
     """Import, and print a summary."""
-    from ptychoproduct import import_product_to_npz, open_product
+    from ptychoproduct import import_product_to_npz
 
-    with open_product(arguments.input_product) as product:
-        frames = product.frames if arguments.diffraction else None
-        if frames is not None and arguments.counts:
-            frames = frames.counts or frames
-        total = 0 if frames is None else frames.nbytes
     with (
         running.collected_warnings(arguments) as messages,
-        running.progress_bar("import", total, arguments) as progress,
+        running.progress_bar("import", partial(_frame_bytes, arguments), arguments) as progress,
     ):
         summary = import_product_to_npz(
             arguments.input_product,
@@ -88,6 +84,17 @@ def import_product(arguments: argparse.Namespace) -> int:
         rows["memory"] = f"{running.megabytes(peak)} at most"
     running.report(asdict(summary) | {"peak_memory_bytes": peak, "warnings": messages}, rows, arguments)
     return running.EXIT_OK
+
+
+def _frame_bytes(arguments: argparse.Namespace) -> int:
+    """Return the size of the frames to be imported."""
+    from ptychoproduct import open_product
+
+    with open_product(arguments.input_product) as product:
+        frames = product.frames if arguments.diffraction else None
+        if frames is not None and arguments.counts:
+            frames = frames.counts or frames
+        return 0 if frames is None else frames.nbytes
 
 
 COMMAND = running.Command("ptychoproduct import", SUMMARY, DESCRIPTION, _add_paths, import_product, EXAMPLES)

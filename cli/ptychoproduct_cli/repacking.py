@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import running
@@ -73,8 +74,8 @@ def repack(arguments: argparse.Namespace) -> int:
         digests=arguments.digest,
         verify=arguments.verify,
     )
-    total = bytes_to_repack(arguments.product, verify=arguments.verify)
-    with running.progress_bar("repack", total, arguments) as progress:
+    total_bytes = partial(bytes_to_repack, arguments.product, verify=arguments.verify)
+    with running.progress_bar("repack", total_bytes, arguments) as progress:
         summary = repack_product(arguments.product, arguments.output_product, options=options, progress=progress)
     peak = running.peak_memory_bytes()
     result = asdict(summary) | {

@@ -179,19 +179,23 @@ def collected_warnings(arguments: argparse.Namespace) -> Iterator[list[str]]:
 
 
 @contextmanager
-def progress_bar(title: str, total_bytes: int, arguments: argparse.Namespace) -> Iterator[Callable[[int], None]]:
-    """Show a bar with MB/s and the time left, where standard error is a terminal."""
-    with progress_bars({title: total_bytes}, arguments) as (advance,):
+def progress_bar(
+    title: str, total_bytes: Callable[[], int], arguments: argparse.Namespace
+) -> Iterator[Callable[[int], None]]:
+    """Show a bar with MB/s and the time left, where standard error is a terminal; the total is asked for only there."""
+    with progress_bars(lambda: {title: total_bytes()}, 1, arguments) as (advance,):
         yield advance
 
 
 @contextmanager
 def progress_bars(
-    totals_bytes: Mapping[str, int], arguments: argparse.Namespace
+    totals_bytes: Callable[[], Mapping[str, int]], count: int, arguments: argparse.Namespace
 ) -> Iterator[list[Callable[[int], None]]]:
-    """Show a bar for each title, from when there is something to show."""
-    if arguments.quiet or not any(totals_bytes.values()) or not sys.stderr.isatty():
-        yield [lambda _: _raise_signal()] * len(totals_bytes)
+    """Show a bar for each of `count` titles, from when there is something to show; see `progress_bar`."""
+    is_shown = not arguments.quiet and sys.stderr.isatty()
+    totals = totals_bytes() if is_shown else {}
+    if not any(totals.values()):
+        yield [lambda _: _raise_signal()] * count
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -214,7 +218,7 @@ def progress_bars(
 
             return advance
 
-        yield [bar(title, total_bytes) for title, total_bytes in totals_bytes.items()]
+        yield [bar(title, total_bytes) for title, total_bytes in totals.items()]
 
 
 @contextmanager

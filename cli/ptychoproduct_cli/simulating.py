@@ -56,7 +56,7 @@ def simulate(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     total = parameters.frames * parameters.size_px**2 * (4 if parameters.quantity == "amplitude" else 2)
-    with running.progress_bar("simulate", total, arguments) as progress:
+    with running.progress_bar("simulate", lambda: total, arguments) as progress:
         meta = simulate_scan(
             arguments.output_npz,
             parameters,

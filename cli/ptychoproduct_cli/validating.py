@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from functools import partial
 
 from ptychoproduct_cli import running
 
@@ -33,8 +34,7 @@ def validate(arguments: argparse.Namespace) -> int:
     """Check, and print all problems."""
     from ptychoproduct import validate_product
 
-    total = _bytes_to_read(arguments)
-    with running.progress_bar("validate", total, arguments) as progress:
+    with running.progress_bar("validate", partial(_bytes_to_read, arguments), arguments) as progress:
         report = validate_product(
             arguments.product, source_npz=arguments.source_npz, deep=arguments.deep, progress=progress
         )
