@@ -122,15 +122,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="fast, balanced, archive, portable; auto, auto:ratio, auto:speed measure the scan first; or a codec such "
         "as zstd:9 or bitshuffle-zstd:3,block=64KiB+fletcher32, see ptychoproduct codecs (default: %(default)s)",
     )
-    chunks = writing.add_mutually_exclusive_group()
-    chunks.add_argument("--chunk-frames", type=int, metavar="N", help="frames of a chunk (default: about 1 MiB)")
-    chunks.add_argument(
-        "--chunk-shape",
-        type=chunk_shape,
-        metavar="N,H,W",
-        help="frames, rows and columns of a chunk that is a tile of frames, such as 64,32,32: smaller files with "
-        "archival codecs; a single frame is slower to read (default: whole frames)",
-    )
+    running.add_chunk_options(writing, whole="about 1 MiB", tiles="whole frames")
     writing.add_argument(
         "--store-counts",
         action="store_true",
@@ -279,12 +271,6 @@ def convert(arguments: argparse.Namespace) -> int:
 
 def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
-
-
-def chunk_shape(text: str) -> tuple[int, int, int]:
-    """Read frames, rows and columns of a chunk; ValueError where it is no shape."""
-    frames, rows, columns = map(int, text.split(","))
-    return frames, rows, columns
 
 
 def _files(arguments: argparse.Namespace) -> ScanFiles:

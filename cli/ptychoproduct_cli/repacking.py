@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import running
-from ptychoproduct_cli.convert import chunk_shape
 
 if TYPE_CHECKING:
     from ptychoproduct import RepackSummary
@@ -37,14 +36,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CODEC|PROFILE",
         help="as for `ptychoproduct convert`; none decompresses",
     )
-    chunks = parser.add_mutually_exclusive_group()
-    chunks.add_argument("--chunk-frames", type=int, metavar="N", help="whole frames of a chunk (default: as it is)")
-    chunks.add_argument(
-        "--chunk-shape",
-        type=chunk_shape,
-        metavar="N,H,W",
-        help="frames, rows and columns of a chunk that is a tile of frames, such as 64,32,32 (default: as it is)",
-    )
+    running.add_chunk_options(parser, whole="as it is", tiles="as it is")
     parser.add_argument(
         "--digest",
         action=argparse.BooleanOptionalAction,

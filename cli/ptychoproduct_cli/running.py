@@ -120,6 +120,25 @@ def memory_bytes(arguments: argparse.Namespace) -> int:
         raise OptionError("--memory", found=repr(arguments.memory), expected="a size, such as 512MiB or 1GiB") from None
 
 
+def add_chunk_options(parser: argparse._ActionsContainer, whole: str, tiles: str) -> None:
+    """Add the options about the chunks of frames; `whole` and `tiles` say what the defaults are."""
+    chunks = parser.add_mutually_exclusive_group()
+    chunks.add_argument("--chunk-frames", type=int, metavar="N", help=f"whole frames of a chunk (default: {whole})")
+    chunks.add_argument(
+        "--chunk-shape",
+        type=chunk_shape,
+        metavar="N,H,W",
+        help="frames, rows and columns of a chunk that is a tile of frames, such as 64,32,32: smaller files with "
+        f"archival codecs; a single frame is slower to read (default: {tiles})",
+    )
+
+
+def chunk_shape(text: str) -> tuple[int, int, int]:
+    """Read frames, rows and columns of a chunk; ValueError where it is no shape."""
+    frames, rows, columns = map(int, text.split(","))
+    return frames, rows, columns
+
+
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Add the options about what is printed."""
     group = parser.add_argument_group("what is printed")
