@@ -166,6 +166,7 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
 
     for number in _SIGNALS:
         signal.signal(number, _answer_signal)
+    sys.unraisablehook = _tell_of_dropped
     try:
         return command.run(arguments)
     except ProductError as error:
@@ -326,6 +327,12 @@ def _raise_signal() -> None:
     """Raise what a signal asks for; again, in case it came where Python drops exceptions, in a weak reference's end."""
     if _received:
         raise _SIGNALS[_received[0]]
+
+
+def _tell_of_dropped(dropped: Any) -> None:
+    """Print an exception that Python drops, as it does; but not a signal's, which is raised again."""
+    if not isinstance(dropped.exc_value, tuple(_SIGNALS.values())):
+        sys.__unraisablehook__(dropped)
 
 
 def _what_was_removed(error: BaseException | None) -> str:

@@ -264,3 +264,31 @@ def test_a_pixel_that_is_not_exact_is_one_line_and_leaves_no_product(run_command
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
     assert "in frame 3, row 2, column 1, which is not exact" in result.stderr
     assert not (tmp_path / "product.h5").exists()
+
+
+DROPS_A_SIGNAL = """\
+import os, signal, weakref
+from ptychoproduct_cli import running
+
+class Thing:
+    pass
+
+def run(arguments):
+    def interrupt(reference):
+        os.kill(os.getpid(), signal.SIGINT)
+        len("here Python answers the signal, and drops what it raises")
+
+    thing = Thing()
+    reference = weakref.ref(thing, interrupt)
+    with running.progress_bar("work", lambda: 1, arguments) as progress:
+        del thing
+        progress(1)
+
+running.run(running.Command("work", "", "", running.add_output_options, run).parser())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills where POSIX sends signals")
+def test_a_signal_that_python_drops_is_answered_in_one_line_all_the_same():
+    result = subprocess.run([sys.executable, "-c", DROPS_A_SIGNAL], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (130, "work: error: interrupted; nothing was left behind\n")
