@@ -21,11 +21,10 @@ import h5py
 import numpy as np
 
 from ptychoproduct import ScanParameters, simulate_scan
-from ptychoproduct.chunking import create_chunked
-from ptychoproduct.codecs import parse_codec
-from ptychoproduct.cores import available_threads
-from ptychoproduct.ownprocess import prepare_process
-from ptychoproduct.pipeline import filter_pipeline
+from ptychoproduct.compression.codecs import parse_codec
+from ptychoproduct.compression.filters import filter_pipeline
+from ptychoproduct.hdf5.chunks import create_chunked
+from ptychoproduct.system.process import available_threads, prepare_process
 from ptychoproduct_native import ChunkBuffer
 
 CODECS = ("zstd:1", "bitshuffle-zstd:1,block=64KiB", "bitshuffle-lz4")

@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from ptychoproduct.benchmark import entry
-from ptychoproduct.benchscan import Case
-from ptychoproduct.codecs import parse_codec
-from ptychoproduct.cores import available_threads
-from ptychoproduct.peers import TOOLS
+from ptychoproduct.benchmark.benchmark import entry
+from ptychoproduct.benchmark.cases import Case
+from ptychoproduct.benchmark.tools import TOOLS
+from ptychoproduct.compression.codecs import parse_codec
+from ptychoproduct.system.process import available_threads
 
 SIZES_PX = (64, 128, 256, 512, 1024)
 FRAMES = (1_000, 10_000, 100_000)

@@ -15,12 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from ptychoproduct.benchmark import entry
-from ptychoproduct.benchscan import Case
-from ptychoproduct.codecs import parse_codec
-from ptychoproduct.contest import run_job
-from ptychoproduct.cores import available_threads
-from ptychoproduct.peers import PEERS, Job, remove, size_bytes
+from ptychoproduct.benchmark.benchmark import entry
+from ptychoproduct.benchmark.cases import Case
+from ptychoproduct.benchmark.job import Job, run_job
+from ptychoproduct.benchmark.tools import PEERS, remove, size_bytes
+from ptychoproduct.compression.codecs import parse_codec
+from ptychoproduct.system.process import available_threads
 
 PROGRAM = Path(sys.executable).with_name("ptychoproduct")
 OURS = "ptychoproduct convert"

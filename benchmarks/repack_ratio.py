@@ -21,7 +21,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from ptychoproduct.codecs import parse_codec
+from ptychoproduct.compression.codecs import parse_codec
 
 PROGRAM = Path(sys.executable).with_name("ptychoproduct")
 FRAMES = "raw_data/diffraction"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ptychoproduct.contest import random_batches
-from ptychoproduct.peers import load_frames
+from ptychoproduct.benchmark.rounds import random_batches
+from ptychoproduct.benchmark.tools import load_frames
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

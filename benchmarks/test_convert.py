@@ -2,7 +2,7 @@
 
 import pytest
 
-from ptychoproduct.peers import flush, holds_the_frames, remove
+from ptychoproduct.benchmark.tools import flush, holds_the_frames, remove
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

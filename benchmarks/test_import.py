@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ptychoproduct.peers import flush, import_frames, load_frames, remove
+from ptychoproduct.benchmark.tools import flush, import_frames, load_frames, remove
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

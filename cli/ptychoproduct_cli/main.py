@@ -6,26 +6,27 @@ import argparse
 import difflib
 import sys
 
-from ptychoproduct_cli import (
-    benching,
-    completing,
+from ptychoproduct_cli.command import HelpFormatter
+from ptychoproduct_cli.commands import (
+    bench,
+    codecs,
+    completion,
     convert,
-    importing,
-    inspecting,
-    listing,
-    repacking,
-    running,
-    simulating,
-    tuning,
-    validating,
+    import_,
+    inspect,
+    repack,
+    simulate,
+    tune,
+    validate,
 )
+from ptychoproduct_cli.running import run
 
 PROG = "ptychoproduct"
 DESCRIPTION = "Ptychography scans in PtychoPINN's NPZ format to ptychodus's HDF5 products, and back."
 # In the order of the help.
 _MODULES = (
-    *(convert, importing, inspecting, validating, repacking),
-    *(tuning, listing, simulating, benching, completing),
+    *(convert, import_, inspect, validate, repack),
+    *(tune, codecs, simulate, bench, completion),
 )
 COMMANDS = {module.COMMAND.prog.removeprefix(f"{PROG} "): module.COMMAND for module in _MODULES}
 
@@ -46,12 +47,13 @@ class _Version(argparse.Action):
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of ``ptychoproduct`` and its commands."""
-    parser = argparse.ArgumentParser(prog=PROG, description=DESCRIPTION, formatter_class=running.HelpFormatter)
+    parser = argparse.ArgumentParser(prog=PROG, description=DESCRIPTION, formatter_class=HelpFormatter)
     parser.epilog = f"Each command has its own help: {PROG} COMMAND --help"
     parser.add_argument("--version", action=_Version, nargs=0, help="print versions, of HDF5's too, and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         command.configure(commands.add_parser(name, help=command.summary))
+    parser.set_defaults(main_parser=parser)
     return parser
 
 
@@ -59,7 +61,7 @@ def main() -> None:
     """Run ``ptychoproduct``."""
     parser = build_parser()
     refuse_unknown_command(parser, sys.argv[1:])
-    running.run(parser)
+    run(parser)
 
 
 def refuse_unknown_command(parser: argparse.ArgumentParser, words: list[str]) -> None:

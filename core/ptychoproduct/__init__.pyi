@@ -1,37 +1,32 @@
-from .checks import Problem
-from .counts import CountsRecipe, InexactError
-from .diffractionfile import DiffractionFile, DiffractionSummary, standard_layout
-from .errors import (
-    ContractError,
-    OptionError,
-    OutputError,
-    ProductError,
-    ProductWarning,
-    SourceError,
-)
-from .export import Reconstruction, export_product_from_rawdata, export_product_from_scan
-from .exportfiles import (
+from .benchmark.simulation import ScanParameters, simulate_scan
+from .convert.export import (
+    Reconstruction,
     export_product_from_files,
     export_product_from_hdf5,
     export_product_from_npy,
     export_product_from_npz,
+    export_product_from_rawdata,
+    export_product_from_scan,
 )
-from .exportsummary import ExportSummary
-from .importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
-from .inspection import Inspection, inspect_product
-from .metadata import ExportMeta
-from .metadatafile import NamedMetadata, named_metadata, read_metadata_file
-from .options import ExportOptions
-from .rawdata import RawData
-from .reader import Frames, Product, open_product
-from .recognition import recognise_counts
-from .repacking import RepackedDataset, RepackSummary, repack_product
-from .scan import Extra, FrameStack, Scan
-from .scanfiles import ScanFiles
-from .simulation import ScanParameters, simulate_scan
-from .tuning import TuneOptions, TuneReport, tune_scan
-from .validation import ValidationReport, validate_product
-from .writer import ProductWriter
+from .convert.importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
+from .convert.repack import RepackedDataset, RepackSummary, repack_product
+from .errors import ContractError, OptionError, OutputError, ProductError, ProductWarning, SourceError
+from .model.count_recognition import recognise_counts
+from .model.counts import CountsRecipe, InexactError
+from .model.metadata import ExportMeta
+from .model.metadata_file import NamedMetadata, named_metadata, read_metadata_file
+from .product.inspection import Inspection, inspect_product
+from .product.options import ExportOptions
+from .product.patterns_file import DiffractionFile, standard_layout
+from .product.reader import Frames, Product, open_product
+from .product.summary import DiffractionSummary, ExportSummary
+from .product.writer import ProductWriter
+from .scan.rawdata import RawData
+from .scan.scan import Extra, FrameStack, Scan
+from .scan.scan_files import ScanFiles
+from .tuning.tune import TuneOptions, TuneReport, tune_scan
+from .validation.checks import Problem
+from .validation.validate import ValidationReport, validate_product
 
 __version__: str
 

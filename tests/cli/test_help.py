@@ -10,10 +10,11 @@ import h5py
 import hdf5plugin
 import pytest
 
-from ptychoproduct_cli import completing, convert, importing, main
+from ptychoproduct_cli import main
+from ptychoproduct_cli.commands import completion, convert, import_
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = {command.prog: command for command in (*main.COMMANDS.values(), convert.EXECUTABLE, importing.EXECUTABLE)}
+COMMANDS = {command.prog: command for command in (*main.COMMANDS.values(), convert.EXECUTABLE, import_.EXECUTABLE)}
 PAGES = {prog.replace(" ", "-") for prog in COMMANDS} | {"ptychoproduct"}
 
 
@@ -51,7 +52,7 @@ def test_the_examples_of_a_command_are_understood(prog):
 
 def test_every_program_has_a_completion():
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    assert set(completing.PROGRAMS) == set(scripts)
+    assert set(completion.PROGRAMS) == set(scripts)
 
 
 @pytest.fixture(scope="module")

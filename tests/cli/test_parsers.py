@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ptychoproduct_cli import convert, importing, main
+from ptychoproduct_cli import main
+from ptychoproduct_cli.commands import convert, import_
 
 REFERENCE_OPTIONS = {
     "--name": "scan",
@@ -22,7 +23,7 @@ PARSERS = {
     "ptychoproduct": main.build_parser,
     **{command.prog: command.parser for command in main.COMMANDS.values()},
     "convert_to_ptychodus_product": convert.build_parser,
-    "import_ptychodus_product": importing.build_parser,
+    "import_ptychodus_product": import_.build_parser,
 }
 MODULES = sorted(path.stem for path in Path(main.__file__).parent.glob("[a-z]*.py"))
 

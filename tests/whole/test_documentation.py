@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ptychoproduct import ExportOptions, ScanParameters, export_product_from_npz, simulate_scan
-from ptychoproduct_cli import convert, importing, main
+from ptychoproduct_cli import main
+from ptychoproduct_cli.commands import convert, import_
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -20,7 +21,7 @@ BLOCK = re.compile(r"^```(?P<language>sh|python)\n(?P<code>.*?)^```$", re.MULTIL
 # Measuring takes as long as it is told to; what completes is tested elsewhere.
 EXAMPLES = {
     command.prog: command.examples
-    for command in (*main.COMMANDS.values(), convert.EXECUTABLE, importing.EXECUTABLE)
+    for command in (*main.COMMANDS.values(), convert.EXECUTABLE, import_.EXECUTABLE)
     if command.prog not in ("ptychoproduct bench", "ptychoproduct tune", "ptychoproduct completion")
 }
 # What the examples take for given: a scan in memory, and a detector that is still running.

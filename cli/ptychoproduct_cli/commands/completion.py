@@ -1,0 +1,73 @@
+"""``ptychoproduct completion``: what a shell needs to complete command lines."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from ptychoproduct_cli.command import EXIT_OK, Command
+from ptychoproduct_cli.commands import convert, import_
+
+SUMMARY = "print a script that completes command lines in bash or zsh"
+DESCRIPTION = """\
+Print a script with which the shell completes commands, options, choices and file names at a press of Tab. The examples
+are for the shell's start-up file, ~/.bashrc or ~/.zshrc.
+"""
+EXAMPLES = (
+    'eval "$(ptychoproduct completion bash)"',
+    'eval "$(ptychoproduct completion zsh)"',
+    'eval "$(ptychoproduct completion bash convert_to_ptychodus_product)"',
+)
+
+
+# The main program hands its parser over, as `arguments.main_parser`: it knows this module, not the other way round.
+MAIN_PROGRAM = "ptychoproduct"
+EXECUTABLES = {command.prog: command for command in (convert.EXECUTABLE, import_.EXECUTABLE)}
+PROGRAMS = (MAIN_PROGRAM, *EXECUTABLES)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh"), help="which shell is to read it")
+    parser.add_argument(
+        "program",
+        nargs="?",
+        choices=PROGRAMS,
+        default=MAIN_PROGRAM,
+        metavar="PROGRAM",
+        help=f"whose command line: {', '.join(PROGRAMS)} (default: %(default)s)",
+    )
+
+
+def print_completion(arguments: argparse.Namespace) -> int:
+    """Print the script."""
+    import shtab
+
+    program = arguments.program
+    parser = arguments.main_parser if program == MAIN_PROGRAM else EXECUTABLES[program].parser()
+    for action in _actions(parser):
+        if _names_a_file(action):
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks for it
+        elif action.metavar == "DIR":
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+    print(shtab.complete(parser, shell=arguments.shell))
+    return EXIT_OK
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Give all arguments of a parser and of its commands."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _actions(command)
+        else:
+            yield action
+
+
+def _names_a_file(action: argparse.Action) -> bool:
+    """Whether an argument is a file, by how the help calls it: SCAN, FILE[:KEY], PRODUCT.h5."""
+    name = action.metavar if isinstance(action.metavar, str) else ""
+    return name == "SCAN" or name.startswith("FILE") or name.endswith((".h5", ".npz", ".npy", ".png"))
+
+
+COMMAND = Command("ptychoproduct completion", SUMMARY, DESCRIPTION, _add_arguments, print_completion, EXAMPLES)
+build_command_parser = COMMAND.parser

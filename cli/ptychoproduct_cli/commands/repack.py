@@ -1,0 +1,111 @@
+"""``ptychoproduct repack``: a product in another codec, or in chunks of another shape."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ptychoproduct_cli.command import EXIT_OK, Command
+from ptychoproduct_cli.options import add_chunk_options, add_output_options
+from ptychoproduct_cli.output import megabytes, report
+from ptychoproduct_cli.progress import progress_bar
+from ptychoproduct_cli.running import peak_memory_bytes
+
+if TYPE_CHECKING:
+    from ptychoproduct import RepackSummary
+
+
+SUMMARY = "write a product again, in another codec or chunk shape"
+DESCRIPTION = """\
+Write a product, of this package, of any ptychodus release or of PtychoPINN, again: frames and other large arrays in
+another codec or chunk shape, everything else as it is stored. All attributes, datasets, links and values are kept. The
+reconstruction itself, probe and object, is not compressed, so that every reader opens it. Decoding and compressing are
+done on all cores, in bounded memory. The new product appears under its name when it is complete; the old one is only
+read.
+"""
+EXAMPLES = (
+    "ptychoproduct repack scan.h5 archive.h5 --compression bzip2:9 --verify",
+    "ptychoproduct repack scan.h5 tiles.h5 --compression lz4 --chunk-shape 64,8,8",
+    "ptychoproduct repack scan.h5 plain.h5 --compression none",
+)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("product", metavar="IN.h5", help="product to repack")
+    parser.add_argument("output_product", metavar="OUT.h5", help="product to write")
+    parser.add_argument(
+        "--compression",
+        required=True,
+        metavar="CODEC|PROFILE",
+        help="as for `ptychoproduct convert`; none decompresses",
+    )
+    add_chunk_options(parser, whole="as it is", tiles="as it is")
+    parser.add_argument(
+        "--digest",
+        action=argparse.BooleanOptionalAction,
+        help="give a SHA-256 of its content to every dataset that has none (default: in archives)",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read the finished product back from the disk, and compare everything in it with the old one",
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="cores to decode and compress on (default: all)")
+    parser.add_argument("--no-clobber", action="store_true", help="fail where the product exists already")
+    add_output_options(parser)
+
+
+def repack(arguments: argparse.Namespace) -> int:
+    """Repack, and print a summary."""
+    from ptychoproduct import ExportOptions, repack_product
+    from ptychoproduct.convert.repack import bytes_to_repack
+
+    options = ExportOptions(
+        compression=arguments.compression,
+        chunk_frames=arguments.chunk_frames,
+        chunk_shape=arguments.chunk_shape,
+        threads=arguments.threads,
+        overwrite=not arguments.no_clobber,
+        digests=arguments.digest,
+        verify=arguments.verify,
+    )
+    total_bytes = partial(bytes_to_repack, arguments.product, verify=arguments.verify)
+    with progress_bar("repack", total_bytes, arguments) as progress:
+        summary = repack_product(arguments.product, arguments.output_product, options=options, progress=progress)
+    peak = peak_memory_bytes()
+    result = asdict(summary) | {
+        "ratio": summary.ratio,
+        "throughput_mb_s": summary.throughput_mb_s,
+        "verified": arguments.verify,
+        "peak_memory_bytes": peak,
+    }
+    rows = _rows(summary)
+    if arguments.verify:
+        rows["verified"] = "read back from the disk, everything as in the input"
+    if peak is not None:
+        rows["memory"] = f"{megabytes(peak)} at most"
+    report(result, rows, arguments)
+    return EXIT_OK
+
+
+def _rows(summary: RepackSummary) -> dict[str, str]:
+    before, after = summary.file_bytes_before, summary.file_bytes
+    rows = {
+        "product": f"{summary.product}  ({megabytes(after)}, {100 * after / before:.0f} % of {megabytes(before)})",
+    }
+    for dataset in summary.datasets:
+        chunks = " x ".join(map(str, dataset.chunk_shape))
+        rows[dataset.name] = (
+            f"{megabytes(dataset.stored_bytes_before)} to {megabytes(dataset.stored_bytes)}: "
+            f"{dataset.codec_before} to {dataset.codec}, chunks of {chunks}"
+        )
+    if summary.datasets:
+        rows["ratio"] = f"{summary.ratio:.2f}"
+        rows["speed"] = f"{summary.throughput_mb_s:,.0f} MB/s  ({summary.seconds:.2f} s)"
+    return rows
+
+
+COMMAND = Command("ptychoproduct repack", SUMMARY, DESCRIPTION, _add_arguments, repack, EXAMPLES)
+build_command_parser = COMMAND.parser

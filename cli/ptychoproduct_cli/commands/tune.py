@@ -1,0 +1,167 @@
+"""``ptychoproduct tune``: which codec and chunk shape suit a scan."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptychoproduct_cli import options
+from ptychoproduct_cli.command import EXIT_OK, Command
+from ptychoproduct_cli.options import add_memory_option, add_output_options, memory_bytes
+from ptychoproduct_cli.output import print_json, print_rows
+from ptychoproduct_cli.progress import step_progress
+from ptychoproduct_cli.running import collected_warnings
+
+if TYPE_CHECKING:
+    from ptychoproduct import TuneReport
+
+
+SUMMARY = "find the codec and chunk shape that suit a scan"
+DESCRIPTION = """\
+Try codecs, levels, block sizes and chunk shapes on frames from all over a scan: written on all cores as convert does,
+read back whole and frame by frame, in memory. What cannot win is given up early. Nothing else beats the lines marked
+with an asterisk in both ratio and writing speed; the arrow shows the best for the objective. The last line printed
+converts the scan with it.
+"""
+EXAMPLES = (
+    "ptychoproduct tune scan.npz",
+    "ptychoproduct tune scan.npz --objective ratio --min-write-mb-s 100",
+    "ptychoproduct tune scan.npz --seconds 5 --plot tune.png",
+)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scan", metavar="SCAN", help="scan to tune for: NPZ, NPY or HDF5, anything that convert takes")
+    wanted = parser.add_argument_group("what is wanted")
+    wanted.add_argument(
+        "--objective",
+        choices=("ratio", "write", "read", "balanced"),
+        default="balanced",
+        help="smallest; fastest to write or to read whole; or least time to convert, to send over 1 Gbit/s and to read "
+        "back once (default: %(default)s)",
+    )
+    wanted.add_argument(
+        "--min-write-mb-s",
+        type=float,
+        default=0.0,
+        metavar="MB/s",
+        help="least writing speed of what is recommended (default: none)",
+    )
+    wanted.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
+    wanted.add_argument(
+        "--seconds",
+        type=float,
+        default=25.0,
+        metavar="s",
+        help="about how long it may take (default: %(default)g)",
+    )
+    options.add_companion_options(parser)
+    options.add_axis_order_option(parser)
+    add_memory_option(parser)
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw ratio against writing speed, as PNG, PDF or SVG; needs matplotlib"
+    )
+    add_output_options(parser)
+
+
+def tune(arguments: argparse.Namespace) -> int:
+    """Measure, print the table and the command to run."""
+    from ptychoproduct import TuneOptions, tune_scan
+    from ptychoproduct.plots.files import require_matplotlib
+
+    tune_options = TuneOptions(
+        objective=arguments.objective,
+        min_write_mb_s=arguments.min_write_mb_s,
+        threads=arguments.threads,
+        seconds=arguments.seconds,
+        axis_order=arguments.axis_order,
+        memory_bytes=memory_bytes(arguments),
+    )
+    if arguments.plot:
+        require_matplotlib(Path(arguments.plot))
+    files = options.scan_files(arguments, arguments.scan)
+    with collected_warnings(arguments) as messages, step_progress(arguments) as progress:
+        report = tune_scan(files, tune_options, progress)
+    if arguments.plot:
+        from ptychoproduct.tuning.plot import plot_trials
+
+        plot_trials(report, Path(arguments.plot))
+    command = _convert_command(report, arguments)
+    if arguments.json:
+        print_json(asdict(report) | {"convert": command, "warnings": messages})
+    elif not arguments.quiet:
+        _print_table(report)
+        _print_notes(report, arguments)
+        print(shlex.join(command))
+    return EXIT_OK
+
+
+def _print_table(report: TuneReport) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    shape = " x ".join(map(str, report.frame_shape))
+    table = Table(
+        title=f"{report.sampled} of {report.frames:,} frames of {shape}, {report.dtype}; {report.threads} threads",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
+    table.title_justify = "left"
+    table.add_column("")
+    table.add_column("codec", no_wrap=True)
+    for column in ("chunk", "ratio", "write\nMB/s", "read\nMB/s", "frame\nms"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for number, trial in enumerate(report.trials):
+        mark = ("*" if number in report.front else " ") + ("→" if number == report.best else " ")
+        table.add_row(
+            mark,
+            trial.codec,
+            "x".join(map(str, trial.chunk_shape)),
+            f"{trial.ratio:.2f}",
+            f"{trial.write_mb_s:,.0f}",
+            f"{trial.read_mb_s:,.0f}",
+            f"{trial.frame_ms:.2f}",
+            style="bold" if number == report.best else None,
+        )
+    Console().print(table)
+
+
+def _print_notes(report: TuneReport, arguments: argparse.Namespace) -> None:
+    best = report.trials[report.best]
+    rows = {"best": f"{best.codec}  ({report.objective}, of {len(report.trials)} tried in {report.seconds:.0f} s)"}
+    if not report.fast_enough:
+        rows["best"] += f"; nothing writes {arguments.min_write_mb_s:g} MB/s, this is the fastest"
+    if report.bound_ratio is not None:
+        rows["limit"] = f"ratio {report.bound_ratio:.1f}: Shannon's, if counts are Poisson distributed"
+    if report.counts is not None:
+        trial = report.counts.trial
+        rows["counts"] = (
+            f"the frames are square roots of counts: --store-counts keeps {report.counts.dtype}, bit for bit "
+            f"reversible: ratio {trial.ratio:.1f} at {trial.write_mb_s:,.0f} MB/s with {trial.codec}"
+        )
+    print()
+    print_rows(rows)
+
+
+def _convert_command(report: TuneReport, arguments: argparse.Namespace) -> list[str]:
+    path = Path(arguments.scan)
+    is_hdf5 = path.suffix.lower() in (".h5", ".hdf5")
+    product = path.with_suffix(".product.h5" if is_hdf5 else ".h5")
+    words = ["ptychoproduct", "convert", str(path), str(product), "--compression", report.trials[report.best].codec]
+    if report.chunk_shape is not None:
+        words += ["--chunk-shape", ",".join(map(str, report.chunk_shape))]
+    for name in ("dataset", "positions", "positions_in", "probe"):
+        value = getattr(arguments, name)
+        words += [f"--{name.replace('_', '-')}", value] if value is not None else []
+    if arguments.axis_order != "auto":
+        words += ["--axis-order", arguments.axis_order]
+    return words
+
+
+COMMAND = Command("ptychoproduct tune", SUMMARY, DESCRIPTION, _add_arguments, tune, EXAMPLES)
+build_command_parser = COMMAND.parser

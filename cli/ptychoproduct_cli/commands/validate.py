@@ -1,0 +1,85 @@
+"""``ptychoproduct validate``: a product is held against the contract."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from functools import partial
+
+from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_CODES, EXIT_COULD_NOT_RUN, EXIT_OK, Command
+from ptychoproduct_cli.options import add_output_options
+from ptychoproduct_cli.output import print_json
+from ptychoproduct_cli.progress import progress_bar
+
+SUMMARY = "check a product against the contract"
+DESCRIPTION = "Check a product against the contract, and report everything that is wrong with it."
+EXAMPLES = (
+    "ptychoproduct validate scan.h5",
+    "ptychoproduct validate scan.h5 --deep --source-npz scan.npz",
+)
+EXIT_CODES = EXIT_CODES | {
+    EXIT_OK: "the product is valid; there may be warnings",
+    EXIT_COULD_NOT_RUN: "a file could not be read, so nothing can be said",
+    EXIT_BAD_INPUT: "the product is not valid, or the command line is at fault",
+}
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("product", metavar="PRODUCT.h5", help="product to check")
+    parser.add_argument("--source-npz", metavar="SCAN.npz", help="compare positions and frames with this scan")
+    parser.add_argument(
+        "--deep", action="store_true", help="decode every chunk, and compare all content with its digest"
+    )
+    add_output_options(parser)
+
+
+def validate(arguments: argparse.Namespace) -> int:
+    """Check, and print all problems."""
+    from ptychoproduct import validate_product
+
+    with progress_bar("validate", partial(_bytes_to_read, arguments), arguments) as progress:
+        report = validate_product(
+            arguments.product, source_npz=arguments.source_npz, deep=arguments.deep, progress=progress
+        )
+    if arguments.json:
+        print_json(asdict(report) | {"valid": report.is_valid})
+    elif not arguments.quiet or not report.is_valid:
+        for problem in report.problems:
+            print(f"{problem.severity}: {problem.where}: {problem.message}")
+        errors = sum(problem.severity == "error" for problem in report.problems)
+        verdict = "valid" if report.is_valid else "not valid"
+        print(
+            f"{report.product}: {verdict}: {len(report.checks)} checks, "
+            f"{errors} errors, {len(report.problems) - errors} warnings"
+        )
+    return EXIT_OK if report.is_valid else EXIT_BAD_INPUT
+
+
+def _bytes_to_read(arguments: argparse.Namespace) -> int:
+    """Return how many bytes of frames the checks go over, for the progress bar."""
+    if not arguments.deep and not arguments.source_npz:
+        return 0
+    from ptychoproduct import ContractError, open_product
+
+    try:
+        with open_product(arguments.product) as product:
+            frames = product.frames
+            if frames is None:
+                return 0
+            stored = frames.counts or frames
+            return stored.nbytes * bool(arguments.deep) + frames.nbytes * bool(arguments.source_npz)
+    except ContractError:
+        return 0  # the checks will tell
+
+
+COMMAND = Command(
+    "ptychoproduct validate",
+    SUMMARY,
+    DESCRIPTION,
+    _add_arguments,
+    validate,
+    EXAMPLES,
+    dict(sorted(EXIT_CODES.items())),
+    failure=EXIT_COULD_NOT_RUN,
+)
+build_command_parser = COMMAND.parser

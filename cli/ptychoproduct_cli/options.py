@@ -1,0 +1,107 @@
+"""Arguments that say where a scan is, for every command that takes one."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ptychoproduct import ScanFiles
+
+
+def add_companion_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options about what goes with frames in an NPY or HDF5 file."""
+    beside = parser.add_argument_group("frames in an NPY or HDF5 file")
+    beside.add_argument(
+        "--dataset",
+        metavar="PATH",
+        help="frames in the HDF5 file (default: where ptychodus, fold_slice, CXI and NeXus files have them)",
+    )
+    beside.add_argument(
+        "--positions",
+        metavar="FILE",
+        help="scan positions: CSV with columns x and y, NPZ with xcoords and ycoords, or HDF5 "
+        "(default: those in the HDF5 file)",
+    )
+    beside.add_argument(
+        "--positions-in",
+        choices=("px", "m", "um"),
+        help="unit of the positions, of an NPZ scan's too, px being object pixels (default: metres where the file is "
+        "known to have them, else px)",
+    )
+    beside.add_argument(
+        "--probe",
+        metavar="FILE[:KEY]",
+        help="probe: NPY, NPZ or HDF5 (default: the one in the file of positions or frames)",
+    )
+
+
+def add_axis_order_option(parser: argparse._ActionsContainer) -> None:
+    """Add the option about the order of the frames' axes."""
+    parser.add_argument(
+        "--axis-order",
+        choices=("auto", "NHW", "HNW", "HWN"),
+        default="auto",
+        help="order of the scan's frames; auto: N is the axis as long as the positions (default: %(default)s)",
+    )
+
+
+def scan_files(arguments: argparse.Namespace, path: str, kind: str | None = None) -> ScanFiles:
+    """Return where the scan is; OptionError where the arguments do not go with its kind."""
+    from ptychoproduct import ScanFiles
+
+    return ScanFiles(
+        path=path,
+        kind=kind,
+        dataset=arguments.dataset,
+        positions=arguments.positions,
+        positions_in=arguments.positions_in,
+        probe=arguments.probe,
+    )
+
+
+def add_memory_option(parser: argparse._ActionsContainer) -> None:
+    """Add the option about memory, which `memory_bytes` reads."""
+    parser.add_argument(
+        "--memory",
+        default="1GiB",
+        metavar="SIZE",
+        help="what may be held at once to reorder the axes of frames (default: %(default)s)",
+    )
+
+
+def memory_bytes(arguments: argparse.Namespace) -> int:
+    """Read the option about memory; OptionError where it is no size."""
+    from ptychoproduct import OptionError
+    from ptychoproduct.system.sizes import parse_size
+
+    try:
+        return parse_size(arguments.memory)
+    except ValueError:
+        raise OptionError("--memory", found=repr(arguments.memory), expected="a size, such as 512MiB or 1GiB") from None
+
+
+def add_chunk_options(parser: argparse._ActionsContainer, whole: str, tiles: str) -> None:
+    """Add the options about the chunks of frames; `whole` and `tiles` say what the defaults are."""
+    chunks = parser.add_mutually_exclusive_group()
+    chunks.add_argument("--chunk-frames", type=int, metavar="N", help=f"whole frames of a chunk (default: {whole})")
+    chunks.add_argument(
+        "--chunk-shape",
+        type=chunk_shape,
+        metavar="N,H,W",
+        help="frames, rows and columns of a chunk that is a tile of frames, such as 64,32,32: smaller files with "
+        f"archival codecs; a single frame is slower to read (default: {tiles})",
+    )
+
+
+def chunk_shape(text: str) -> tuple[int, int, int]:
+    """Read frames, rows and columns of a chunk; ValueError where it is no shape."""
+    frames, rows, columns = map(int, text.split(","))
+    return frames, rows, columns
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options about what is printed."""
+    group = parser.add_argument_group("what is printed")
+    group.add_argument("--quiet", action="store_true", help="print errors only")
+    group.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")

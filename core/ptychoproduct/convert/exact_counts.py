@@ -1,0 +1,136 @@
+"""Frames of amplitudes, stored as the counts that they are square roots of, or not at all.
+
+The recipe is found in a sample of frames, and every element is checked while it is written. A later element may show
+that the sample said too little: a larger count, or a scale that has to be known more exactly. The frames are then
+written anew, with a recipe for that element too. One pass does as a rule, and the type of the counts is the smallest.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ptychoproduct.aliases import Array, Origin
+from ptychoproduct.errors import OptionError, ProductWarning, SourceError
+from ptychoproduct.model import contract
+from ptychoproduct.model.axes import canonical_axes
+from ptychoproduct.model.count_recognition import closest_recipe
+from ptychoproduct.model.counts import CountsRecipe, InexactError
+from ptychoproduct.product.writer import ProductWriter
+from ptychoproduct.scan.scan import FrameStack
+from ptychoproduct.streaming.chunk_stream import RowOutput
+from ptychoproduct.streaming.sources import RowSource
+from ptychoproduct.tuning.auto import Sample
+
+_SAMPLED_BYTES = 2 * 1024**2
+_MOST_SAMPLED_ROWS = 16
+_CHECKED_BYTES = 4 * 1024**2
+# A scale that has to be known to the last bit is so after three or four; nothing needs more.
+_MOST_ATTEMPTS = 16
+
+
+def write_counts(
+    writer: ProductWriter,
+    frames: FrameStack,
+    order: str,
+    origin: Origin,
+    measured: Sample | None = None,
+    beside: Callable[[], Sequence[RowOutput]] = tuple,
+) -> None:
+    """Write frames as counts; those that are integers already as they are.
+
+    Parameters
+    ----------
+    writer : ProductWriter
+    frames : FrameStack
+    order : {"NHW", "HNW", "HWN"}
+        Of their axes.
+    origin : path or str
+        What messages name.
+    measured : Sample, optional
+        Frames to measure codecs on, see `ProductWriter.write_frames`.
+    beside : callable, optional
+        Gives further datasets to fill, at the beginning of each pass over the frames.
+
+    Raises
+    ------
+    SourceError
+        A frame is not exact; the message says where.
+    OptionError
+        Frames are floats of another type than float32 and float64.
+
+    Warns
+    -----
+    ProductWarning
+        The frames are no amplitudes.
+    """
+    axes = canonical_axes(order)
+    values = sample(frames)
+    if values.dtype.kind in "biu":
+        message = f"{origin}: {frames.key}: frames are {values.dtype}, and are stored as they are"
+        warnings.warn(message, ProductWarning, stacklevel=4)
+        chunks = frames.chunks if order == "NHW" else None
+        writer.write_frames(frames.rows(axes), order, frames.member, chunks, beside(), sample=measured)
+        return
+    if values.dtype.name not in contract.AMPLITUDES:
+        expected = " or ".join(contract.AMPLITUDES)
+        raise OptionError("store_counts", found=f"frames of {values.dtype}", expected=expected)
+    found = closest_recipe(values)
+    for _ in range(_MOST_ATTEMPTS):
+        if found.inexact:
+            break
+        try:
+            writer.write_frames(
+                frames.rows(axes), order, frames.member, beside=beside(), sample=measured, recipe=found.recipe
+            )
+        except InexactError as error:
+            values = np.append(values, error.amplitudes)
+            found = closest_recipe(values)
+        else:
+            return
+    raise _inexact(frames.rows(axes), found.recipe, origin, frames.key)
+
+
+def sample(frames: FrameStack) -> Array:
+    """Return some elements of frames: spread over all of them where that can be done, else the first."""
+    source = frames.rows(range(len(frames.shape))) if frames.as_stored is None else frames.as_stored()
+    row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
+    rows = min(source.shape[0], _MOST_SAMPLED_ROWS, max(1, _SAMPLED_BYTES // row_bytes))
+    values = np.empty((rows, *source.shape[1:]), source.dtype)
+    numbers = np.linspace(0, source.shape[0] - 1, rows, dtype=int) if source.random_access else range(rows)
+    for number, row in zip(numbers, values, strict=True):
+        source.read_into(int(number), memoryview(row).cast("B"))
+    return values
+
+
+def _inexact(source: RowSource, recipe: CountsRecipe, origin: Origin, key: str) -> SourceError:
+    """Find the first pixel that a recipe does not give back, and say so."""
+    row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
+    step = max(1, _CHECKED_BYTES // row_bytes)
+    for window in source.windows(step):
+        for first in window[::step]:
+            block = np.empty((min(step, window.stop - first), *source.shape[1:]), source.dtype)
+            source.read_into(first, memoryview(block).cast("B"))
+            index = recipe.first_inexact(block)
+            if index is not None:
+                frame, row, column = map(int, np.unravel_index(index, block.shape))
+                value = block[frame, row, column].item()
+                found = f"{value!r} in frame {first + frame}, row {row}, column {column}, which is not exact"
+                return SourceError(origin, key=key, found=found, expected=_expected(recipe, value))
+    return SourceError(origin, "frames are not exact", key=key)
+
+
+def _expected(recipe: CountsRecipe, value: float) -> str:
+    """Say what a recipe would have given in place of a value."""
+    what = "a whole number" if recipe.root_dtype is None else "the square root of a whole number"
+    if recipe.scaling is not None:
+        joined = "divided by" if recipe.scaling == "divide" else "times"
+        what = f"{what} {joined} {recipe.amplitude_scale:.9g}"
+    count = recipe.nearest_count(value)
+    if count is None:
+        return what
+    amplitude = recipe.to_amplitudes(np.array(count, contract.COUNTS[-1])).item()
+    return f"{what}, such as {amplitude!r} for {count}"

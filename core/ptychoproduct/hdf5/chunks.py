@@ -1,0 +1,174 @@
+"""Where the chunks of a dataset are in its file."""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ptychoproduct.compression.codecs import Codec
+from ptychoproduct.errors import OptionError
+from ptychoproduct_native import ChunkBuffer, read_segments
+
+
+@dataclass(frozen=True)
+class StoredChunk:
+    """Encoded bytes in a file.
+
+    Parameters
+    ----------
+    filter_mask : int
+        HDF5's filter mask: filter i was skipped where bit i is set.
+    offset, nbytes : int
+    """
+
+    filter_mask: int
+    offset: int
+    nbytes: int
+
+
+class ChunkIndex:
+    """All stored chunks of a dataset, in 28 bytes each.
+
+    HDF5 walks through the chunks up to the one that is asked for; here they are walked through once.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Chunked; nothing writes to it.
+    """
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._chunk_shape: tuple[int, ...] = dataset.chunks
+        grid = [-(-length // step) for length, step in zip(dataset.shape, dataset.chunks, strict=True)]
+        self._strides = [math.prod(grid[axis + 1 :]) for axis in range(len(grid))]
+        numbers, masks, offsets, sizes = array("Q"), array("L"), array("Q"), array("Q")
+
+        def note(info: h5py.h5d.StoreInfo) -> None:
+            numbers.append(self._number(info.chunk_offset))
+            masks.append(info.filter_mask)
+            offsets.append(info.byte_offset)
+            sizes.append(info.size)
+
+        dataset.id.chunk_iter(note)
+        order = np.argsort(np.frombuffer(numbers, np.uint64), kind="stable")
+        self._numbers, self._masks, self._offsets, self._sizes = (
+            np.frombuffer(column, f"u{column.itemsize}")[order] for column in (numbers, masks, offsets, sizes)
+        )
+
+    def find(self, origin: Sequence[int]) -> StoredChunk | None:
+        """Return a chunk by the index of its first element, None where it was never written."""
+        number = self._number(origin)
+        place = int(np.searchsorted(self._numbers, np.uint64(number)))
+        if place == len(self._numbers) or self._numbers[place] != number:
+            return None
+        return StoredChunk(int(self._masks[place]), int(self._offsets[place]), int(self._sizes[place]))
+
+    def _number(self, origin: Sequence[int]) -> int:
+        """Return the place of a chunk in the grid of chunks."""
+        return sum(
+            first // step * stride for first, step, stride in zip(origin, self._chunk_shape, self._strides, strict=True)
+        )
+
+
+def descriptor_of(file: h5py.File) -> int | None:
+    """Return the descriptor of a file of the system's that is open for reading only; None for any other."""
+    if sys.platform == "win32":
+        return None  # reading at an offset moves the position there, under HDF5's hands
+    if file.driver != "sec2" or file.mode != "r" or file.userblock_size:
+        return None
+    descriptor: int = file.id.get_vfd_handle()
+    return descriptor
+
+
+def read_chunk(descriptor: int, chunk: StoredChunk) -> ChunkBuffer:
+    """Read the encoded bytes of a chunk, on any thread.
+
+    Raises
+    ------
+    EOFError, OSError
+        The file ends before, or cannot be read.
+    """
+    data = ChunkBuffer(chunk.nbytes)
+    if chunk.nbytes:
+        read_segments(descriptor, chunk.offset, chunk.nbytes, chunk.nbytes, data)
+    return data
+
+
+# Measured: from 0.5 to 4 MiB the throughput is the same within 5 %; a small chunk is quicker to read one frame from.
+CHUNK_BYTES = 1024**2
+MOST_CHUNK_BYTES = 1024**3  # HDF5 takes 4 GiB, some filters less
+# Of the whole rows that a chunk is cut from; three times as much is in memory.
+MOST_ROWS_BYTES = 1024**3
+
+
+def default_chunk_rows(row_shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Return how many rows make a chunk of about `CHUNK_BYTES`."""
+    return max(1, CHUNK_BYTES // max(1, math.prod(row_shape) * dtype.itemsize))
+
+
+def fitted_chunks(wanted: tuple[int, ...], shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Return the shape of chunks, cut where it is larger than the dataset.
+
+    Raises
+    ------
+    OptionError
+        The shape is none, or a chunk, or the rows it is a part of, would be too large.
+    """
+    if len(wanted) != len(shape) or min(wanted) < 1:
+        raise OptionError("chunk_shape", found=str(wanted), expected=f"{len(shape)} positive numbers")
+    chunks = tuple(map(min, wanted, shape))
+    for part, most in ((chunks, MOST_CHUNK_BYTES), ((chunks[0], *shape[1:]), MOST_ROWS_BYTES)):
+        nbytes = math.prod(part) * dtype.itemsize
+        if nbytes > most:
+            found = f"{chunks}, of rows {part} that are {nbytes} bytes"
+            raise OptionError("chunk_shape", found=found, expected=f"at most {most} bytes")
+    return chunks
+
+
+def create_chunked(
+    group: h5py.Group,
+    name: str,
+    row_shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    codec: Codec,
+    rows: int | None,
+    chunk_shape: tuple[int, ...] | None = None,
+) -> h5py.Dataset:
+    """Create a dataset whose chunks are to be written one by one.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    name : str
+    row_shape : tuple of int
+        Shape of one row, no axis empty.
+    dtype : numpy.dtype
+    codec : Codec
+    rows : int or None
+        Number of rows; None where it is not known beforehand.
+    chunk_shape : tuple of int, optional
+        Rows of a chunk, and which part of each; cut where it is larger than the dataset. Whole rows of about
+        `CHUNK_BYTES` by default.
+
+    Raises
+    ------
+    OptionError
+        The shape is none, or a chunk, or the rows it is a part of, would be too large.
+    """
+    wanted = chunk_shape or (default_chunk_rows(row_shape, dtype), *row_shape)
+    chunks = fitted_chunks(wanted, (wanted[0] if rows is None else rows, *row_shape), dtype)
+    return group.create_dataset(
+        name,
+        shape=(rows or 0, *row_shape),
+        maxshape=(rows, *row_shape),
+        dtype=dtype,
+        chunks=chunks,
+        **codec.dataset_options(dtype),
+    )

@@ -1,0 +1,133 @@
+"""Reading what the contract names, from a file of any dialect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ptychoproduct.aliases import Array
+from ptychoproduct.errors import ContractError, OptionError
+from ptychoproduct.hdf5.local_links import local_dataset, reading
+from ptychoproduct.model import contract
+from ptychoproduct.model.counts import CountsRecipe
+
+_LONGEST_VALUE = 60
+
+
+def find_dataset(file: h5py.File, expected: contract.Dataset) -> h5py.Dataset | None:
+    """Return a dataset of the contract under whichever of its names there is, None under none.
+
+    Raises
+    ------
+    ContractError
+        A name leads to another file, or to something that is no dataset.
+    """
+    for name in (expected.name, *expected.aliases):
+        found = local_dataset(file, name)
+        if found is not None:
+            return found
+    return None
+
+
+def _checked(dataset: h5py.Dataset, expected: contract.Dataset) -> h5py.Dataset:
+    """Return the dataset.
+
+    Raises
+    ------
+    ContractError
+        It has not the contract's kind of numbers and dimensions.
+    """
+    if not fits_contract(dataset, expected):
+        shapes = " or ".join(f"[{', '.join(shape)}]" for shape in expected.shapes)
+        raise ContractError(
+            dataset.file.filename,
+            key=dataset.name,
+            found=f"{dataset.dtype} {dataset.shape}",
+            expected=f"{expected.dtypes[0]} or alike, {shapes}",
+        )
+    return dataset
+
+
+def fits_contract(dataset: h5py.Dataset, expected: contract.Dataset) -> bool:
+    """Whether a dataset has the contract's kind of numbers and dimensions."""
+    if dataset.shape is None or dataset.ndim not in map(len, expected.shapes):
+        return False
+    return dataset.dtype.kind in {np.dtype(name).kind for name in expected.dtypes}
+
+
+def _read_values(dataset: h5py.Dataset, expected: contract.Dataset) -> Array:
+    """Read a dataset whole.
+
+    Raises
+    ------
+    ContractError
+        It does not fit the contract, or cannot be decoded.
+    """
+    with reading(_checked(dataset, expected)):
+        values: Array = dataset[()]
+    return values
+
+
+def read_attribute(target: h5py.File | h5py.Dataset, attribute: contract.Attribute) -> Any:
+    """Return an attribute's value under whichever of its names there is, None under none.
+
+    Raises
+    ------
+    ContractError
+        The value has another type.
+    """
+    for name in (attribute.name, *attribute.aliases):
+        if name not in target.attrs:
+            continue
+        with reading(target):
+            value = target.attrs[name]
+        try:
+            return _as_type(value, attribute.dtype)
+        except (TypeError, ValueError) as error:
+            found = repr(value)
+            raise ContractError(
+                target.file.filename,
+                key=f"{target.name}@{name}",
+                found=found if len(found) <= _LONGEST_VALUE else f"{found[:_LONGEST_VALUE]}...",
+                expected=f"one value of {attribute.dtype}",
+            ) from error
+    return None
+
+
+def read_recipe(frames: h5py.Dataset) -> CountsRecipe | None:
+    """Return how amplitudes are made of the counts that a dataset holds; None where it holds frames as they were.
+
+    Raises
+    ------
+    ContractError
+        The attributes are not understood, or do not fit the dataset.
+    """
+    if read_attribute(frames, contract.QUANTITY) is None:
+        return None
+    values: dict[str, Any] = {}
+    for attribute in contract.RECIPE:
+        values[attribute.name] = read_attribute(frames, attribute)
+        if values[attribute.name] is None:
+            key, expected = f"{frames.name}@{attribute.name}", f"it beside {contract.QUANTITY.name}"
+            raise ContractError(frames.file.filename, key=key, found="no such attribute", expected=expected)
+    try:
+        return CountsRecipe(count_dtype=frames.dtype.newbyteorder("=").name, **values)
+    except OptionError as error:
+        key = frames.name if error.file == "count_dtype" else f"{frames.name}@{error.file}"
+        raise ContractError(frames.file.filename, key=key, found=error.found, expected=error.expected) from error
+
+
+def _as_type(value: Any, dtype: str) -> str | bool | float:
+    """Turn one value, alone or in an array, into Python's."""
+    if dtype == "str":
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, str):
+            return value
+        raise TypeError
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise TypeError
+    return bool(array.item()) if dtype == "bool" else float(array.item())

@@ -1,0 +1,377 @@
+"""Reading datasets: HDF5 gives the encoded chunks, every core decodes.
+
+where the chunks are, from HDF5 ─→ the file's bytes ─→ filter pipeline ─→ the caller's array
+                                   (on every core, no Python lock)
+
+HDF5 is called on the caller's thread only, which may hold h5py's lock. The bytes of chunks are read past it, where the
+file is one that the system reads. What has no such road, such as datasets without chunks, is read by HDF5, with the
+same results.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import h5py
+import numpy as np
+
+from ptychoproduct.aliases import Array
+from ptychoproduct.compression.filters import filter_pipeline
+from ptychoproduct.errors import ContractError
+from ptychoproduct.hdf5.chunks import ChunkIndex, StoredChunk, descriptor_of, read_chunk
+from ptychoproduct.hdf5.local_links import reading
+from ptychoproduct.hdf5.selection import Piece, Selection, pieces, select
+from ptychoproduct.model.counts import CountsRecipe
+from ptychoproduct.system.process import available_threads
+from ptychoproduct.system.workers import Workers, done_here
+from ptychoproduct_native import FilterError
+
+Result = TypeVar("Result")
+
+# Smaller chunks share a call, and a block: starting one costs as much as decoding some 100 KiB.
+_CALL_BYTES = 256 * 1024
+# Of large results each call fills several huge pages: two cores that touch a new one at once both clear it.
+_MOST_CALL_BYTES = 8 * 1024**2
+_CALLS_PER_THREAD = 8
+_BLOCK_BYTES = 1024**2
+# What may be decoded ahead of the consumer of blocks.
+_AHEAD_BYTES = 64 * 1024**2
+# From then on the time is well spent that it takes to find out where all chunks are.
+_FETCHED_BY_HDF5 = 8
+# Decoded chunks that are kept for a reader that takes one frame after the other.
+_KEPT_BYTES = 16 * 1024**2
+
+
+_Encoded = tuple[int, bytes] | StoredChunk
+
+
+class _Road(Protocol):
+    """How the chunks of a dataset come into memory, in two steps."""
+
+    chunk_shape: tuple[int, ...]
+
+    def fetch(self, piece: Piece) -> tuple[Piece, Any]:
+        """Read what a piece needs, on the caller's thread; return it, and where the piece is in its decoded form."""
+
+    def decode(self, piece: Piece, fetched: Any) -> Array:
+        """Return the decoded form, on any thread."""
+
+
+class _EncodedChunks:
+    """Chunks as they are in the file.
+
+    Raises
+    ------
+    FilterError
+        A filter can only be run by HDF5.
+    """
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.chunk_shape: tuple[int, ...] = dataset.chunks
+        self._dataset = dataset
+        self._dtype = dataset.dtype
+        self._nbytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        self._pipeline = filter_pipeline(dataset)
+        self._file: str = dataset.file.filename
+        self._name: str = dataset.name
+        self._fill = np.broadcast_to(np.asarray(dataset.fillvalue, dataset.dtype), dataset.chunks)
+        self._descriptor = descriptor_of(dataset.file)
+        self._index: ChunkIndex | None = None
+        self._fetched = 0
+
+    def fetch(self, piece: Piece) -> tuple[Piece, _Encoded | None]:
+        """Return the filter mask and the bytes, or where they are; None for a chunk that was never written."""
+        self._fetched += 1
+        with reading(self._dataset):
+            if self._fetched > _FETCHED_BY_HDF5 and self._descriptor is not None:
+                return piece, self._indexed().find(piece.origin)
+            try:
+                return piece, self._dataset.id.read_direct_chunk(piece.origin)
+            except (OSError, RuntimeError, MemoryError):  # the last where the dataset has no storage at all
+                if self._indexed().find(piece.origin) is not None:
+                    raise
+        return piece, None
+
+    def decode(self, piece: Piece, fetched: _Encoded | None) -> Array:
+        if fetched is None:
+            return self._fill
+        try:
+            if isinstance(fetched, StoredChunk):
+                assert self._descriptor is not None
+                encoded = read_chunk(self._descriptor, fetched)
+                chunk = self._pipeline.decode(encoded, fetched.filter_mask, self._nbytes, use_up=True)
+            else:
+                filter_mask, data = fetched
+                chunk = self._pipeline.decode(data, filter_mask, self._nbytes)
+        except (FilterError, EOFError, OSError) as error:
+            problem = f"cannot be read: chunk {piece.origin}: {error}"
+            raise ContractError(self._file, problem, key=self._name) from error
+        except MemoryError as error:
+            raise ContractError(self._file, "larger than the memory", key=self._name) from error
+        return np.frombuffer(chunk, self._dtype).reshape(self.chunk_shape)
+
+    def _indexed(self) -> ChunkIndex:
+        if self._index is None:
+            self._index = ChunkIndex(self._dataset)
+        return self._index
+
+
+class _BlocksByHdf5:
+    """Blocks of rows that HDF5 has decoded."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+        rows = dataset.chunks[0] if dataset.chunks else max(1, _BLOCK_BYTES // max(1, row_bytes))
+        self.chunk_shape = (rows, *dataset.shape[1:])
+        self._dataset = dataset
+
+    def fetch(self, piece: Piece) -> tuple[Piece, Array]:
+        rows = piece.source[0]
+        if isinstance(rows, slice):
+            first, stop, relative = rows.start, rows.stop, slice(None, None, rows.step)
+        else:
+            first, stop = rows.min(), rows.max() + 1
+            relative = rows - first
+        origin = piece.origin[0]
+        with reading(self._dataset):
+            block: Array = self._dataset[(slice(origin + first, origin + stop), *piece.source[1:])]
+        return replace(piece, source=(relative, *(slice(None) for _ in piece.source[1:]))), block
+
+    def decode(self, piece: Piece, fetched: Array) -> Array:  # noqa: ARG002 - nothing is left to do
+        return fetched
+
+
+class DatasetReader:
+    """Reads a dataset of at least one dimension, its chunks decoded on all cores.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Nothing writes to it.
+    threads : int, optional
+        How many chunks are decoded at once; as many as there are cores by default.
+    recipe : CountsRecipe, optional
+        Amplitudes are read, which it makes of the dataset's counts on the threads that decode.
+    """
+
+    def __init__(self, dataset: h5py.Dataset, threads: int | None = None, recipe: CountsRecipe | None = None) -> None:
+        self.shape: tuple[int, ...] = dataset.shape
+        self.dtype: np.dtype[Any] = dataset.dtype if recipe is None else np.dtype(recipe.amplitude_dtype)
+        self._dataset = dataset
+        self._recipe = recipe
+        self._file: str = dataset.file.filename
+        self._name: str = dataset.name
+        self._road: _Road = _road(dataset)
+        self._chunk_bytes = math.prod(self._road.chunk_shape) * self.dtype.itemsize
+        self._workers = Workers(threads or available_threads())
+        self._kept: dict[tuple[int, ...], Array] = {}
+
+    def close(self) -> None:
+        """Let the threads end, and forget what is kept."""
+        self._workers.close()
+        self._kept = {}
+
+    def read(self, index: Any) -> Array:
+        """Return what an index expression asks for, as NumPy would.
+
+        Parameters
+        ----------
+        index : int, slice, ellipsis, list or array of int, mask, or a tuple of these
+            Numbers of rows may come in any order, repeat, and count from the end. Other expressions mean what they
+            mean to h5py.
+
+        Raises
+        ------
+        IndexError
+            There is no such row.
+        ContractError
+            A chunk cannot be decoded.
+        """
+        selection = select(index, self.shape)
+        if selection is None or (isinstance(self._road, _BlocksByHdf5) and _is_plain(selection)):
+            with reading(self._dataset):
+                found: Array = self._dataset[index]
+            return self._converted(found)
+        out = self._new_array(selection.shape)
+        self._read(selection, out)
+        return out if out.ndim else out[()]
+
+    def read_into(self, out: Array, index: Any = ...) -> None:
+        """Read into an array of the caller's.
+
+        Parameters
+        ----------
+        out : array
+            Of the result's shape; any strides, and any type that NumPy converts to within the same kind.
+        index : int, slice, ellipsis, list or array of int, mask, or a tuple of these
+            See `read`.
+
+        Raises
+        ------
+        IndexError, ContractError
+            See `read`.
+        TypeError
+            The values do not fit the array's type, or the expression cannot be read into an array.
+        ValueError
+            The array has another shape, or cannot be written to.
+        """
+        selection = select(index, self.shape)
+        if selection is None:
+            raise TypeError(f"cannot read {index!r} into an array")
+        if out.shape != selection.shape:
+            raise ValueError(f"array of shape {out.shape}, expected {selection.shape}")
+        if not out.flags.writeable:
+            raise ValueError("array is read-only")
+        if not np.can_cast(self.dtype, out.dtype, "same_kind"):
+            raise TypeError(f"array of {out.dtype}, expected one that {self.dtype} can be converted to")
+        self._read(selection, out)
+
+    def blocks(
+        self, function: Callable[[int, Array], Result], block_bytes: int = _BLOCK_BYTES
+    ) -> Iterator[tuple[range, Future[Result]]]:
+        """Do something with every block of rows, on all cores.
+
+        Parameters
+        ----------
+        function : callable
+            Called with the number of a block's first row and the block, in any order, from any thread. A block is
+            contiguous, of whole chunks, and the function's to keep.
+        block_bytes : int
+            Size of a block, at the least one chunk along the first axis.
+
+        Yields
+        ------
+        rows : range
+        future : concurrent.futures.Future
+            What the function returned, or raised; ContractError where the block cannot be decoded. Blocks come in
+            order, and are read a few ahead.
+        """
+        row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        chunk_rows = self._road.chunk_shape[0]
+        step = chunk_rows * max(1, block_bytes // max(1, chunk_rows * row_bytes))
+        firsts = range(0, self.shape[0], step)
+        calls = (self._block_call(range(first, min(first + step, self.shape[0])), function) for first in firsts)
+        futures = self._workers.in_order(calls, _AHEAD_BYTES // max(1, step * row_bytes))
+        for first, future in zip(firsts, futures, strict=True):
+            yield range(first, min(first + step, self.shape[0])), future
+
+    def _new_array(self, shape: tuple[int, ...]) -> Array:
+        with reading(self._dataset):
+            try:
+                return np.empty(shape, self.dtype)
+            except ValueError as error:  # more elements than there are addresses
+                raise MemoryError from error
+
+    def _read(self, selection: Selection, out: Array) -> None:
+        result = selection.with_all_axes(out)
+        if self._lies_in_one_row_of_chunks(selection):
+            self._read_kept(selection, result)
+            return
+        wanted = pieces(selection, self._road.chunk_shape)
+        share = result.nbytes // (self._workers.threads * _CALLS_PER_THREAD)
+        count = max(1, min(max(share, _CALL_BYTES), _MOST_CALL_BYTES) // max(1, self._chunk_bytes))
+        calls = (partial(self._place, fetched, result) for fetched in self._fetched(wanted, count))
+        for future in self._workers.in_order(calls):
+            future.result()
+
+    def _fetched(self, wanted: Iterator[Piece], count: int) -> Iterator[list[tuple[Piece, Any]]]:
+        """Fetch pieces, a few at a time."""
+        while group := [self._road.fetch(piece) for piece in itertools.islice(wanted, count)]:
+            yield group
+
+    def _place(self, fetched: list[tuple[Piece, Any]], result: Array) -> None:
+        for piece, data in fetched:
+            piece.copy(self._decode(piece, data), result)
+
+    def _decode(self, piece: Piece, fetched: Any) -> Array:
+        return self._converted(self._road.decode(piece, fetched))
+
+    def _converted(self, stored: Array) -> Array:
+        if self._recipe is None:
+            return stored
+        try:
+            return self._recipe.to_amplitudes(np.asarray(stored))
+        except MemoryError as error:
+            raise ContractError(self._file, "larger than the memory", key=self._name) from error
+
+    def _lies_in_one_row_of_chunks(self, selection: Selection) -> bool:
+        rows, length = selection.axes[0], self._road.chunk_shape[0]
+        if isinstance(self._road, _BlocksByHdf5) or not len(rows):
+            return False
+        if not isinstance(rows, range) or rows[0] // length != rows[-1] // length:
+            return False
+        chunks = math.prod(-(-n // step) for n, step in zip(self.shape[1:], self._road.chunk_shape[1:], strict=True))
+        return bool(chunks * self._chunk_bytes <= _KEPT_BYTES)
+
+    def _read_kept(self, selection: Selection, result: Array) -> None:
+        """Read from the chunks that were decoded for the row before, where they are the same."""
+        wanted = list(pieces(selection, self._road.chunk_shape))
+        first = wanted[0].origin[0] if wanted else 0
+        kept = {origin: chunk for origin, chunk in self._kept.items() if origin[0] == first}
+        missing = [self._road.fetch(piece) for piece in wanted if piece.origin not in kept]
+        calls = [partial(self._decode, piece, data) for piece, data in missing]
+        run = self._workers.in_order if len(calls) > 1 else done_here
+        decoded = [future.result() for future in run(calls)]
+        kept |= {piece.origin: chunk for (piece, _), chunk in zip(missing, decoded, strict=True)}
+        self._kept = kept
+        for piece in wanted:
+            piece.copy(kept[piece.origin], result)
+
+    def _block_call(self, rows: range, function: Callable[[int, Array], Result]) -> Callable[[], Result]:
+        shape = (len(rows), *self.shape[1:])
+        selection = Selection((rows, *map(range, self.shape[1:])), (False,) * len(shape))
+        try:
+            if self._lies_in_one_chunk(shape):
+                (piece,) = pieces(selection, self._road.chunk_shape)
+                return partial(self._decode_chunk, *self._road.fetch(piece), rows.start, function)
+            block = self._new_array(shape)  # before the chunks are fetched: there may be more than memory
+            fetched = list(map(self._road.fetch, pieces(selection, self._road.chunk_shape)))
+        except ContractError as error:
+            return partial(_fail, error)
+        return partial(self._decode_block, fetched, block, rows.start, function)
+
+    def _lies_in_one_chunk(self, shape: tuple[int, ...]) -> bool:
+        """Whether rows are one chunk, or the first of one: these bytes need no copy to be a block."""
+        return 0 not in shape and shape[0] <= self._road.chunk_shape[0] and shape[1:] == self._road.chunk_shape[1:]
+
+    def _decode_chunk(self, piece: Piece, data: Any, first: int, function: Callable[[int, Array], Result]) -> Result:
+        block = self._decode(piece, data)[piece.source]
+        return function(first, block if block.flags.writeable else block.copy())
+
+    def _decode_block(
+        self, fetched: list[tuple[Piece, Any]], block: Array, first: int, function: Callable[[int, Array], Result]
+    ) -> Result:
+        self._place(fetched, block)
+        return function(first, block)
+
+
+def _road(dataset: h5py.Dataset) -> _Road:
+    with reading(dataset):
+        if dataset.chunks and not dataset.is_virtual and is_stored_as_in_memory(dataset):
+            try:
+                return _EncodedChunks(dataset)
+            except FilterError:
+                pass
+        return _BlocksByHdf5(dataset)
+
+
+def is_stored_as_in_memory(dataset: h5py.Dataset) -> bool:
+    """Whether the elements are numbers, and have the same bytes in the file as in NumPy's arrays."""
+    if dataset.dtype.kind not in "biufc" or not dataset.dtype.itemsize:
+        return False
+    return bool(dataset.id.get_type() == h5py.h5t.py_create(dataset.dtype, logical=True))
+
+
+def _is_plain(selection: Selection) -> bool:
+    """Whether HDF5 understands the selection."""
+    return all(isinstance(axis, range) and axis.step > 0 for axis in selection.axes)
+
+
+def _fail(error: ContractError) -> Any:
+    raise error

@@ -1,0 +1,289 @@
+"""Scans in HDF5 files that came from elsewhere: links in them are followed, but no further than the file's folder.
+
+Detectors write many files, and one that holds them together. So links to other files, virtual datasets and raw data in
+other files are followed here, unlike in products (`links`), as long as everything lies in the folder of the file that
+the user has named, or below it, symbolic links resolved.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import h5py
+import numpy as np
+
+from ptychoproduct.aliases import Array
+from ptychoproduct.errors import SourceError
+from ptychoproduct.hdf5.local_links import last_words, open_hdf5
+
+_MOST_LINKS = 64
+_MOST_OBJECTS = 10_000
+_ORIGIN = b"${ORIGIN}"  # HDF5's word for the folder of the file
+# With these HDF5 looks for files elsewhere than beside the one that names them.
+_PREFIX_VARIABLES = ("HDF5_EXT_PREFIX", "HDF5_VDS_PREFIX", "HDF5_EXTFILE_PREFIX")
+
+
+class Hdf5Source:
+    """An HDF5 file opened for reading, with what it is linked to in its folder.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    path : Path
+        For messages.
+
+    Raises
+    ------
+    SourceError
+        There is no HDF5 file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._files: dict[Path, h5py.File] = {}
+        self._data_files: set[Path] = set()
+        self._stack = ExitStack()
+        self._links = 0
+        self._checked: set[tuple[str, str]] = set()
+        try:
+            real = path.resolve()
+            self._root = self._stack.enter_context(open_hdf5(real, "an HDF5 file"))
+        except SourceError as error:
+            raise SourceError(path, error.problem, found=error.found, expected=error.expected) from error
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of symbolic links
+            raise SourceError(path, f"cannot be read: {error}") from error
+        self._files[real] = self._root
+        self._folder = real.parent
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file, and all others that it was found to lead to."""
+        others = {*self._files, *self._data_files} - {Path(self._root.filename)}
+        return (self.path, *sorted(others))
+
+    def find(self, name: str) -> h5py.Dataset | None:
+        """Return a dataset; None where there is none of that name.
+
+        Parameters
+        ----------
+        name : str
+            A path from the root; soft links and links to other files are followed.
+
+        Raises
+        ------
+        SourceError
+            The way to the dataset, or its data, leads out of the folder or nowhere.
+        """
+        self._links = 0
+        with self.reading(name):
+            found = self._follow(self._root["/"], name)
+            if not isinstance(found, h5py.Dataset):
+                return None
+            self._check_place(found, nested=False)
+            self._check_filters(found)
+        return found
+
+    def file_of(self, dataset: h5py.Dataset) -> Path:
+        """Return the file that a dataset lies in, for messages."""
+        return self.path if dataset.file == self._root else Path(dataset.file.filename)
+
+    def read(self, dataset: h5py.Dataset) -> Array:
+        """Read a dataset of numbers whole, in native byte order.
+
+        Raises
+        ------
+        SourceError
+            It cannot be decoded, or holds something else.
+        """
+        with self.reading(dataset.name):
+            if dataset.shape is None or dataset.dtype.hasobject:
+                raise SourceError(self.path, key=dataset.name, found=f"no array ({dataset.dtype})", expected="numbers")
+            array = np.empty(dataset.shape, dataset.dtype.newbyteorder("="))
+            if array.size:
+                dataset.read_direct(array)
+        return array
+
+    def stacks(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Return names and shapes of the datasets of three dimensions, of those behind links too."""
+        stacks = []
+        visited: set[h5py.Group] = set()
+        unvisited = ["/"]
+        for _ in range(_MOST_OBJECTS):
+            if not unvisited:
+                break
+            name = unvisited.pop(0)
+            try:
+                self._links = 0
+                with self.reading(name):
+                    found = self._follow(self._root["/"], name)
+                    if isinstance(found, h5py.Group) and self._links == 0 and found not in visited:
+                        visited.add(found)
+                        unvisited += [f"{name.rstrip('/')}/{child}" for child in found]
+                    elif isinstance(found, h5py.Dataset):
+                        self._check_place(found, nested=False)
+                        if len(found.shape or ()) == 3:
+                            stacks.append((name, found.shape))
+            except SourceError:  # a link out of the folder is no choice
+                continue
+        return stacks
+
+    @contextmanager
+    def reading(self, key: str) -> Iterator[None]:
+        """Name the file and the dataset in what h5py says when something cannot be read.
+
+        Raises
+        ------
+        SourceError
+            In place of h5py's errors.
+        """
+        try:
+            yield
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise SourceError(self.path, f"cannot be read: {last_words(error)}", key=key) from error
+        except MemoryError as error:
+            raise SourceError(self.path, "larger than the memory", key=key) from error
+
+    def _follow(self, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+        """Go from a group to what a path names, link by link; None where it names nothing."""
+        place = group.file["/"] if name.startswith("/") else group
+        for part in name.split("/"):
+            if part in ("", "."):
+                continue
+            if not isinstance(place, h5py.Group):
+                return None
+            link = place.get(part, getlink=True)
+            if link is None:
+                return None
+            if isinstance(link, h5py.HardLink):
+                place = _open(place, part)
+                continue
+            self._links += 1
+            if self._links > _MOST_LINKS:
+                raise SourceError(self.path, key=name, found="links that go round", expected="a dataset")
+            if isinstance(link, h5py.SoftLink):
+                place = self._follow(place, link.path)
+            else:
+                other = self._open_beside(place.file, link.filename, name)
+                place = self._follow(other["/"], link.path)
+        return place
+
+    def _open_beside(self, file: h5py.File, name: str, key: str) -> h5py.File:
+        """Open a file that another one names."""
+        path = self._inside(file, name, key)
+        if path not in self._files:
+            self._files[path] = self._stack.enter_context(self._open_linked(path, name, key))
+        return self._files[path]
+
+    def _open_linked(self, path: Path, name: str, key: str) -> h5py.File:
+        try:
+            return open_hdf5(path, "an HDF5 file")
+        except SourceError as error:
+            raise SourceError(
+                self.path, key=key, found=f"a link to {name}, which is no HDF5 file", expected="one"
+            ) from error
+
+    def _inside(self, file: h5py.File, name: str, key: str) -> Path:
+        """Return the real path of a file that another one names; SourceError where it is not in the folder."""
+        try:
+            path = (Path(file.filename).resolve().parent / name).resolve()
+            there = path.is_file()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise SourceError(self.path, key=key, found=f"a link to {name!r}", expected="a file") from error
+        if not path.is_relative_to(self._folder):
+            raise SourceError(
+                self.path,
+                key=key,
+                found=f"a link to {name}, out of its folder",
+                expected=f"data in {self._folder}",
+            )
+        if not there:
+            raise SourceError(self.path, key=key, found=f"a link to {name}, which is missing", expected="a file")
+        return path
+
+    def _check_place(self, dataset: h5py.Dataset, *, nested: bool) -> None:
+        """Refuse data that lies in other folders, directly or by way of virtual datasets.
+
+        What is looked at here is what HDF5 opens later: it looks for files beside the one that names them before it
+        looks anywhere else, and they are there.
+        """
+        if not dataset.is_virtual and not dataset.external:
+            return
+        for variable in _PREFIX_VARIABLES:
+            if os.environ.get(variable):
+                raise SourceError(
+                    self.path, key=dataset.name, found=f"data in other files, and {variable}", expected="it to be unset"
+                )
+        for name, _, _ in dataset.external or ():
+            if nested and not Path(name).is_absolute():  # HDF5 looks in the working directory then
+                raise SourceError(
+                    self.path, key=dataset.name, found=f"data in {name} behind a virtual dataset", expected="HDF5"
+                )
+            self._data_files.add(self._inside(dataset.file, name, dataset.name))
+        if dataset.is_virtual:
+            for file_name, dataset_name in {
+                (source.file_name, source.dset_name) for source in dataset.virtual_sources()
+            }:
+                self._check_virtual(dataset, file_name, dataset_name)
+
+    def _check_virtual(self, dataset: h5py.Dataset, file_name: str, dataset_name: str) -> None:
+        """Look at one source of a virtual dataset, and at where that one's data lies."""
+        key = dataset.name
+        if "%" in file_name or "%" in dataset_name:
+            raise SourceError(
+                self.path, key=key, found=f"virtual data from files numbered {file_name}", expected="their names"
+            )
+        with ExitStack() as stack:
+            file = dataset.file
+            if file_name != ".":
+                path = self._inside(dataset.file, file_name, key)
+                self._data_files.add(path)
+                file = self._files.get(path) or stack.enter_context(self._open_linked(path, file_name, key))
+            if (file.filename, dataset_name) in self._checked:
+                return
+            self._checked.add((file.filename, dataset_name))
+            self._links = 0
+            found = self._follow(file["/"], dataset_name)
+            if not isinstance(found, h5py.Dataset):
+                raise SourceError(
+                    self.path, key=key, found=f"virtual data from {file_name}, without {dataset_name}", expected="it"
+                )
+            self._check_place(found, nested=True)
+            self._check_filters(found)
+
+    def _check_filters(self, dataset: h5py.Dataset) -> None:
+        """Refuse a dataset that cannot be decoded here for want of a filter."""
+        properties = dataset.id.get_create_plist()
+        for filter_id, _, _, name in map(properties.get_filter, range(properties.get_nfilters())):
+            if not h5py.h5z.filter_avail(filter_id):
+                raise SourceError(
+                    self.path,
+                    key=dataset.name,
+                    found=f"HDF5 filter {filter_id} ({name.decode('utf-8', 'replace') or 'without a name'})",
+                    expected="filters that are installed",
+                )
+
+
+def _open(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """Open what a hard link leads to; names of raw data are taken from the file's folder, not the working directory."""
+    if group.get(name, getclass=True) is not h5py.Dataset:
+        found: h5py.Group | None = group[name]
+        return found
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    access.set_efile_prefix(_ORIGIN)
+    return h5py.Dataset(h5py.h5d.open(group.id, name.encode("utf-8", "surrogateescape"), access))

@@ -1,0 +1,134 @@
+"""Reading products that came from elsewhere: nothing in them may lead out of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from ptychoproduct.compression.filters import missing_filters
+from ptychoproduct.errors import ContractError, SourceError
+
+
+def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
+    """Open an HDF5 file for reading.
+
+    Parameters
+    ----------
+    path : Path
+    expected : str
+        What messages call it.
+
+    Raises
+    ------
+    SourceError
+        There is none, or it cannot be read.
+    """
+    if path.is_dir():
+        raise SourceError(path, found="a directory", expected="an HDF5 file")
+    if not path.exists():
+        raise SourceError(path, "no such file")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise SourceError(path, found=f"no readable HDF5 file ({last_words(error)})", expected=expected) from error
+
+
+def local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """Return what a name leads to; None where there is no such name.
+
+    Raises
+    ------
+    ContractError
+        The name leads to another file, round in a circle, or to an object that is damaged.
+    """
+    link = group.get(name, getlink=True)
+    if isinstance(link, h5py.ExternalLink):
+        raise ContractError(
+            group.file.filename, key=name, found=f"a link to {link.filename}", expected="data in this file"
+        )
+    try:
+        found = group.get(name)
+    except (RuntimeError, OSError) as error:
+        raise ContractError(group.file.filename, key=name, found="a link that leads nowhere") from error
+    if found is None and isinstance(link, h5py.HardLink):  # to h5py, what it cannot open is not there
+        raise ContractError(group.file.filename, key=name, found="a damaged object", expected="one that can be opened")
+    if found is not None and found.file != group.file:  # a soft link can end in an external one
+        raise ContractError(group.file.filename, key=name, found="a link out of the file", expected="data in this file")
+    return found
+
+
+def local_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
+    """Return a dataset whose data lies in the same file; None where there is no such name.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    name : str
+        A path without ``..``, each part of which must be a hard link or a soft link to one.
+
+    Raises
+    ------
+    ContractError
+        The name leads to another file, or to something that is no dataset.
+    """
+    parent = group
+    *folders, last = name.split("/")
+    for folder in folders:
+        child = local_object(parent, folder)
+        if child is None:
+            return None
+        if not isinstance(child, h5py.Group):
+            raise ContractError(group.file.filename, key=name, found="a dataset", expected=f"{folder} as a group")
+        parent = child
+    dataset = local_object(parent, last)
+    if dataset is None:
+        return None
+    if not isinstance(dataset, h5py.Dataset):
+        raise ContractError(group.file.filename, key=name, found="a group", expected="a dataset")
+    if dataset.external or dataset.is_virtual:
+        raise ContractError(
+            group.file.filename, key=name, found="data in other files", expected="a dataset in this file"
+        )
+    return dataset
+
+
+def local_group(group: h5py.Group, name: str) -> h5py.Group | None:
+    """Return a group of the same file; None where there is no such name.
+
+    Raises
+    ------
+    ContractError
+        The name leads to another file, or to a dataset.
+    """
+    found = local_object(group, name)
+    if found is not None and not isinstance(found, h5py.Group):
+        raise ContractError(group.file.filename, key=name, found="a dataset", expected="a group")
+    return found
+
+
+@contextmanager
+def reading(dataset: h5py.Dataset | h5py.File) -> Iterator[None]:
+    """Name the dataset in what h5py says when its data cannot be read.
+
+    Raises
+    ------
+    ContractError
+        In place of h5py's errors.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        missing = missing_filters(dataset) if isinstance(dataset, h5py.Dataset) else []
+        reason = f"filter {', '.join(missing)} is not available" if missing else last_words(error)
+        raise ContractError(dataset.file.filename, f"cannot be read: {reason}", key=dataset.name) from error
+    except MemoryError as error:
+        raise ContractError(dataset.file.filename, "larger than the memory", key=dataset.name) from error
+
+
+def last_words(error: Exception) -> str:
+    """Return what HDF5 puts in the brackets at the end of its message."""
+    text = str(error)
+    return text[text.rfind("(") + 1 : text.rfind(")")] if "(" in text else text

@@ -1,0 +1,79 @@
+"""Which axis of a stack of frames counts the scan positions."""
+
+from __future__ import annotations
+
+import warnings
+from os import PathLike
+
+from ptychoproduct.errors import OptionError, ProductWarning, SourceError
+from ptychoproduct.model.contract import AXIS_ORDERS
+
+
+def axis_order(shape: tuple[int, ...], positions: int, requested: str, file: str | PathLike[str], key: str) -> str:
+    """Decide how the axes of a stack of frames are ordered.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the stack as it is stored.
+    positions : int
+        N, the number of scan positions.
+    requested : str
+        "auto", or the order that the user knows it to be.
+    file, key : str
+        Names for the messages.
+
+    Returns
+    -------
+    str
+        One of `AXIS_ORDERS`.
+
+    Raises
+    ------
+    SourceError
+        The stack is not 3-D, or no axis has the length N, or two axes have and the first has not.
+    OptionError
+        The requested order contradicts N.
+    """
+    if len(shape) != 3:
+        raise SourceError(file, key=key, found=f"shape {shape}", expected="3 dimensions, a stack of frames")
+    if requested != "auto":
+        length = shape[requested.index("N")]
+        if length != positions:
+            raise OptionError(
+                file,
+                key=key,
+                found=f"{length} frames by axis order {requested}",
+                expected=f"{positions}, the positions",
+            )
+        return requested
+    orders = matching_orders(shape, positions)
+    if not orders:
+        raise SourceError(
+            file, key=key, found=f"shape {shape}", expected=f"one axis of length {positions}, the number of positions"
+        )
+    if len(orders) > 1:
+        if "NHW" not in orders:
+            raise SourceError(
+                file,
+                key=key,
+                found=f"shape {shape}, two axes of length {positions}",
+                expected="an axis order to be given",
+            )
+        warnings.warn(
+            f"{file}: {key}: shape {shape} has more than one axis of length {positions}; taken as NHW",
+            ProductWarning,
+            stacklevel=2,
+        )
+        return "NHW"
+    return orders[0]
+
+
+def matching_orders(shape: tuple[int, ...], positions: int) -> list[str]:
+    """Return the orders in which a stack of three dimensions has a frame for each position, "NHW" first."""
+    return [order for order in AXIS_ORDERS if shape[order.index("N")] == positions]
+
+
+def canonical_axes(order: str) -> tuple[int, int, int]:
+    """Return the axes of an array in `order` that are N, H and W."""
+    return order.index("N"), order.index("H"), order.index("W")

@@ -1,0 +1,215 @@
+"""Pixel sizes at the sample and at the detector: the far-field relation between them.
+
+In the far field the detector records the Fourier transform of the exit wave, so that N detector pixels of size Δ, at a
+distance z, sample the sample plane in steps of λz / (N·Δ): J. W. Goodman, Introduction to Fourier Optics, section 4.3.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ptychoproduct.aliases import Array, Origin
+from ptychoproduct.errors import ProductWarning
+from ptychoproduct.model.metadata import Derived, ExportMeta, NotGiven
+
+# Exact in the SI since 2019; CODATA 2022, https://physics.nist.gov/constants
+PLANCK_J_S = 6.62607015e-34
+LIGHT_SPEED_M_S = 299792458.0
+ELEMENTARY_CHARGE_C = 1.602176634e-19
+_HC_EV_M = PLANCK_J_S * LIGHT_SPEED_M_S / ELEMENTARY_CHARGE_C
+
+# Over a scan of 1000 pixels, a difference of more than this is a pixel; people give sizes to three digits or more.
+_ROUNDING = 1e-3
+
+# For each side of a frame: its axis, the detector's pixel, and the pixels at the sample.
+_SIDES = (
+    (-1, "detector_pixel_width_m", ("object_pixel_width_m", "probe_pixel_width_m")),
+    (-2, "detector_pixel_height_m", ("object_pixel_height_m", "probe_pixel_height_m")),
+)
+
+
+def wavelength_m(photon_energy_eV: float) -> float:
+    """Return the wavelength of photons: hc / E."""
+    return _HC_EV_M / photon_energy_eV
+
+
+def far_field_pixel_m(photon_energy_eV: float, distance_m: float, pixels: int, pixel_m: float) -> float:
+    """Return the pixel size at the other end of a far-field propagation: λz / (N·Δ).
+
+    Parameters
+    ----------
+    photon_energy_eV : float
+    distance_m : float
+        Between sample and detector.
+    pixels : int
+        Of a frame, along one side.
+    pixel_m : float
+        Pixel size at this end; the relation is the same from either.
+    """
+    return wavelength_m(photon_energy_eV) * distance_m / pixels / pixel_m
+
+
+def with_sample_pixels(meta: ExportMeta, frame_shape: tuple[int, ...]) -> ExportMeta:
+    """Fill in the pixel sizes of object and probe that nobody gave, where they follow from the detector's.
+
+    Parameters
+    ----------
+    meta : ExportMeta
+        Returned as it is where energy, distance or detector pixel is not known, or the detector not in the far field.
+    frame_shape : tuple of int
+        Of frames; rows and columns last.
+
+    Returns
+    -------
+    ExportMeta
+        With `Derived` sizes.
+
+    Raises
+    ------
+    OptionError
+        A size that follows is beyond any float.
+    """
+    sizes: dict[str, Any] = {}
+    for axis, detector, sample in _SIDES:
+        size = _other_pixel_m(meta, detector, frame_shape[axis])
+        for field in sample:
+            if size is not None and isinstance(getattr(meta, field), NotGiven):
+                sizes[field] = Derived(size)
+    return replace(meta, **sizes)
+
+
+def with_detector_pixels(meta: ExportMeta, frame_shape: tuple[int, ...]) -> ExportMeta:
+    """Fill in the pixel size of the detector, where nobody gave it and it follows from the object's.
+
+    Parameters, result and errors are those of `with_sample_pixels`.
+    """
+    sizes: dict[str, Any] = {}
+    for axis, detector, (object_pixel, _) in _SIDES:
+        size = _other_pixel_m(meta, object_pixel, frame_shape[axis])
+        if size is not None and isinstance(getattr(meta, detector), NotGiven):
+            sizes[detector] = Derived(size)
+    return replace(meta, **sizes)
+
+
+def warn_of_contradictions(meta: ExportMeta, frame_shape: tuple[int, ...], origin: Origin) -> None:
+    """Tell of pixel sizes that were given, and differ from those that follow from the detector's.
+
+    Parameters
+    ----------
+    meta : ExportMeta
+    frame_shape : tuple of int
+        Of frames; rows and columns last.
+    origin : path or str
+        What messages name.
+
+    Warns
+    -----
+    ProductWarning
+        With both numbers.
+    """
+    contradictions: dict[tuple[float, float], list[str]] = {}
+    for axis, detector, sample in _SIDES:
+        derived = _other_pixel_m(meta, detector, frame_shape[axis])
+        for field in sample:
+            size = getattr(meta, field)
+            given = not isinstance(size, NotGiven | Derived)
+            if derived is not None and given and abs(size - derived) > _ROUNDING * derived:
+                contradictions.setdefault((size, derived), []).append(field)
+    for (size, derived), names in contradictions.items():
+        warnings.warn(
+            f"{origin}: {', '.join(names)}: given as {size:.6g}, but energy, distance and detector pixel make it "
+            f"{derived:.6g} (λz / NΔ)",
+            ProductWarning,
+            stacklevel=3,
+        )
+
+
+def _other_pixel_m(meta: ExportMeta, field: str, pixels: int) -> float | None:
+    """Return the pixel size at the other end from the one in `field`; None where it does not follow."""
+    pixel_m = getattr(meta, field)
+    if not meta.far_field or isinstance(pixel_m, NotGiven | Derived):
+        return None
+    if min(meta.probe_energy_eV, meta.detector_distance_m, pixel_m) <= 0:
+        return None
+    return far_field_pixel_m(meta.probe_energy_eV, meta.detector_distance_m, pixels, pixel_m)
+
+
+_MOST_PIXELS = 2**27  # 1 GiB of complex64: a scan that spans more has positions in another unit
+
+
+def outside_object(x_m: Array, y_m: Array, object_shape: tuple[int, ...], meta: ExportMeta) -> int:
+    """Count the positions that are not over the object array.
+
+    Parameters
+    ----------
+    x_m, y_m : array, [N]
+        Positions.
+    object_shape : tuple of int
+        Of the object, rows and columns last.
+    meta : ExportMeta
+        Object pixel size and centre.
+    """
+    height, width = object_shape[-2:]
+    over_columns = np.abs(x_m - meta.object_center_x_m) <= width * meta.object_pixel_width_m / 2
+    over_rows = np.abs(y_m - meta.object_center_y_m) <= height * meta.object_pixel_height_m / 2
+    return int(np.count_nonzero(~(over_columns & over_rows)))
+
+
+def with_corner_at_zero(object_shape: tuple[int, ...], meta: ExportMeta) -> ExportMeta:
+    """Return metadata with the centre that the object has where positions count from its first pixel.
+
+    ptychodus takes the centre to be (size - 1) / 2 pixels from the middle of the first one.
+    """
+    height, width = object_shape[-2:]
+    return replace(
+        meta,
+        object_center_x_m=float(f"{(width - 1) / 2 * meta.object_pixel_width_m:.9g}"),
+        object_center_y_m=float(f"{(height - 1) / 2 * meta.object_pixel_height_m:.9g}"),
+    )
+
+
+def covering_object(
+    x_px: Array, y_px: Array, probe_shape: tuple[int, ...], meta: ExportMeta
+) -> tuple[tuple[int, int], ExportMeta]:
+    """Choose an object array that covers a scan and the probe's reach.
+
+    Parameters
+    ----------
+    x_px, y_px : array, [N], pixels
+        Positions.
+    probe_shape : tuple of int
+        Of the probe, rows and columns last.
+    meta : ExportMeta
+        Object pixel size and centre; a centre of zero is one that nobody gave, and becomes the middle of the scan.
+
+    Returns
+    -------
+    shape : (int, int)
+        Rows and columns.
+    meta : ExportMeta
+        With the centre of that array.
+
+    Raises
+    ------
+    ValueError
+        The array would be larger than positions in object pixels can ask for.
+    """
+    sides = []
+    centers_m = []
+    for positions, probe_px, center_m, pixel_m in (
+        (y_px, probe_shape[-2], meta.object_center_y_m, meta.object_pixel_height_m),
+        (x_px, probe_shape[-1], meta.object_center_x_m, meta.object_pixel_width_m),
+    ):
+        positions_px = positions.astype(np.float64)
+        center_px = center_m / pixel_m or positions_px.min() / 2 + positions_px.max() / 2
+        reach_px = min(np.abs(positions_px - center_px).max(), _MOST_PIXELS)
+        sides.append(probe_px + 2 * math.ceil(reach_px))
+        centers_m.append(float(center_px * pixel_m))
+    if sides[0] * sides[1] > _MOST_PIXELS:
+        raise ValueError(f"{sides[0]} x {sides[1]} pixels")
+    return (sides[0], sides[1]), replace(meta, object_center_x_m=centers_m[1], object_center_y_m=centers_m[0])

@@ -1,0 +1,204 @@
+"""Scan positions: from pixels to metres, and the numbers that pair them with diffraction patterns."""
+
+from __future__ import annotations
+
+import warnings
+from os import PathLike
+
+import numpy as np
+
+from ptychoproduct.aliases import Array, Origin
+from ptychoproduct.errors import OptionError, ProductWarning, SourceError
+from ptychoproduct.model.array_checks import check_raw_array
+
+POSITION_INDEX_CHOICES = ("auto", "scan-index", "sequence")
+UNITS_M = {"m": 1.0, "um": 1e-6}
+UNITS = ("px", *UNITS_M)
+
+
+def pixels_to_metres(coordinates_px: Array, pixel_size_m: float) -> Array:
+    """Scale positions from object pixels to metres, as float64."""
+    return np.asarray(coordinates_px, np.float64) * pixel_size_m
+
+
+def metres_to_pixels(coordinates_m: Array, pixel_size_m: float) -> Array:
+    """Scale positions from metres to object pixels, as float64."""
+    return np.asarray(coordinates_m, np.float64) / pixel_size_m
+
+
+def to_object_pixels(coordinates: Array, key: str, unit: str, pixel_size_m: float, origin: Origin) -> Array:
+    """Bring positions of any unit to object pixels.
+
+    Parameters
+    ----------
+    coordinates : array, [N]
+        Returned as they are, where they are pixels.
+    key : str
+        Name for the messages.
+    unit : {"px", "m", "um"}
+    pixel_size_m : float
+        Of the object, along this direction.
+    origin : path or str
+        Name for the messages.
+
+    Raises
+    ------
+    SourceError
+        They are no list of real numbers.
+    """
+    if unit == "px":
+        return coordinates
+    check_raw_array(coordinates, "xcoords", key, origin)
+    return metres_to_pixels(coordinates * UNITS_M[unit], pixel_size_m)
+
+
+def check_unit(unit: str | None) -> None:
+    """Refuse what is no unit of positions: OptionError."""
+    if unit is not None and unit not in UNITS:
+        raise OptionError("positions_in", found=repr(unit), expected=f"one of {', '.join(UNITS)}")
+
+
+def position_indexes(scan_index: Array | None, positions: int, choice: str, file: str | PathLike[str]) -> Array:
+    """Choose the numbers that ptychodus pairs patterns and positions by.
+
+    ptychodus averages positions of one index into one position. PtychoPINN's ``scan_index`` is no such number: it is
+    usually the same for the whole scan.
+
+    Parameters
+    ----------
+    scan_index : array or None, [N], int
+        The source's.
+    positions : int
+        N.
+    choice : {"auto", "scan-index", "sequence"}
+        "auto" takes `scan_index` where its values are distinct.
+    file : path
+        Name for the messages.
+
+    Returns
+    -------
+    array, [N], int64
+
+    Raises
+    ------
+    OptionError
+        There is no `scan_index` to take, or it holds no integers.
+    """
+    sequence = np.arange(positions, dtype=np.int64)
+    if choice == "sequence":
+        return sequence
+    if scan_index is None:
+        if choice == "scan-index":
+            raise OptionError(
+                file, key="scan_index", found="no such key", expected="it, by --position-index scan-index"
+            )
+        _warn(file, "has no scan_index")
+        return sequence
+    indexes = _as_indexes(scan_index)
+    distinct = indexes is not None and distinct_values(indexes) == len(indexes)
+    if choice == "scan-index":
+        if indexes is None:
+            raise OptionError(file, key="scan_index", found=f"dtype {scan_index.dtype}", expected="integers")
+        if not distinct:
+            warnings.warn(
+                f"{file}: scan_index: values repeat; ptychodus averages positions of one index into one",
+                ProductWarning,
+                stacklevel=3,
+            )
+        return indexes
+    if indexes is None or not distinct:
+        _warn(file, "scan_index does not number the positions (its values are not distinct)")
+        return sequence
+    return indexes
+
+
+def distinct_values(numbers: Array) -> int:
+    """Count the distinct values among integers; np.unique would import NumPy's masked arrays, 15 ms of a start."""
+    ascending = np.sort(numbers, axis=None)
+    return int(np.count_nonzero(ascending[1:] != ascending[:-1])) + bool(ascending.size)
+
+
+def _as_indexes(scan_index: Array) -> Array | None:
+    if scan_index.dtype.kind not in "iuf" or (
+        scan_index.dtype == np.uint64 and (scan_index > np.iinfo(np.int64).max).any()
+    ):
+        return None
+    if scan_index.dtype.kind == "f":
+        values = scan_index.astype(np.float64)
+        if not ((np.abs(values) < 2.0**63) & (values == np.floor(values))).all():
+            return None
+    return scan_index.astype(np.int64)
+
+
+def _warn(file: str | PathLike[str], reason: str) -> None:
+    warnings.warn(
+        f"{file}: {reason}; probe_position_indexes are 0 to N-1 (--position-index decides)",
+        ProductWarning,
+        stacklevel=4,
+    )
+
+
+def rows_of_frames(frame_numbers: Array, position_numbers: Array, origin: Origin, key: str) -> Array:
+    """Find the position of each frame, as ptychodus does: both have the same number.
+
+    Parameters
+    ----------
+    frame_numbers : array, [N], int
+        Distinct.
+    position_numbers : array, [M], int
+        Where they repeat they number something else, and frame *i* belongs to position *i*.
+    origin, key
+        Names for the messages.
+
+    Returns
+    -------
+    array, [N], int
+        The row of each frame's position.
+
+    Raises
+    ------
+    SourceError
+        Numbers of frames repeat, a frame has no position, or numbers of positions say nothing and there are more or
+        fewer positions than frames.
+
+    Warns
+    -----
+    ProductWarning
+        Numbers of positions repeat.
+    """
+    for numbers, name in ((frame_numbers, "frames"), (position_numbers, "positions")):
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+            raise SourceError(
+                origin,
+                key=key,
+                found=f"numbers of {name} that are {numbers.dtype} {numbers.shape}",
+                expected="integers",
+            )
+    if distinct_values(frame_numbers) < len(frame_numbers):
+        raise SourceError(origin, key=key, found="numbers of frames that repeat", expected="distinct ones")
+    order = np.argsort(position_numbers, kind="stable")
+    ascending = position_numbers[order]
+    if (ascending[1:] == ascending[:-1]).any():
+        if len(position_numbers) != len(frame_numbers):
+            raise SourceError(
+                origin,
+                key=key,
+                found=f"{len(position_numbers)} positions whose numbers repeat",
+                expected=f"{len(frame_numbers)}, one for each frame",
+            )
+        warnings.warn(
+            f"{origin}: {key}: numbers of positions repeat; frame i is taken to belong to position i",
+            ProductWarning,
+            stacklevel=2,
+        )
+        return np.arange(len(frame_numbers))
+    places = np.searchsorted(ascending, frame_numbers)
+    there = np.zeros(len(frame_numbers), bool)
+    inside = places < len(ascending)
+    there[inside] = ascending[places[inside]] == frame_numbers[inside]
+    if not there.all():
+        number = frame_numbers[int(np.argmin(there))]
+        raise SourceError(
+            origin, key=key, found=f"{int((~there).sum())} frames without a position, the first is number {number}"
+        )
+    return order[places]

@@ -1,0 +1,93 @@
+"""A product in a few hundred pixels, for a terminal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptychoproduct.aliases import Array
+from ptychoproduct.plots.mean_pattern import mean_pattern
+
+if TYPE_CHECKING:
+    from ptychoproduct.product.reader import Product
+
+_DECADES = 4
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small picture.
+
+    Parameters
+    ----------
+    title : str
+    values : array, [rows, columns], float64
+        From 0 to 1; NaN where there is nothing to show.
+    is_cyclic : bool
+        Whether 0 and 1 are the same.
+    """
+
+    title: str
+    values: Array
+    is_cyclic: bool
+
+
+def product_thumbnails(product: Product, most_rows: int, most_columns: int) -> list[Thumbnail]:
+    """Draw the phase of the object's first layer, and the mean pattern on a logarithmic scale.
+
+    Parameters
+    ----------
+    product : Product
+        Open; frames are read, a few hundred at most.
+    most_rows, most_columns : int
+        Size of a picture, in pixels that are square.
+
+    Raises
+    ------
+    ContractError
+        A frame cannot be read.
+    """
+    thumbnails = []
+    layer = product.object[0] if product.object.ndim == 3 and len(product.object) else product.object
+    if layer.ndim == 2 and layer.size:
+        phases = np.angle(shrunk(layer, most_rows, most_columns))
+        width_um = layer.shape[1] * product.meta.object_pixel_width_m * 1e6
+        title = f"object phase, -π to π, {width_um:.3g} µm wide"
+        thumbnails.append(Thumbnail(title, phases / (2 * math.pi) + 0.5, is_cyclic=True))
+    frames = product.frames
+    if frames is not None and 0 not in frames.shape:
+        mean = mean_pattern(frames)
+        sampled = "" if mean.frames_used == mean.frames else f"{mean.frames_used} of "
+        title = f"mean of {sampled}{mean.frames:,} frames, {_DECADES} decades"
+        thumbnails.append(Thumbnail(title, _decades(shrunk(mean.values, most_rows, most_columns)), is_cyclic=False))
+    return thumbnails
+
+
+def shrunk(image: Array, most_rows: int, most_columns: int) -> Array:
+    """Average an image over blocks of pixels, so that it keeps its proportions and fits; small ones stay as they are.
+
+    Parameters
+    ----------
+    image : array, [rows, columns], not empty
+    most_rows, most_columns : int
+    """
+    factor = max(1.0, image.shape[0] / most_rows, image.shape[1] / most_columns)
+    means = image.astype(np.result_type(image.dtype, np.float64))
+    for axis, length in enumerate(image.shape):
+        starts = np.linspace(0, length, max(1, round(length / factor)), endpoint=False).astype(int)
+        sums = np.add.reduceat(means, starts, axis)
+        means = sums / np.diff(np.append(starts, length)).reshape((-1, 1) if axis == 0 else (1, -1))
+    return means
+
+
+def _decades(pattern: Array) -> Array:
+    """Map values to 0 to 1, on a logarithmic scale below the highest one."""
+    finite = pattern[np.isfinite(pattern)]
+    high = finite.max() if finite.size else 0.0
+    if high <= 0:
+        return np.zeros(pattern.shape)
+    logarithms = np.log10(np.maximum(pattern / high, 10.0**-_DECADES))
+    return 1 + logarithms / _DECADES

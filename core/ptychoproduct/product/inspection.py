@@ -1,0 +1,287 @@
+"""What is in a product, as data: every group, dataset, attribute and link of the file, and how each is stored."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ptychoproduct.compression.codecs import codec_of
+from ptychoproduct.errors import ContractError, SourceError
+from ptychoproduct.hdf5.local_links import last_words, local_dataset, open_hdf5
+from ptychoproduct.model import contract
+from ptychoproduct.product.reader import open_product
+
+Value = str | bool | int | float | None
+
+_DEEPEST = 32
+
+
+@dataclass(frozen=True)
+class AttributeEntry:
+    """An attribute.
+
+    Parameters
+    ----------
+    name : str
+    dtype : str
+        "str" for text.
+    shape : tuple of int
+    value : str, bool, int, float or None
+        None where it is no single value, or cannot be read.
+    unit : str
+        The contract's, "" for none.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    value: Value
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A dataset.
+
+    Parameters
+    ----------
+    path : str
+    dtype : str
+        "str" for text.
+    shape : tuple of int
+    unit : str
+        The contract's, "" for none.
+    chunk_shape : tuple of int or None
+    codec : str
+        See `codec_of`.
+    nbytes, stored_bytes : int
+        Size in memory and in the file.
+    ratio : float or None
+        Their ratio; None where nothing is compressed.
+    attributes : tuple of AttributeEntry
+    """
+
+    path: str
+    dtype: str
+    shape: tuple[int, ...]
+    unit: str
+    chunk_shape: tuple[int, ...] | None
+    codec: str
+    nbytes: int
+    stored_bytes: int
+    ratio: float | None
+    attributes: tuple[AttributeEntry, ...]
+
+
+@dataclass(frozen=True)
+class LinkEntry:
+    """A name that leads to something else; it is not followed.
+
+    Parameters
+    ----------
+    path : str
+    target : str
+        A path in the file, or the name of another file and a path in it.
+    kind : {"hard link", "soft link", "external link", "other"}
+        A hard link is another name of what is listed elsewhere; what is neither group nor dataset is "other".
+    """
+
+    path: str
+    target: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class GroupEntry:
+    """A group.
+
+    Parameters
+    ----------
+    path : str
+    attributes : tuple of AttributeEntry
+    members : tuple of GroupEntry, DatasetEntry or LinkEntry
+        The contract's in its order, then the others by name, then groups.
+    """
+
+    path: str
+    attributes: tuple[AttributeEntry, ...]
+    members: tuple[GroupEntry | DatasetEntry | LinkEntry, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A file, and whether it is a product.
+
+    Parameters
+    ----------
+    product : Path
+    file_bytes : int
+    root : GroupEntry
+    problem : str or None
+        Why it cannot be opened as a product.
+    """
+
+    product: Path
+    file_bytes: int
+    root: GroupEntry
+    problem: str | None
+
+
+def inspect_product(path: str | PathLike[str]) -> Inspection:
+    """List what is in a product, or in any other HDF5 file; no data is read.
+
+    Parameters
+    ----------
+    path : path
+
+    Raises
+    ------
+    SourceError
+        There is no HDF5 file, or its structure is damaged.
+    """
+    path = Path(path)
+    with open_hdf5(path) as file:
+        try:
+            root = _group(file, "/", _preferred_paths(file))
+        except (OSError, RuntimeError, KeyError) as error:
+            raise SourceError(path, f"cannot be read: {last_words(error)}") from error
+    problem = None
+    try:
+        open_product(path).close()
+    except ContractError as error:
+        problem = str(error)
+    return Inspection(path, path.stat().st_size, root, problem)
+
+
+_ATTRIBUTES = {
+    "/": contract.ROOT_ATTRIBUTES,
+    **{f"/{dataset.name}": dataset.attributes for dataset in contract.DATASETS},
+}
+_DATASETS = {f"/{name}": dataset for dataset in contract.DATASETS for name in (dataset.name, *dataset.aliases)}
+
+
+def _preferred_paths(file: h5py.File) -> dict[Any, str]:
+    """Return under which of the contract's names each of its datasets is listed, by identity."""
+    paths: dict[Any, str] = {}
+    for path in _DATASETS:
+        name = path.removeprefix("/")
+        with suppress(ContractError):  # a name that leads elsewhere
+            dataset = local_dataset(file, name)
+            if dataset is not None and _has_hard_links(file, name):
+                paths.setdefault(_identity(dataset), path)
+    return paths
+
+
+def _has_hard_links(file: h5py.File, name: str) -> bool:
+    """Whether no part of a path is a soft link, which is listed as such."""
+    parts = name.split("/")
+    prefixes = ("/".join(parts[: count + 1]) for count in range(len(parts)))
+    return all(isinstance(file.get(prefix, getlink=True), h5py.HardLink) for prefix in prefixes)
+
+
+def _group(group: h5py.Group, path: str, paths: dict[Any, str]) -> GroupEntry:
+    """List a group; `paths` says under which name a thing is listed that has several, by identity."""
+    if path.count("/") > _DEEPEST:
+        raise RuntimeError(f"({_DEEPEST} groups inside each other)")
+    paths[_identity(group)] = path
+    attributes = _attributes(group, path)
+    order = [name for name in _DATASETS if name.rpartition("/")[0] == path.rstrip("/")]
+    children = sorted(
+        (f"{path.rstrip('/')}/{name}" for name in group),
+        key=lambda member: (order.index(member) if member in order else len(order), member),
+    )
+    members = [_member(group, child, paths) for child in children]
+    return GroupEntry(path, attributes, tuple(sorted(members, key=_rank)))
+
+
+def _rank(member: GroupEntry | DatasetEntry | LinkEntry) -> int:
+    """Return what puts datasets before groups, and the scan before other groups."""
+    return 0 if not isinstance(member, GroupEntry) else 1 if member.path == f"/{contract.RAW_DATA}" else 2
+
+
+def _member(group: h5py.Group, path: str, paths: dict[Any, str]) -> GroupEntry | DatasetEntry | LinkEntry:
+    name = path.rpartition("/")[2]
+    link = group.get(name, getlink=True)
+    if isinstance(link, h5py.ExternalLink):
+        return LinkEntry(path, f"{link.filename}:{link.path}", "external link")
+    if isinstance(link, h5py.SoftLink):
+        return LinkEntry(path, link.path, "soft link")
+    found = group[name]
+    listed = paths.setdefault(_identity(found), path)
+    if listed != path:
+        return LinkEntry(path, listed, "hard link")
+    if isinstance(found, h5py.Group):
+        return _group(found, path, paths)
+    if isinstance(found, h5py.Dataset):
+        return _dataset(found, path)
+    return LinkEntry(path, "a named type", "other")
+
+
+def _identity(found: h5py.HLObject) -> Any:
+    return h5py.h5o.get_info(found.id).addr
+
+
+def _dataset(dataset: h5py.Dataset, path: str) -> DatasetEntry:
+    known = _DATASETS.get(path)
+    shape = dataset.shape or ()
+    codec = str(codec_of(dataset))
+    nbytes = 0 if dataset.shape is None else math.prod(shape) * dataset.dtype.itemsize
+    stored_bytes = dataset.id.get_storage_size()
+    return DatasetEntry(
+        path,
+        dtype=_dtype_name(dataset.dtype),
+        shape=shape,
+        unit=known.unit if known else "",
+        chunk_shape=dataset.chunks,
+        codec=codec,
+        nbytes=nbytes,
+        stored_bytes=stored_bytes,
+        ratio=nbytes / stored_bytes if codec != "none" and stored_bytes else None,
+        attributes=_attributes(dataset, path),
+    )
+
+
+def _attributes(target: h5py.Group | h5py.Dataset, path: str) -> tuple[AttributeEntry, ...]:
+    units = {
+        name: attribute.unit for attribute in _ATTRIBUTES.get(path, ()) for name in (attribute.name, *attribute.aliases)
+    }
+    order = list(units)
+    names = sorted(target.attrs, key=lambda name: (order.index(name) if name in units else len(order), name))
+    return tuple(_attribute(target, name, units.get(name, "")) for name in names)
+
+
+def _attribute(target: h5py.Group | h5py.Dataset, name: str, unit: str) -> AttributeEntry:
+    stored = target.attrs.get_id(name)
+    shape = stored.shape or ()
+    value: Value = None
+    if stored.shape is not None and math.prod(shape) == 1:
+        try:
+            value = _plain(target.attrs[name])
+        except (OSError, RuntimeError, TypeError, ValueError) as error:  # a type that h5py cannot read
+            value = f"cannot be read: {last_words(error)}"
+    return AttributeEntry(name, _dtype_name(stored.dtype), shape, value, unit)
+
+
+def _plain(value: Any) -> Value:
+    """Return one value, alone or in an array, as Python's; text for what JSON cannot say."""
+    item = np.asarray(value).reshape(-1)[0]
+    if isinstance(item, np.generic):
+        item = item.item()
+    if isinstance(item, bytes):
+        return item.decode("utf-8", "replace")
+    if isinstance(item, str | bool | int) or (isinstance(item, float) and math.isfinite(item)):
+        return item
+    return str(item)
+
+
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    if h5py.check_string_dtype(dtype) is not None:
+        return "str"
+    return "reference" if h5py.check_ref_dtype(dtype) is not None else str(dtype)

@@ -1,0 +1,119 @@
+"""How an export is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ptychoproduct.compression.codecs import Codec
+from ptychoproduct.compression.profiles import DEFAULT, Profile, Storage, is_measured, parse_compression, storage_for
+from ptychoproduct.errors import OptionError
+from ptychoproduct.model.contract import AXIS_ORDERS
+from ptychoproduct.model.positions import POSITION_INDEX_CHOICES
+from ptychoproduct.streaming.stored_array import DEFAULT_MEMORY_BYTES
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Choices that change how a product is written, not what it says.
+
+    Parameters
+    ----------
+    compression : str or Codec
+        Of the frames and of other large arrays: a codec as in `parse_codec`, or a key of `PROFILES`.
+    threads : int or None
+        Chunks encoded at once; None for as many as there are cores.
+    axis_order : {"auto", "NHW", "HNW", "HWN"}
+        Of the source's frames; "auto" takes the axis that has the length of the positions as N.
+    position_index : {"auto", "scan-index", "sequence"}
+        Where ``probe_position_indexes`` come from, see `position_indexes`.
+    chunk_frames : int or None
+        Whole frames of a chunk; None for about 1 MiB.
+    chunk_shape : tuple of int, optional
+        Frames, rows and columns of a chunk, in place of `chunk_frames`: chunks may be tiles of frames.
+    memory_bytes : int
+        What may be held at once to reorder the axes of frames.
+    nexus : bool
+        Whether NeXus viewers find the frames, the object's phase and the scan, see `add_plots`.
+    store_counts : bool
+        Whether frames of amplitudes that are square roots of counts are stored as these counts, exactly; frames that
+        are not are an error then. See `CountsRecipe`.
+    overwrite : bool
+        Whether an existing product may be replaced.
+    digests : bool or None
+        Whether each dataset gets a SHA-256 of its content; None where the profile decides: archives do.
+    verify : bool
+        Whether the product is read back from the disk, and compared with what was to be written, before it appears.
+
+    Raises
+    ------
+    OptionError
+        A value is not understood.
+    """
+
+    compression: str | Codec = DEFAULT
+    threads: int | None = None
+    axis_order: str = "auto"
+    position_index: str = "auto"
+    chunk_frames: int | None = None
+    chunk_shape: tuple[int, int, int] | None = None
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    nexus: bool = True
+    store_counts: bool = False
+    overwrite: bool = True
+    digests: bool | None = None
+    verify: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.compression, str):
+            parse_compression(self.compression)
+        for field, least in (("threads", 1), ("chunk_frames", 1), ("memory_bytes", 1)):
+            value = getattr(self, field)
+            if value is not None and value < least:
+                raise OptionError(field, found=str(value), expected=f"at least {least}")
+        if self.chunk_shape is not None:
+            if len(self.chunk_shape) != 3 or min(self.chunk_shape) < 1:
+                raise OptionError("chunk_shape", found=str(self.chunk_shape), expected="3 positive numbers")
+            if self.chunk_frames is not None:
+                raise OptionError("chunk_shape", found="chunk_frames too", expected="one of them")
+        for field, choices in (
+            ("axis_order", ("auto", *AXIS_ORDERS)),
+            ("position_index", POSITION_INDEX_CHOICES),
+        ):
+            if getattr(self, field) not in choices:
+                raise OptionError(field, found=repr(getattr(self, field)), expected=f"one of {', '.join(choices)}")
+
+    @property
+    def has_digests(self) -> bool:
+        """Whether datasets get digests of their content."""
+        if self.digests is not None:
+            return self.digests
+        profile = parse_compression(self.compression) if isinstance(self.compression, str) else None
+        return isinstance(profile, Profile) and profile.digests
+
+    @property
+    def measured(self) -> str | None:
+        """The profile to be settled by measuring the frames; None where there is none to settle."""
+        return self.compression if isinstance(self.compression, str) and is_measured(self.compression) else None
+
+    def storage(self, dtype: np.dtype[Any], row_shape: tuple[int, ...], rows: int | None) -> Storage:
+        """Return how frames, or other rows, are stored where nothing is measured.
+
+        Parameters
+        ----------
+        dtype : numpy.dtype
+        row_shape : tuple of int
+        rows : int or None
+            How many there are; None where that is not known.
+        """
+        return storage_for(self.compression, dtype, row_shape, rows)
+
+    def frames_chunk(self, frame_shape: Sequence[int]) -> tuple[int, int, int] | None:
+        """Return the shape of the chunks of frames; None where it is not asked for."""
+        if self.chunk_frames is not None:
+            rows, columns = frame_shape
+            return self.chunk_frames, rows, columns
+        return self.chunk_shape

@@ -1,0 +1,258 @@
+"""The companion of a product that ptychodus reconstructs from: patterns, and what pairs them with positions.
+
+ptychodus does not look for frames in a product; it wants them in a file of their own, as photon counts. Its names are
+those of ``save_diffraction_data`` in ptychodus 1.7.0.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from os import PathLike, truncate
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from ptychoproduct.aliases import Array, Origin
+from ptychoproduct.compression.codecs import Codec, parse_codec
+from ptychoproduct.errors import OptionError, ProductWarning, SourceError
+from ptychoproduct.hdf5.chunks import create_chunked, default_chunk_rows
+from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
+from ptychoproduct.model.counts import InexactError
+from ptychoproduct.model.metadata import ExportMeta
+from ptychoproduct.model.patterns import PATTERN_CHOICES, Patterns, choose_patterns
+from ptychoproduct.product.summary import DiffractionSummary
+from ptychoproduct.streaming.chunk_stream import RowOutput
+from ptychoproduct.system.atomic import OutputGroup, atomic_output
+
+# Of ptychodus's workflow folders.
+PRODUCT_NAME = "product.h5"
+DIFFRACTION_NAME = "diffraction.h5"
+
+# ptychodus's own functions read with what HDF5 has built in: they load no filters.
+DEFAULT_COMPRESSION = "shuffle+gzip:1"
+
+
+@dataclass(frozen=True)
+class DiffractionFile:
+    """The companion of a product that is to be written.
+
+    Parameters
+    ----------
+    path : path
+    patterns_are : {"auto", "amplitude", "counts"}
+        What frames hold, see `choose_patterns`.
+    bad_pixels : str, path or array [H, W], optional
+        Where the detector's pixels are not to be used, it is not zero; see `read_bad_pixels`. By default what the scan
+        has, else none are bad.
+    compression : str or Codec
+        Of the patterns, as in `parse_codec`. ptychodus's scripts read ``gzip``; the application reads all.
+
+    Raises
+    ------
+    OptionError
+        A value is not understood.
+    """
+
+    path: str | PathLike[str]
+    patterns_are: str = "auto"
+    bad_pixels: str | PathLike[str] | Array | None = None
+    compression: str | Codec = DEFAULT_COMPRESSION
+
+    def __post_init__(self) -> None:
+        _ = self.codec
+        if self.patterns_are not in PATTERN_CHOICES:
+            expected = f"one of {', '.join(PATTERN_CHOICES)}"
+            raise OptionError("patterns_are", found=repr(self.patterns_are), expected=expected)
+
+    @property
+    def codec(self) -> Codec:
+        """The compression, parsed."""
+        return parse_codec(self.compression) if isinstance(self.compression, str) else self.compression
+
+
+class DiffractionWriter:
+    """A companion that is being written; use it as a context manager.
+
+    The patterns are filled by whoever reads the frames: `begin` gives the outputs for one pass over them. What the pass
+    shows to be unlike the sample is remembered, `is_complete` is false then, and another pass is needed.
+
+    Parameters
+    ----------
+    file : DiffractionFile
+    shape : tuple of int
+        Of the frames, [N, H, W].
+    sample : array
+        Elements of frames, by which the type of the patterns is chosen.
+    meta : ExportMeta
+        Detector pixel size.
+    bad_pixels : array, [H, W], optional
+    chunk_shape : tuple of int, optional
+        Of the product's frames: a chunk that is the same for both is read once.
+    overwrite : bool
+    sources : sequence of Path
+        Files that must not be replaced.
+    group : OutputGroup, optional
+        Other outputs, which the file appears with.
+    origin, key
+        What messages call the frames.
+
+    Raises
+    ------
+    OptionError
+        Amplitudes cannot be told from counts.
+    SourceError
+        The bad pixels are none of these frames.
+    OutputError
+        The file cannot be written there.
+    """
+
+    def __init__(
+        self,
+        file: DiffractionFile,
+        shape: tuple[int, ...],
+        sample: Array,
+        meta: ExportMeta,
+        *,
+        bad_pixels: Array | None = None,
+        chunk_shape: tuple[int, ...] | None = None,
+        overwrite: bool = True,
+        sources: Sequence[Path] = (),
+        group: OutputGroup | None = None,
+        origin: Origin,
+        key: str,
+    ) -> None:
+        self.path = Path(file.path)
+        self.summary: DiffractionSummary | None = None
+        self._file_options = file
+        self._shape = shape
+        self._sample = sample
+        self._meta = meta
+        self._bad_pixels = _mask(bad_pixels, shape[1:], origin)
+        self._chunk_shape = chunk_shape or (default_chunk_rows(shape[1:], sample.dtype), *shape[1:])
+        self._overwrite = overwrite
+        self._sources = tuple(sources)
+        self._group = group
+        self._origin = origin
+        self._key = key
+        self._unfit: Array | None = None
+        self._patterns = self._choose()
+        require_hdf5_suffix(self.path)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._part = stack.enter_context(
+                atomic_output(self.path, overwrite=self._overwrite, sources=self._sources, group=self._group)
+            )
+            self._file_stack = stack.enter_context(ExitStack())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last pass has made all patterns."""
+        return self._unfit is None
+
+    def begin(self) -> list[RowOutput]:
+        """Begin the file anew, and return what one pass over the frames has to fill."""
+        if self._unfit is not None:
+            self._sample = np.append(self._sample, self._unfit)
+            self._unfit = None
+            self._patterns = self._choose(self._patterns.scale)
+        self._file_stack.close()
+        truncate(self._part, 0)
+        self._file, self._output = self._file_stack.enter_context(new_hdf5_file(self._part, self.path))
+        with hdf5_errors(self.path, self._output):
+            self._dataset = create_chunked(
+                self._file,
+                "patterns",
+                self._shape[1:],
+                self._patterns.dtype,
+                self._file_options.codec,
+                self._shape[0],
+                self._chunk_shape,
+            )
+        return [RowOutput(self._dataset, self._fill)]
+
+    def finish(self, indexes: Array, probe_photon_counts: Array | None = None) -> None:
+        """Write what stands beside the patterns.
+
+        Parameters
+        ----------
+        indexes : array, [N], int
+            The numbers that pair patterns with positions.
+        probe_photon_counts : array, [N], optional
+            Photons of each exposure.
+        """
+        width_m, height_m = self._meta.detector_pixel_width_m, self._meta.detector_pixel_height_m
+        if not width_m or not height_m:
+            warnings.warn(
+                f"{self.path}: the detector's pixel size is not known, and is 0 here (--detector-pixel-size-m)",
+                ProductWarning,
+                stacklevel=3,
+            )
+        with hdf5_errors(self.path, self._output):
+            self._dataset.attrs["detector_pixel_width_m"] = np.float64(width_m)
+            self._dataset.attrs["detector_pixel_height_m"] = np.float64(height_m)
+            self._file["indexes"] = indexes
+            self._file["bad_pixels"] = self._bad_pixels
+            if probe_photon_counts is not None:
+                self._file["probe_photon_counts"] = probe_photon_counts
+            stored_bytes = self._dataset.id.get_storage_size()
+        self._file_stack.close()
+        self.summary = DiffractionSummary(
+            path=self.path,
+            dtype=str(self._patterns.dtype),
+            frames_are=self._patterns.quantity,
+            exact=self._patterns.dtype.kind != "f",
+            scale=self._patterns.scale,
+            bad_pixels=int(np.count_nonzero(self._bad_pixels)),
+            detector_pixel_width_m=float(width_m),
+            detector_pixel_height_m=float(height_m),
+            compression=str(self._file_options.codec),
+            stored_bytes=stored_bytes,
+            file_bytes=self._part.stat().st_size,
+        )
+
+    def _choose(self, scale: float | None = None) -> Patterns:
+        return choose_patterns(self._sample, self._file_options.patterns_are, self._origin, self._key, scale)
+
+    def _fill(self, origin: tuple[int, ...], values: Array, patterns: Array) -> None:  # noqa: ARG002 - see `Convert`
+        """Make the patterns of a chunk; what cannot be made stops this file, not those that are written beside it."""
+        if self._unfit is None:
+            with hdf5_errors(self.path, self._output):  # no need to go on where no disk takes it
+                try:
+                    self._patterns.fill(values, patterns)
+                except InexactError as error:
+                    self._unfit = error.amplitudes.reshape(-1).copy()
+                    return
+        if self._unfit is not None:
+            patterns.fill(0)
+
+
+def standard_layout(folder: str | PathLike[str]) -> tuple[Path, Path]:
+    """Return where ptychodus looks for product and patterns in a workflow folder."""
+    return Path(folder) / PRODUCT_NAME, Path(folder) / DIFFRACTION_NAME
+
+
+def _mask(values: Array | None, frame_shape: tuple[int, ...], origin: Origin) -> Array:
+    if values is None:
+        return np.zeros(frame_shape, np.bool_)
+    mask = np.asarray(values)
+    if mask.shape != frame_shape or mask.dtype.kind not in "biuf":
+        raise SourceError(
+            origin,
+            key="bad_pixels",
+            found=f"{mask.dtype} {mask.shape}",
+            expected=f"numbers or truth values {frame_shape}, as large as a frame",
+        )
+    return mask.astype(np.bool_)

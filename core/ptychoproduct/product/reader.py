@@ -1,0 +1,272 @@
+"""Opening a product: metadata and reconstruction at once, frames when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import h5py
+import numpy as np
+
+from ptychoproduct.aliases import Array
+from ptychoproduct.errors import ContractError, OptionError
+from ptychoproduct.hdf5.contract_fields import _checked, _read_values, find_dataset, read_attribute, read_recipe
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
+from ptychoproduct.hdf5.local_links import local_dataset, local_group, open_hdf5, reading
+from ptychoproduct.model import contract
+from ptychoproduct.model.counts import CountsRecipe
+from ptychoproduct.model.metadata import ExportMeta
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Frames:
+    """The diffraction frames of an open product; index it like an array, [N, H, W].
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+    recipe : CountsRecipe, optional
+        Makes the amplitudes of the counts that are stored; the frames are as stored by default.
+
+    Attributes
+    ----------
+    reader : DatasetReader
+        What decodes the frames.
+    recipe : CountsRecipe or None
+    """
+
+    def __init__(self, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> None:
+        self.reader = DatasetReader(dataset, recipe=recipe)
+        self.recipe = recipe
+        self.shape: tuple[int, ...] = dataset.shape
+        self.dtype: np.dtype[Any] = self.reader.dtype
+        self.nbytes: int = dataset.size * self.dtype.itemsize
+        self._dataset = dataset
+        self._counts: Frames | None = None
+        self.chunk_shape: tuple[int, ...] | None = dataset.chunks
+        self.original_axis_order: str = read_attribute(dataset, contract.ORIGINAL_AXIS_ORDER) or "NHW"
+        self.source_member: str = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{contract.FRAME_KEYS[0]}.npy"
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Array:
+        return self.reader.read(index)
+
+    def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError("frames are decoded, and cannot be had without a copy")
+        return np.asarray(self[:], dtype)
+
+    def __iter__(self) -> Iterator[Array]:
+        for block in self.blocks():
+            yield from block
+
+    def __repr__(self) -> str:
+        return f"<Frames {self.shape} {self.dtype}>"
+
+    @property
+    def counts(self) -> Frames | None:
+        """The counts that are stored in place of these amplitudes; None for frames that are stored as they were."""
+        if self._counts is None and self.recipe is not None:
+            self._counts = Frames(self._dataset)
+        return self._counts
+
+    def read_into(self, out: Array, index: Any = ...) -> None:
+        """Read frames into an array of the caller's, as a training loader does that reuses its batch.
+
+        Parameters
+        ----------
+        out : array
+            Of the shape that ``frames[index]`` has; any strides, and any type that NumPy converts to within the same
+            kind, such as float32 for counts.
+        index : int, slice, ellipsis, list or array of int, mask, or a tuple of these
+            All frames by default. Numbers of frames may come in any order, repeat, and count from the end; a chunk
+            that holds several of them is decoded once.
+
+        Raises
+        ------
+        IndexError
+            There is no such frame.
+        ContractError
+            A chunk cannot be decoded, or its filter is not available.
+        TypeError, ValueError
+            The array has the wrong type or shape.
+        """
+        self.reader.read_into(out, index)
+
+    def blocks(self) -> Iterator[Array]:
+        """Give all frames in order, in blocks of whole chunks of about a MiB."""
+        for _, future in self.reader.blocks(lambda _, block: block):
+            yield future.result()
+
+    def close(self) -> None:
+        """Let the threads end that decode frames."""
+        self.reader.close()
+        if self._counts is not None:
+            self._counts.close()
+
+
+class Product:
+    """An open product; close it, or use it as a context manager.
+
+    Every dialect of ptychodus 1.0 to 1.7 and of PtychoPINN's exporter is read: see `contract` for the aliases.
+
+    Parameters
+    ----------
+    path : path
+
+    Attributes
+    ----------
+    path : Path
+    meta : ExportMeta
+    probe : array, [H, W], [I, H, W] or [C, I, H, W], complex
+    object : array, [H, W] or [L, H, W], complex
+    is_object_synthetic : bool
+        Whether the object is ones that stand for an unknown one.
+    object_layer_spacing_m : array, [L-1]
+    x_m, y_m : array, [N]
+        Scan positions.
+    position_indexes : array, [N], int
+    opr_weights : array, [K, C] or None
+    loss_values, loss_epochs : array, [E]
+    probe_photon_counts : array, [N] or None
+    frames : Frames or None
+        Diffraction frames, read on demand: as they were in their source, also where counts are stored in their place.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file = open_hdf5(self.path)
+        self.frames: Frames | None = None
+        try:
+            with reading(self._file):
+                self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Product {self.path.name!r} of {len(self.x_m)} positions, probe {self.probe.shape}>"
+
+    def _repr_html_(self) -> str:
+        """Describe the product in a notebook."""
+        from ptychoproduct.plots.html import product_html
+
+        return product_html(self)
+
+    def plot(self, frame: int | None = None) -> Figure:
+        """Draw the product in one figure, see `plot_product`; needs matplotlib.
+
+        Parameters
+        ----------
+        frame : int, optional
+            The frame that is drawn beside the mean; the first by default.
+        """
+        from ptychoproduct.plots.figure import plot_product
+
+        return plot_product(self, frame)
+
+    def close(self) -> None:
+        """Close the file; frames cannot be read any more."""
+        if self.frames is not None:
+            self.frames.close()
+        self._file.close()
+
+    @property
+    def raw_data(self) -> h5py.Group | None:
+        """The group ``/raw_data``, None where there is none."""
+        return local_group(self._file, contract.RAW_DATA)
+
+    def _read(self) -> None:
+        probe = self._require(contract.PROBE)
+        object_ = self._require(contract.OBJECT)
+        self.probe = _read_values(probe, contract.PROBE)
+        self.object = _read_values(object_, contract.OBJECT)
+        self.is_object_synthetic = bool(object_.attrs.get(contract.SYNTHETIC.name, False))
+        self.x_m = _read_values(self._require(contract.POSITION_X), contract.POSITION_X)
+        self.y_m = _read_values(self._require(contract.POSITION_Y), contract.POSITION_Y)
+        self.position_indexes = _read_values(self._require(contract.POSITION_INDEXES), contract.POSITION_INDEXES)
+        spacing = self._read_if_there(contract.OBJECT_LAYER_SPACING)
+        self.object_layer_spacing_m = np.empty(0) if spacing is None else spacing
+        losses = self._read_if_there(contract.LOSS_VALUES)
+        self.loss_values = np.empty(0) if losses is None else losses
+        epochs = self._read_if_there(contract.LOSS_EPOCHS)
+        self.loss_epochs = np.arange(len(self.loss_values)) if epochs is None else epochs
+        weights = self._read_if_there(contract.OPR)
+        # PtychoPINN's contract has them as an attribute of the probe.
+        self.opr_weights: Array | None = probe.attrs.get(contract.OPR.name) if weights is None else weights
+        self.probe_photon_counts = self._read_if_there(contract.PHOTON_COUNTS)
+        frames = local_dataset(self._file, contract.DIFFRACTION.name)
+        if frames is not None:
+            self.frames = Frames(_checked(frames, contract.DIFFRACTION), read_recipe(frames))
+        self.meta = self._read_meta(probe, object_)
+
+    def _read_meta(self, probe: h5py.Dataset, object_: h5py.Dataset) -> ExportMeta:
+        values: dict[str, Any] = {}
+        for target, attributes in (
+            (self._file, contract.ROOT_ATTRIBUTES),
+            (object_, contract.OBJECT.attributes),
+            (probe, contract.PROBE.attributes),
+        ):
+            for attribute in attributes:
+                if attribute.field:
+                    value = read_attribute(target, attribute)
+                    if value is not None:
+                        values[attribute.field] = value
+        # ptychodus takes a probe without pixel size to be sampled like the object.
+        for probe_size, object_size in (
+            (contract.PROBE_PIXEL_WIDTH, contract.OBJECT_PIXEL_WIDTH),
+            (contract.PROBE_PIXEL_HEIGHT, contract.OBJECT_PIXEL_HEIGHT),
+        ):
+            if probe_size.field not in values and object_size.field in values:
+                values[probe_size.field] = values[object_size.field]
+        try:
+            return ExportMeta(**values)
+        except OptionError as error:
+            raise ContractError(self.path, key=error.file, found=error.found, expected=error.expected) from error
+
+    def _read_if_there(self, dataset: contract.Dataset) -> Array | None:
+        found = find_dataset(self._file, dataset)
+        return None if found is None else _read_values(found, dataset)
+
+    def _require(self, dataset: contract.Dataset) -> h5py.Dataset:
+        found = find_dataset(self._file, dataset)
+        if found is None:
+            raise ContractError(self.path, key=dataset.name, found="no such dataset", expected="it, in a product")
+        return found
+
+
+def open_product(path: str | PathLike[str]) -> Product:
+    """Open a product for reading.
+
+    Parameters
+    ----------
+    path : path
+        A product of this package, of any ptychodus, or of PtychoPINN's exporter.
+
+    Returns
+    -------
+    Product
+
+    Raises
+    ------
+    SourceError
+        There is no HDF5 file.
+    ContractError
+        The file is no product.
+    """
+    return Product(path)

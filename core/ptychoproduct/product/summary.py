@@ -1,0 +1,109 @@
+"""What a conversion has written, for people and programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ptychoproduct.model.counts import CountsRecipe
+from ptychoproduct.model.metadata import ExportMeta
+from ptychoproduct.tuning.auto import Choice
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What was written.
+
+    Parameters
+    ----------
+    product : Path
+    positions : int
+        N.
+    frames : int
+        Number of diffraction frames; 0 where none were included.
+    frame_shape : tuple of int
+        Rows and columns of a frame.
+    frame_dtype : str
+        Of the frames in their source.
+    compression : str
+        The frames' codec.
+    chunk_shape : tuple of int
+    frame_bytes, stored_bytes : int
+        Size of the frames in their source, and in the product.
+    meta : ExportMeta
+        As written.
+    file_bytes : int
+        Size of the product.
+    seconds : float
+        From opening the product to its appearance.
+    choice : Choice, optional
+        What was tried and why this codec was chosen, where the compression was to be measured.
+    recipe : CountsRecipe or None
+        How the frames are stored as counts; None where they are stored as they are.
+    diffraction : DiffractionSummary or None
+        The companion, where one was asked for.
+    """
+
+    product: Path
+    positions: int
+    frames: int
+    frame_shape: tuple[int, ...]
+    frame_dtype: str
+    compression: str
+    chunk_shape: tuple[int, ...]
+    frame_bytes: int
+    stored_bytes: int
+    meta: ExportMeta
+    file_bytes: int
+    seconds: float
+    choice: Choice | None = None
+    recipe: CountsRecipe | None = None
+    diffraction: DiffractionSummary | None = None
+
+    @property
+    def ratio(self) -> float:
+        """Compression ratio of the frames; 0 without frames."""
+        return self.frame_bytes / self.stored_bytes if self.stored_bytes else 0.0
+
+    @property
+    def throughput_mb_s(self) -> float:
+        """Frames' bytes per second, in 10⁶ bytes."""
+        return self.frame_bytes / 1e6 / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class DiffractionSummary:
+    """What was written.
+
+    Parameters
+    ----------
+    path : Path
+    dtype : str
+        Of the patterns.
+    frames_are : {"amplitude", "counts"}
+        What they were made from.
+    exact : bool
+        Whether they are whole counts that give back every frame.
+    scale : float or None
+        The factor by which the frames were normalised, which is undone; None where they were not.
+    bad_pixels : int
+        How many there are.
+    detector_pixel_width_m, detector_pixel_height_m : float
+        0 where they are not known.
+    compression : str
+    stored_bytes : int
+        Size of the patterns in the file.
+    file_bytes : int
+    """
+
+    path: Path
+    dtype: str
+    frames_are: str
+    exact: bool
+    scale: float | None
+    bad_pixels: int
+    detector_pixel_width_m: float
+    detector_pixel_height_m: float
+    compression: str
+    stored_bytes: int
+    file_bytes: int

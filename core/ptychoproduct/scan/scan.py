@@ -1,0 +1,138 @@
+"""A scan, wherever it comes from: what a product is made of, frames and other large arrays not read yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+
+from ptychoproduct.aliases import Array, Origin
+from ptychoproduct.model.axes import canonical_axes, matching_orders
+from ptychoproduct.model.contract import FRAME_KEYS
+from ptychoproduct.model.positions import check_unit
+from ptychoproduct.npz.npy import NPY_SUFFIX
+from ptychoproduct.streaming.sources import RowSource
+
+
+@dataclass(frozen=True)
+class FrameStack:
+    """Diffraction frames as their source has them, in any axis order.
+
+    Parameters
+    ----------
+    key : str
+        What messages call them.
+    shape : tuple of int
+        As stored.
+    rows : callable
+        Opens them in canonical order; given the stack's axes that are N, H and W.
+    member : str
+        The archive member that they were, or shall be when the product becomes an NPZ file.
+    chunks : h5py.Dataset, optional
+        A dataset that holds them as they are, whose chunks need no decoding where the product's would be the same.
+    as_stored : callable, optional
+        Opens them in the order in which they lie, whichever axes these are: for a look at some of the values, before
+        axes are reordered at some expense.
+    """
+
+    key: str
+    shape: tuple[int, ...]
+    rows: Callable[[Sequence[int]], RowSource]
+    member: str = FRAME_KEYS[0] + NPY_SUFFIX
+    chunks: h5py.Dataset | None = None
+    as_stored: Callable[[], RowSource] | None = None
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Something else of a source that the product keeps in ``/raw_data``.
+
+    Parameters
+    ----------
+    member : str
+        Its file name in an NPZ archive, such as ``Y.npy``.
+    content : array, RowSource or str
+        An array, rows of one that is streamed, or the text of a 0-d object array.
+    source_dtype : str, optional
+        What it was, where the array's type does not say it.
+    """
+
+    member: str
+    content: Array | RowSource | str
+    source_dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan, ready to become a product; the files it came from stay open until then.
+
+    Parameters
+    ----------
+    origin : path or str
+        What messages name.
+    x, y : array, [N]
+        Scan positions.
+    probe : array, [H, W], [I, H, W] or [C, I, H, W], complex
+    frames : FrameStack, optional
+    object : array, [H, W] or [L, H, W], complex, optional
+    scan_index : array, [N], optional
+        See `position_indexes`.
+    extras : iterable of Extra
+        Gone through once, when frames have been written; need not be in memory before.
+    files : tuple of Path
+        Files that it is read from, which the product must not replace.
+    positions_in : {"px", "m", "um"}
+        Unit of the positions, px being object pixels.
+    bad_pixels : array, [H, W], optional
+        Not zero where the detector's pixels are not to be used.
+
+    Raises
+    ------
+    OptionError
+        The unit is none.
+    """
+
+    origin: Origin
+    x: Array
+    y: Array
+    probe: Array
+    frames: FrameStack | None = None
+    object: Array | None = None
+    scan_index: Array | None = None
+    extras: Iterable[Extra] = ()
+    files: tuple[Path, ...] = ()
+    positions_in: str = "px"
+    bad_pixels: Array | None = None
+
+    def __post_init__(self) -> None:
+        check_unit(self.positions_in)
+
+
+def detector_shape(
+    frames: FrameStack | None, probe_shape: tuple[int, ...], positions: int, axis_order: str
+) -> tuple[int, int]:
+    """Return rows and columns of the detector, before anything is known to be in order.
+
+    Parameters
+    ----------
+    frames : FrameStack or None
+    probe_shape : tuple of int
+        A probe is sampled so that it has as many pixels as a frame: it is asked where there are no frames.
+    positions : int
+        N.
+    axis_order : {"auto", "NHW", "HNW", "HWN"}
+        Of the frames, as in `ExportOptions`.
+
+    Returns
+    -------
+    tuple of int
+        At least 1; what is no stack of frames and no probe is refused later, with a better message.
+    """
+    if frames is not None and len(frames.shape) == 3:
+        orders = matching_orders(frames.shape, positions) if axis_order == "auto" else [axis_order]
+        _, rows, columns = (frames.shape[axis] for axis in canonical_axes(orders[0] if orders else "NHW"))
+    else:
+        rows, columns = (1, 1, *probe_shape)[-2:]
+    return max(1, rows), max(1, columns)

@@ -1,0 +1,387 @@
+"""Rows in, compressed chunks out: every core encodes, one thread writes, in order.
+
+source ─→ ChunkBuffer ─→ filter pipeline, on every core, no Python lock ─→ write_direct_chunk, in order
+
+One pass over a source can fill several datasets. Where the chunks of all of them are the same whole rows, each core
+reads the rows of a chunk and encodes them. Otherwise blocks of rows are read, one ahead, and cut into chunks on all
+cores.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from ptychoproduct.aliases import Array, Progress
+from ptychoproduct.compression.filters import filter_pipeline
+from ptychoproduct.streaming.sources import RowSource
+from ptychoproduct_native import ChunkBuffer, gather
+
+# Chunks waiting for a core or for the file; enough that neither ever waits for the other.
+_WINDOW_PER_THREAD = 3
+_WINDOW_BYTES = 64 * 1024**2
+# Of a block that is cut into chunks; large enough that no core waits for the next one.
+_BLOCK_BYTES = 8 * 1024**2
+
+
+class ChunkStream:
+    """Writes the chunks of datasets that are filled from the same rows.
+
+    A context manager: leaving it waits for all chunks, or drops them if there was an error. A dataset that can grow
+    does so by whole chunks.
+
+    Parameters
+    ----------
+    outputs : sequence of RowOutput
+        At least one; the datasets have the shape of the rows.
+    dtype : numpy.dtype
+        Of the rows.
+    threads : int
+        How many chunks are encoded at once.
+    progress : callable, optional
+        See `Progress`.
+
+    Attributes
+    ----------
+    row_bytes : int
+        Size of a row.
+    block_rows : int
+        Rows that are taken at once; a multiple of those of every chunk.
+    """
+
+    def __init__(
+        self, outputs: Sequence[RowOutput], dtype: np.dtype[Any], threads: int, progress: Progress | None = None
+    ) -> None:
+        self._targets = [ChunkTarget(output, dtype) for output in outputs]
+        self._dtype = dtype
+        self._row_shape = self._targets[0].row_shape
+        self.row_bytes = math.prod(self._row_shape) * dtype.itemsize
+        self.block_rows = math.lcm(*(target.chunk_shape[0] for target in self._targets))
+        block_shape = (self.block_rows, *self._row_shape)
+        self._chunks_are_blocks = all(target.chunk_shape == block_shape for target in self._targets)
+        waiting = threads * _WINDOW_PER_THREAD
+        if self._chunks_are_blocks:
+            self._most_waiting = max(threads + 1, min(waiting, _WINDOW_BYTES // (self.block_rows * self.row_bytes)))
+        else:
+            self.block_rows *= max(1, _BLOCK_BYTES // (self.block_rows * self.row_bytes))
+            chunks = sum(len(list(target.origins(range(self.block_rows)))) for target in self._targets)
+            self._most_waiting = waiting + chunks  # the cores have work while the next block is read
+        self._threads = threads
+        self._progress = progress
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
+        self._pending: deque[tuple[int, Future[list[_Encoded]]]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.drain()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def drain(self) -> None:
+        """Write all chunks that were submitted."""
+        while self._pending:
+            self._write_oldest()
+
+    def submit_rows(self, source: RowSource, rows: range, firsts: Collection[int] | None = None) -> None:
+        """Read rows, and encode them.
+
+        Parameters
+        ----------
+        source : RowSource
+        rows : range
+            They can be read now, and begin at a multiple of `block_rows`.
+        firsts : collection of int, optional
+            First rows of the blocks that are wanted; all by default.
+        """
+        starts = [first for first in rows[:: self.block_rows] if firsts is None or first in firsts]
+        blocks = [range(first, min(first + self.block_rows, rows.stop)) for first in starts]
+        if source.random_access and self._chunks_are_blocks:
+            for block in blocks:
+                self._submit(len(block), partial(self._read_and_encode, source, block))
+        else:
+            read = self._read_ahead if source.random_access else self._read_in_order
+            for block, elements in read(source, blocks):
+                self.submit_block(block, elements)
+
+    def submit_block(self, rows: range, elements: ChunkBuffer) -> None:
+        """Encode a block whose rows have been filled; what there is of it beyond them is zeros."""
+        if self._chunks_are_blocks:
+            self._submit(len(rows), partial(self._encode_block, rows.start, elements))
+            return
+        block = np.frombuffer(elements, self._dtype).reshape(-1, *self._row_shape)
+        chunks = [(target, origin) for target in self._targets for origin in target.origins(rows)]
+        for target, origin in chunks[:-1]:
+            self._submit(0, partial(_cut_and_encode, target, origin, block, rows.start))
+        self._submit(len(rows), partial(_cut_and_encode, *chunks[-1], block, rows.start))
+
+    def new_block(self) -> ChunkBuffer:
+        """Return memory for a block, not initialised."""
+        return ChunkBuffer(self.block_rows * self.row_bytes)
+
+    def _read_in_order(self, source: RowSource, blocks: Sequence[range]) -> Iterator[tuple[range, ChunkBuffer]]:
+        for rows in blocks:
+            yield rows, self._read(source, rows)
+
+    def _read_ahead(self, source: RowSource, blocks: Sequence[range]) -> Iterator[tuple[range, ChunkBuffer]]:
+        """Give blocks one after the other; the next is read on all cores meanwhile."""
+        reading: deque[tuple[range, ChunkBuffer, list[Future[None]]]] = deque()
+        for rows in blocks:
+            elements = self.new_block()
+            clear_rest(elements, len(rows) * self.row_bytes)
+            step = -(-len(rows) // self._threads)
+            parts = [range(first, min(first + step, rows.stop)) for first in rows[::step]]
+            read = partial(_read_part, source, rows, elements, self.row_bytes)
+            reading.append((rows, elements, [self._pool.submit(read, part) for part in parts]))
+            if len(reading) > 1:
+                yield _when_read(*reading.popleft())
+        while reading:
+            yield _when_read(*reading.popleft())
+
+    def _read(self, source: RowSource, rows: range) -> ChunkBuffer:
+        elements = self.new_block()
+        _read_part(source, rows, elements, self.row_bytes, rows)
+        clear_rest(elements, len(rows) * self.row_bytes)
+        return elements
+
+    def _read_and_encode(self, source: RowSource, rows: range) -> list[_Encoded]:
+        return self._encode_block(rows.start, self._read(source, rows))
+
+    def _encode_block(self, first: int, elements: ChunkBuffer) -> list[_Encoded]:
+        """Encode a block that is a chunk of each dataset; the last may use up the elements."""
+        origin = (first, *(0 for _ in self._row_shape))
+        last = self._targets[-1]
+        return [(target, origin, target.encode(origin, elements, target is not last)) for target in self._targets]
+
+    def _submit(self, rows: int, task: Callable[[], list[_Encoded]]) -> None:
+        while len(self._pending) >= self._most_waiting:
+            self._write_oldest()
+        self._pending.append((rows, self._pool.submit(task)))
+
+    def _write_oldest(self) -> None:
+        rows, future = self._pending.popleft()
+        for target, origin, (data, filter_mask) in future.result():
+            target.write(origin, data, filter_mask)
+        if rows and self._progress is not None:
+            self._progress(rows * self.row_bytes)
+
+
+class RowAppender:
+    """Writes rows that come in blocks of any size, whose number is not known beforehand.
+
+    A context manager: leaving it with an error drops what is not written yet.
+
+    Parameters
+    ----------
+    output : RowOutput
+        A dataset made without a number of rows.
+    dtype : numpy.dtype
+        Of the rows.
+    threads : int
+    progress : callable, optional
+        See `Progress`.
+    """
+
+    def __init__(self, output: RowOutput, dtype: np.dtype[Any], threads: int, progress: Progress | None = None) -> None:
+        self._dataset = output.dataset
+        self._stream = ChunkStream([output], dtype, threads, progress)
+        self._block: ChunkBuffer | None = None
+        self.rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.__exit__(kind, error, trace)
+
+    def append(self, source: RowSource) -> None:
+        """Append all rows of a source."""
+        stream = self._stream
+        taken = 0
+        while taken < source.shape[0]:
+            if self._block is None:
+                self._block = stream.new_block()
+            filled = self.rows % stream.block_rows
+            count = min(stream.block_rows - filled, source.shape[0] - taken)
+            start = filled * stream.row_bytes
+            with memoryview(self._block) as view, view[start : start + count * stream.row_bytes] as rows:
+                source.read_into(taken, rows)
+            taken += count
+            self.rows += count
+            if self.rows % stream.block_rows == 0:
+                stream.submit_block(range(self.rows - stream.block_rows, self.rows), self._block)
+                self._block = None
+
+    def finish(self) -> None:
+        """Write what is left, and give the dataset its length."""
+        stream = self._stream
+        if self._block is not None:
+            filled = self.rows % stream.block_rows
+            clear_rest(self._block, filled * stream.row_bytes)
+            stream.submit_block(range(self.rows - filled, self.rows), self._block)
+            self._block = None
+        stream.__exit__(None, None, None)
+        self._dataset.resize(self.rows, axis=0)
+
+
+def write_rows(
+    outputs: Sequence[RowOutput],
+    source: RowSource,
+    threads: int,
+    progress: Progress | None = None,
+    firsts: Collection[int] | None = None,
+) -> None:
+    """Write the rows of a source, and verify the source's checksums.
+
+    Parameters
+    ----------
+    outputs : sequence of RowOutput
+        Datasets of the source's shape, filled in one pass.
+    source : RowSource
+    threads : int
+    progress : callable, optional
+        See `Progress`.
+    firsts : collection of int, optional
+        Of a single dataset whose chunks are whole rows: first rows of the chunks to write; all by default. A source
+        whose rows come in order has to have all.
+    """
+    with ChunkStream(outputs, source.dtype, threads, progress) as stream:
+        for window in source.windows(stream.block_rows):
+            stream.submit_rows(source, window, firsts)
+            stream.drain()
+    source.finish()
+
+
+def clear_rest(elements: ChunkBuffer, nbytes: int) -> None:
+    """Fill what comes behind the first `nbytes` with zeros."""
+    with memoryview(elements) as view:
+        if nbytes < len(view):
+            view[nbytes:] = bytes(len(view) - nbytes)
+
+
+def _read_part(source: RowSource, block: range, elements: ChunkBuffer, row_bytes: int, rows: range) -> None:
+    """Read some rows of a block to their place."""
+    start = (rows.start - block.start) * row_bytes
+    with memoryview(elements) as view, view[start : start + len(rows) * row_bytes] as part:
+        source.read_into(rows.start, part)
+
+
+def _when_read(rows: range, elements: ChunkBuffer, parts: Sequence[Future[None]]) -> tuple[range, ChunkBuffer]:
+    for part in parts:
+        part.result()
+    return rows, elements
+
+
+def _cut_and_encode(target: ChunkTarget, origin: tuple[int, ...], block: Array, first: int) -> list[_Encoded]:
+    return [(target, origin, target.encode(origin, target.cut(origin, block, first)))]
+
+
+Convert = Callable[[tuple[int, ...], Array, Array], None]
+"""Makes the elements of a chunk. Called from any thread with the index of the chunk's first element, the source's
+elements, and the array to fill; both are contiguous and of the chunk's shape, and zeros where the chunk reaches beyond
+the source. An error that it raises ends the writing."""
+
+
+@dataclass(frozen=True)
+class RowOutput:
+    """A dataset to fill from a source.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Made by `create_chunked`, of the source's shape.
+    convert : callable, optional
+        See `Convert`; without one the dataset has the source's type, and gets the rows as they are.
+    """
+
+    dataset: h5py.Dataset
+    convert: Convert | None = None
+
+
+class ChunkTarget:
+    """A dataset that is written chunk by chunk.
+
+    Parameters
+    ----------
+    output : RowOutput
+    dtype : numpy.dtype
+        Of the source's elements.
+
+    Attributes
+    ----------
+    chunk_shape, row_shape : tuple of int
+    """
+
+    def __init__(self, output: RowOutput, dtype: np.dtype[Any]) -> None:
+        dataset = output.dataset
+        self.chunk_shape: tuple[int, ...] = dataset.chunks
+        self.row_shape: tuple[int, ...] = dataset.shape[1:]
+        self._dataset = dataset
+        self._convert = output.convert
+        self._source_dtype = dtype
+        self._dtype: np.dtype[Any] = dataset.dtype
+        self._grows = dataset.maxshape[0] is None
+        self._pipeline = filter_pipeline(dataset)
+
+    def origins(self, rows: range) -> Iterator[tuple[int, ...]]:
+        """Give the indexes of the first elements of the chunks that hold rows, which begin with a chunk's first."""
+        inner = (range(0, length, step) for length, step in zip(self.row_shape, self.chunk_shape[1:], strict=True))
+        return itertools.product(rows[:: self.chunk_shape[0]], *inner)
+
+    def cut(self, origin: tuple[int, ...], block: Array, first: int) -> ChunkBuffer:
+        """Copy the elements of a chunk out of whole rows, from row `first` on, zeros where they reach no further."""
+        starts = (origin[0] - first, *origin[1:])
+        part = block[tuple(slice(start, start + size) for start, size in zip(starts, self.chunk_shape, strict=True))]
+        chunk = ChunkBuffer(math.prod(self.chunk_shape) * block.dtype.itemsize)
+        if part.shape == self.chunk_shape:
+            gather(part, chunk)
+        else:
+            elements = self._array(chunk, block.dtype)
+            elements.fill(0)
+            elements[tuple(map(slice, part.shape))] = part
+        return chunk
+
+    def encode(self, origin: tuple[int, ...], chunk: ChunkBuffer, keep: bool = False) -> tuple[ChunkBuffer, int]:
+        """Convert and encode the source's elements of a chunk; return the bytes and the filter mask.
+
+        The elements are used up, unless they are to be kept.
+        """
+        if self._convert is not None:
+            converted = ChunkBuffer(math.prod(self.chunk_shape) * self._dtype.itemsize)
+            self._convert(origin, self._array(chunk, self._source_dtype), self._array(converted, self._dtype))
+            chunk = converted
+        elif keep:
+            copy = ChunkBuffer(len(chunk))
+            memoryview(copy)[:] = memoryview(chunk)
+            chunk = copy
+        return self._pipeline.encode(chunk)
+
+    def write(self, origin: tuple[int, ...], data: ChunkBuffer, filter_mask: int) -> None:
+        """Write an encoded chunk; a dataset that can grow does."""
+        stop = origin[0] + self.chunk_shape[0]
+        if self._grows and stop > self._dataset.shape[0]:
+            self._dataset.resize(stop, axis=0)
+        self._dataset.id.write_direct_chunk(origin, data, filter_mask)
+
+    def _array(self, chunk: ChunkBuffer, dtype: np.dtype[Any]) -> Array:
+        return np.frombuffer(chunk, dtype).reshape(self.chunk_shape)
+
+
+_Encoded = tuple[ChunkTarget, tuple[int, ...], tuple[ChunkBuffer, int]]

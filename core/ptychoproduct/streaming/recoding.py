@@ -1,0 +1,173 @@
+"""Datasets in another codec, or in chunks of another shape: decoded and encoded on all cores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+import h5py
+
+from ptychoproduct.aliases import Progress
+from ptychoproduct.compression.filters import filter_pipeline
+from ptychoproduct.errors import ContractError, SourceError
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
+from ptychoproduct.hdf5.local_links import reading
+from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
+from ptychoproduct.streaming.dataset_rows import DecodedRows
+from ptychoproduct.system.workers import Workers
+from ptychoproduct_native import ChunkBuffer, FilterError, FilterPipeline
+
+# Encoded and decoded chunks that wait for a core or for the file.
+_AHEAD_BYTES = 64 * 1024**2
+
+
+def recode(source: h5py.Dataset, target: h5py.Dataset, threads: int, progress: Progress) -> None:
+    """Fill a dataset with the content of another one.
+
+    Parameters
+    ----------
+    source : h5py.Dataset
+        Numbers that have the same bytes in the file and in memory; at least one.
+    target : h5py.Dataset
+        Of the same shape and type, in chunks, empty.
+    threads : int
+    progress : callable
+        Called with a number of bytes whenever so many of the content have been written.
+
+    Raises
+    ------
+    ContractError
+        The source cannot be decoded; which chunk.
+    """
+    decode = _pipeline_here(source) if source.chunks == target.chunks else None
+    if decode is not None:
+        _recode_chunks(source, target, decode, threads, progress)
+        return
+    if not source.id.get_storage_size():  # fill values throughout
+        progress(source.size * source.dtype.itemsize)
+        return
+    with closing(DatasetReader(source, threads)) as reader:
+        write_rows([RowOutput(target)], DecodedRows(reader), threads, progress)
+    if target.shape != source.shape:  # one that can grow has grown by whole chunks
+        target.resize(source.shape)
+
+
+def _recode_chunks(
+    source: h5py.Dataset, target: h5py.Dataset, decode: FilterPipeline, threads: int, progress: Progress
+) -> None:
+    """Decode and encode chunk by chunk; what is encoded as it should be already stays as it is."""
+    chunk_bytes = math.prod(source.chunks) * source.dtype.itemsize
+    encode = filter_pipeline(target)
+    keep = has_same_filters(source, target)
+    where = (source.file.filename, source.name)
+
+    def transcoded(origin: tuple[int, ...], filter_mask: int, data: bytes) -> tuple[ChunkBuffer, int]:
+        try:
+            return encode.encode(decode.decode(data, filter_mask, chunk_bytes))
+        except FilterError as error:
+            raise ContractError(where[0], f"chunk {origin} cannot be decoded: {error}", key=where[1]) from error
+        except MemoryError as error:
+            raise ContractError(where[0], "larger than the memory", key=where[1]) from error
+
+    def calls() -> Iterator[Callable[[], tuple[Any, int]]]:
+        for origin in origins:
+            with reading(source):
+                filter_mask, data = source.id.read_direct_chunk(origin)
+            # HDF5 may have stored a chunk that reaches beyond the end without the filters, and not say so.
+            if keep and all(
+                first + n <= end for first, n, end in zip(origin, source.chunks, source.shape, strict=True)
+            ):
+                yield partial(_as_it_is, data, filter_mask)
+            else:
+                yield partial(transcoded, origin, filter_mask, data)
+
+    origins: list[tuple[int, ...]] = []
+    with reading(source):
+        source.id.chunk_iter(lambda chunk: origins.append(chunk.chunk_offset))
+    with closing(Workers(threads)) as workers:
+        futures = workers.in_order(calls(), _AHEAD_BYTES // chunk_bytes)
+        for origin, future in zip(origins, futures, strict=True):
+            data, filter_mask = future.result()
+            target.id.write_direct_chunk(origin, data, filter_mask)
+            progress(chunk_bytes)
+
+
+def _as_it_is(data: bytes, filter_mask: int) -> tuple[bytes, int]:
+    return data, filter_mask
+
+
+def _pipeline_here(dataset: h5py.Dataset) -> FilterPipeline | None:
+    """Return the pipeline of a dataset, None where only HDF5 can run it."""
+    try:
+        return filter_pipeline(dataset)
+    except FilterError:
+        return None
+
+
+def has_same_chunks(source: h5py.Dataset, dataset: h5py.Dataset) -> bool:
+    """Whether the chunks of two datasets are whole rows, and would be the same bytes for the same numbers.
+
+    They are where shape, chunk shape, type with byte order, filters and filters' parameters are equal.
+    """
+    return bool(
+        source.shape == dataset.shape
+        and source.chunks is not None
+        and source.chunks == dataset.chunks
+        and source.chunks[1:] == source.shape[1:]
+        and source.id.get_type() == dataset.id.get_type()
+        and has_same_filters(source, dataset)
+    )
+
+
+def has_same_filters(source: h5py.Dataset, dataset: h5py.Dataset) -> bool:
+    """Whether the filters of two datasets, and all their parameters, are the same."""
+    return _filters(source) == _filters(dataset)
+
+
+def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[[int], None]) -> list[int]:
+    """Copy the chunks of frames, one after the other along the first axis, as they are stored.
+
+    Parameters
+    ----------
+    source, dataset : h5py.Dataset
+        For which `has_same_chunks` holds.
+    progress : callable
+        Called with a number of rows whenever so many have been copied.
+
+    Returns
+    -------
+    list of int
+        First rows of the chunks that are left to be written: those that the source has not stored, which stand for its
+        fill value, and one that reaches beyond the last row, which HDF5 may have stored without the filters.
+
+    Raises
+    ------
+    SourceError
+        A chunk cannot be read. Whether it can be decoded is not looked at.
+    """
+    rows, chunk_rows = dataset.shape[0], dataset.chunks[0]
+    left = []
+    for first in range(0, rows, chunk_rows):
+        offset = (first, *(0,) * (dataset.ndim - 1))
+        try:
+            is_stored = source.id.get_chunk_info_by_coord(offset).byte_offset is not None
+            if not is_stored or first + chunk_rows > rows:
+                left.append(first)
+                continue
+            filter_mask, chunk = source.id.read_direct_chunk(offset)
+        except (OSError, RuntimeError) as error:
+            frames = f"frames {first} to {min(first + chunk_rows, rows) - 1}"
+            raise SourceError(source.file.filename, f"{frames} cannot be read: {error}", key=source.name) from error
+        dataset.id.write_direct_chunk(offset, chunk, filter_mask)
+        progress(chunk_rows)
+    return left
+
+
+def _filters(dataset: h5py.Dataset) -> list[tuple[Any, ...]]:
+    """Return numbers and parameters of a dataset's filters, as they stand in the file."""
+    properties = dataset.id.get_create_plist()
+    filters = map(properties.get_filter, range(properties.get_nfilters()))
+    return [(filter_id, cd_values) for filter_id, _, cd_values, _ in filters]

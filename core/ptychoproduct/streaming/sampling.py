@@ -1,0 +1,121 @@
+"""Some frames of a scan, to measure on: short runs of neighbours, spread over the scan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ptychoproduct.aliases import Array
+from ptychoproduct.streaming.reordering import TransposedRows, WindowedRows
+from ptychoproduct.streaming.sources import InflatedRows, RowSource
+from ptychoproduct.streaming.spilling import SpilledRows
+
+_STEP_BYTES = 4 * 1024**2
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+def source_to_sample(source: RowSource, reopen: Callable[[], RowSource]) -> RowSource | None:
+    """Return what rows can be sampled from before a source is used; None where windows of them have to be reordered.
+
+    Parameters
+    ----------
+    source : RowSource
+    reopen : callable
+        Opens the same rows again. A source that counts what is read of it cannot be read twice.
+    """
+    if isinstance(source, WindowedRows):
+        return None
+    return source if isinstance(source, SpilledRows) else reopen()
+
+
+def spread_runs(rows: int, run_rows: int, runs: int) -> list[range]:
+    """Spread runs of rows evenly; fewer or shorter ones where there are not as many rows.
+
+    Parameters
+    ----------
+    rows : int
+        How many there are.
+    run_rows, runs : int
+        How long a run is to be, and how many.
+    """
+    run_rows = min(run_rows, rows)
+    runs = min(runs, rows // run_rows)
+    gap = (rows - runs * run_rows) // max(1, runs - 1)
+    return [range(first, first + run_rows) for first in range(0, runs * (run_rows + gap), run_rows + gap)]
+
+
+def sample_rows(source: RowSource, run_rows: int, runs: int, most_bytes: int | None = None) -> Array:
+    """Read runs of rows from a source that is opened for this, and not used further.
+
+    Parameters
+    ----------
+    source : RowSource
+        At least one row. One whose rows come in order is read from its beginning to the last run.
+    run_rows, runs : int
+        See `spread_runs`.
+    most_bytes : int, optional
+        How far a source is read whose rows come in order; what is wanted comes from this part of it.
+
+    Returns
+    -------
+    array, [n, ...]
+        The runs, one after the other.
+    """
+    row_bytes = max(1, math.prod(source.shape[1:]) * source.dtype.itemsize)
+    in_order = isinstance(source, InflatedRows | TransposedRows)
+    reach = source.shape[0]
+    if in_order and most_bytes is not None:
+        reach = max(1, min(reach, most_bytes // row_bytes))
+    wanted = spread_runs(reach, run_rows, runs)
+    sample = np.empty((len(wanted) * len(wanted[0]), *source.shape[1:]), source.dtype)
+    views = [sample[i * len(run) : (i + 1) * len(run)] for i, run in enumerate(wanted)]
+    for window in source.windows(1):
+        position = window.start
+        for run, rows in zip(wanted, views, strict=True):
+            first, stop = max(run.start, window.start), min(run.stop, window.stop)
+            if first >= stop:
+                continue
+            if in_order:
+                _skip(source, position, first, row_bytes)
+            source.read_into(first, memoryview(rows[first - run.start : stop - run.start]).cast("B"))
+            position = stop
+        if window.stop >= wanted[-1].stop:
+            break
+    return sample
+
+
+def some_tiles(sample: Array, tile: tuple[int, int, int], most_bytes: int) -> Array:
+    """Put some tiles of frames side by side, spread over the frame.
+
+    Parameters
+    ----------
+    sample : array, [n, H, W]
+    tile : tuple of int, (frames, rows, columns)
+        No taller than there are frames.
+    most_bytes : int
+        How much of them is wanted; one tile at least.
+
+    Returns
+    -------
+    array, [frames, rows, columns of all tiles]
+    """
+    depth, rows, columns = min(tile[0], len(sample)), *tile[1:]
+    down, across = max(1, sample.shape[1] // rows), max(1, sample.shape[2] // columns)
+    wanted = most_bytes // (depth * rows * columns * sample.dtype.itemsize)
+    count = max(1, min(down * across, wanted))
+    # Multiples of the golden ratio are spread evenly, however many there are.
+    picked = [(int(down * (i + 0.5) / count), int(across * (i * _GOLDEN % 1))) for i in range(count)]
+    parts = [sample[:depth, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns] for i, j in picked]
+    return np.concatenate(parts, axis=2)
+
+
+def _skip(source: RowSource, first: int, stop: int, row_bytes: int) -> None:
+    """Read rows for nothing, a few at a time."""
+    step = max(1, _STEP_BYTES // row_bytes)
+    scratch = memoryview(bytearray(step * row_bytes))
+    while first < stop:
+        count = min(step, stop - first)
+        source.read_into(first, scratch[: count * row_bytes])
+        first += count

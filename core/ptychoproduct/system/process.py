@@ -1,0 +1,68 @@
+"""How many cores this process may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ptychoproduct_native import keep_freed_memory
+
+_MOUNT = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def available_threads(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
+    """Return the number of cores that affinity and control groups leave to this process, at least 1.
+
+    Parameters
+    ----------
+    mount, membership : Path
+        Where Linux tells of control groups.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([affinity, *_quotas(mount, membership)]))
+
+
+def _quotas(mount: Path, membership: Path) -> list[int]:
+    """Return the cores' worth of time of each group that this process is in, where there is a limit.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max), and cpu.cfs_quota_us of version 1
+    """
+    try:
+        groups = [line.split(":", 2) for line in membership.read_text().splitlines()]
+    except OSError:
+        return []
+    quotas = []
+    for _, controllers, group in groups:
+        root = mount if not controllers else mount / "cpu"
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        folder = root / group.lstrip("/")
+        # A container sees its own group as the root, whatever its name outside.
+        for place in (folder, *(parent for parent in folder.parents if parent.is_relative_to(root))):
+            quotas += _quota(place)
+    return quotas
+
+
+def _quota(group: Path) -> list[int]:
+    try:
+        if (group / "cpu.max").exists():
+            limit, period = (group / "cpu.max").read_text().split()
+        else:
+            limit = (group / "cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu.cfs_period_us").read_text().strip()
+    except (OSError, ValueError):
+        return []
+    if not limit.isdigit() or not period.isdigit() or not int(period):
+        return []  # "max", or -1: no limit
+    return [-(-int(limit) // int(period))]
+
+
+def prepare_process() -> None:
+    """Leave the cores to the frames; to be called before NumPy is imported.
+
+    NumPy starts threads for linear algebra, which nothing here does, and they spin at first. Memory that is freed is
+    kept for the next chunk.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    keep_freed_memory()

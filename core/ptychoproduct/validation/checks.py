@@ -1,0 +1,386 @@
+"""What makes a product valid: small checks, each of which tells all that it finds.
+
+A check is a function that yields problems, registered with `@check`; adding one touches nothing else. Checks meet files
+of any content: they ask `Subject` for what fits the contract, and leave the rest to the checks that report it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+
+from ptychoproduct.aliases import Array, Progress
+from ptychoproduct.errors import ContractError, OptionError
+from ptychoproduct.hdf5.contract_fields import fits_contract, read_attribute, read_recipe
+from ptychoproduct.hdf5.local_links import local_dataset, reading
+from ptychoproduct.hdf5.nexus import phase_rad
+from ptychoproduct.model import contract
+from ptychoproduct.model.geometry import outside_object
+from ptychoproduct.model.metadata import ExportMeta
+from ptychoproduct.model.positions import distinct_values, pixels_to_metres
+
+_PHASE_RAD = 1e-5  # arctangents differ by a few units in the last place from machine to machine
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, or that deserves a look.
+
+    Parameters
+    ----------
+    severity : {"error", "warning"}
+        Errors make the product invalid.
+    where : str
+        HDF5 path, with ``@name`` for an attribute.
+    message : str
+        What was found, and what was expected.
+    """
+
+    severity: Literal["error", "warning"]
+    where: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the checks look at.
+
+    Parameters
+    ----------
+    file : h5py.File
+    found : dict
+        Datasets of the contract that there are and that lie in the file, by their first name.
+    source_npz : Path or None
+        A scan to compare with.
+    deep : bool
+        Whether everything is decoded.
+    progress : callable or None
+    """
+
+    file: h5py.File
+    found: dict[str, h5py.Dataset]
+    source_npz: Path | None = None
+    deep: bool = False
+    progress: Progress | None = None
+    read: dict[str, Array | None] = field(default_factory=dict)
+
+    def get(self, expected: contract.Dataset) -> h5py.Dataset | None:
+        """Return a dataset that has the contract's kind of numbers and dimensions, None where there is none such."""
+        dataset = self.found.get(expected.name)
+        return dataset if dataset is not None and fits_contract(dataset, expected) else None
+
+    def values(self, expected: contract.Dataset) -> Array | None:
+        """Return the values of such a dataset, None where they cannot be read."""
+        if expected.name not in self.read:
+            dataset = self.get(expected)
+            try:
+                with nullcontext() if dataset is None else reading(dataset):
+                    self.read[expected.name] = None if dataset is None else dataset[()]
+            except ContractError:
+                self.read[expected.name] = None
+        return self.read[expected.name]
+
+    def attribute(self, expected: contract.Dataset | None, attribute: contract.Attribute) -> Any:
+        """Return an attribute of a dataset, or of the root; None where it is missing or of another type."""
+        target = self.file if expected is None else self.get(expected)
+        try:
+            return None if target is None else read_attribute(target, attribute)
+        except ContractError:
+            return None
+
+
+Check = Callable[[Subject], Iterator[Problem]]
+CHECKS: dict[str, Check] = {}
+
+
+def check(function: Check) -> Check:
+    """Register a check under its function's name."""
+    CHECKS[function.__name__] = function
+    return function
+
+
+@check
+def attributes_present(subject: Subject) -> Iterator[Problem]:
+    """Required attributes are there, each readable as its type."""
+    groups: list[tuple[str, Any, tuple[contract.Attribute, ...]]] = [("/", subject.file, contract.ROOT_ATTRIBUTES)]
+    for dataset in contract.DATASETS:
+        found = subject.found.get(dataset.name)
+        if found is not None:
+            groups.append((f"/{dataset.name}", found, dataset.attributes))
+    for where, target, attributes in groups:
+        for attribute in attributes:
+            try:
+                value = read_attribute(target, attribute)
+            except ContractError as error:
+                yield Problem("error", f"{where}@{attribute.name}", f"found {error.found}, expected {error.expected}")
+                continue
+            if value is None and attribute.presence == "required":
+                yield Problem("error", f"{where}@{attribute.name}", "missing, required")
+            if isinstance(value, float) and not np.isfinite(value):
+                yield Problem("error", f"{where}@{attribute.name}", f"found {value}, expected a finite number")
+
+
+@check
+def attribute_aliases_agree(subject: Subject) -> Iterator[Problem]:
+    """All spellings of an attribute hold one value."""
+    attributes = subject.file.attrs
+    for attribute in contract.ROOT_ATTRIBUTES:
+        names = [name for name in (attribute.name, *attribute.aliases) if name in attributes]
+        if len({str(attributes[name]) for name in names}) > 1:
+            found = ", ".join(f"{name} = {attributes[name]}" for name in names)
+            yield Problem("error", f"/@{attribute.name}", f"found {found}, expected one value")
+
+
+@check
+def datasets_present(subject: Subject) -> Iterator[Problem]:
+    """Required datasets are there, of the right type and dimensions."""
+    for expected in contract.DATASETS:
+        found = subject.found.get(expected.name)
+        where = f"/{expected.name}"
+        if found is None:
+            if expected.presence == "required" and (
+                expected in contract.ROOT_DATASETS or contract.RAW_DATA in subject.file
+            ):
+                yield Problem("error", where, "missing, required")
+            continue
+        if found.shape is None:
+            yield Problem("error", where, "found no data, not even of length 0")
+            continue
+        if found.dtype.newbyteorder("=").name not in expected.dtypes:
+            yield Problem("error", where, f"found {found.dtype}, expected {' or '.join(expected.dtypes)}")
+        if found.ndim not in map(len, expected.shapes):
+            shapes = " or ".join(f"[{', '.join(shape)}]" for shape in expected.shapes)
+            yield Problem("error", where, f"found shape {found.shape}, expected {shapes}")
+
+
+@check
+def readable(subject: Subject) -> Iterator[Problem]:
+    """The datasets of the product itself can be read."""
+    for expected in (*contract.ROOT_DATASETS, *contract.VIEW_DATASETS):
+        if subject.get(expected) is not None and subject.values(expected) is None:
+            yield Problem("error", f"/{expected.name}", "cannot be read: its data or filter is damaged or missing")
+
+
+@check
+def one_length(subject: Subject) -> Iterator[Problem]:
+    """Everything that has one entry a position has as many as there are positions."""
+    positions = subject.get(contract.POSITION_X)
+    if positions is None:
+        return
+    for expected in contract.DATASETS:
+        found = subject.get(expected)
+        if found is not None and expected.shapes[0][0] == "N" and found.shape[0] != positions.shape[0]:
+            message = f"found length {found.shape[0]}, expected {positions.shape[0]}, the positions"
+            yield Problem("error", f"/{expected.name}", message)
+
+
+@check
+def positions_finite(subject: Subject) -> Iterator[Problem]:
+    """Every position is a number."""
+    for expected in (contract.POSITION_X, contract.POSITION_Y):
+        values = subject.values(expected)
+        count = 0 if values is None else int(np.count_nonzero(~np.isfinite(values)))
+        if count:
+            yield Problem("error", f"/{expected.name}", f"found {count} values that are not finite")
+
+
+@check
+def indexes_pair(subject: Subject) -> Iterator[Problem]:
+    """Indexes can pair patterns with positions."""
+    indexes = subject.values(contract.POSITION_INDEXES)
+    if indexes is None or not indexes.size:
+        return
+    where = f"/{contract.POSITION_INDEXES.name}"
+    distinct = distinct_values(indexes)
+    if distinct < len(indexes):
+        message = f"found {distinct} distinct values for {len(indexes)} positions; ptychodus makes one position of each"
+        yield Problem("warning", where, message)
+    elif (indexes[1:] < indexes[:-1]).any():
+        yield Problem("warning", where, "found values that do not ascend; ptychodus before 1.4 cannot pair them")
+    if indexes.min() < 0:
+        yield Problem("error", where, f"found {indexes.min()}, expected no negative index")
+
+
+@check
+def pixel_sizes_positive(subject: Subject) -> Iterator[Problem]:
+    """Pixels have a size."""
+    for expected in (contract.PROBE, contract.OBJECT):
+        for attribute in expected.attributes:
+            size = subject.attribute(expected, attribute) if attribute.name.startswith("pixel_") else None
+            if size is not None and not size > 0:
+                yield Problem("error", f"/{expected.name}@{attribute.name}", f"found {size}, expected a positive size")
+
+
+@check
+def layers_spaced(subject: Subject) -> Iterator[Problem]:
+    """There is one spacing between two object layers."""
+    found, spacing = subject.get(contract.OBJECT), subject.get(contract.OBJECT_LAYER_SPACING)
+    if found is None or spacing is None:
+        return
+    layers = found.shape[0] if found.ndim == 3 else 1
+    if spacing.shape[0] != layers - 1:
+        message = f"found length {spacing.shape[0]}, expected {layers - 1} for {layers} object layers"
+        yield Problem("error", f"/{contract.OBJECT_LAYER_SPACING.name}", message)
+
+
+@check
+def opr_weights_fit(subject: Subject) -> Iterator[Problem]:
+    """OPR weights have a column a coherent mode and a row a position, and are the same in both places."""
+    probe, weights = subject.get(contract.PROBE), subject.values(contract.OPR)
+    if probe is None:
+        return
+    attribute = probe.attrs.get(contract.OPR.name)
+    modes = probe.shape[0] if probe.ndim == 4 else 1
+    for where, values in ((f"/{contract.OPR.name}", weights), (f"/probe@{contract.OPR.name}", attribute)):
+        if values is not None and (np.ndim(values) != 2 or np.shape(values)[1] != modes):
+            message = f"found shape {np.shape(values)}, expected [K, {modes}] for {modes} coherent modes"
+            yield Problem("error", where, message)
+    positions = subject.get(contract.POSITION_X)
+    if weights is not None and positions is not None and len(weights) != positions.shape[0]:
+        message = f"found {len(weights)} rows for {positions.shape[0]} positions; ptychodus wants a row for each"
+        yield Problem("warning", f"/{contract.OPR.name}", message)
+    if weights is not None and attribute is not None and not np.array_equal(weights, attribute):
+        yield Problem("error", f"/{contract.OPR.name}", "found other values than the attribute of the probe has")
+
+
+@check
+def losses_agree(subject: Subject) -> Iterator[Problem]:
+    """Losses and epochs have one length, and every name of the losses the same values."""
+    values, epochs = subject.values(contract.LOSS_VALUES), subject.get(contract.LOSS_EPOCHS)
+    if values is None:
+        return
+    if epochs is not None and epochs.shape[0] != len(values):
+        message = f"found length {epochs.shape[0]}, expected {len(values)}, the losses"
+        yield Problem("error", f"/{contract.LOSS_EPOCHS.name}", message)
+    for alias in contract.LOSS_VALUES.aliases:
+        try:
+            other = local_dataset(subject.file, alias)
+            same = other is None or np.array_equal(other[()], values)
+        except (ContractError, OSError, TypeError):
+            same = False
+        if not same:
+            yield Problem("error", f"/{alias}", f"found other values than {contract.LOSS_VALUES.name} has")
+
+
+@check
+def polarization_known(subject: Subject) -> Iterator[Problem]:
+    """The polarization is one that ptychodus knows."""
+    value = subject.attribute(None, contract.POLARIZATION)
+    if value is not None and value not in contract.POLARIZATIONS:
+        expected = " or ".join(contract.POLARIZATIONS)
+        yield Problem("error", "/@polarization", f"found {value!r}, expected {expected}")
+
+
+@check
+def photon_counts_counted(subject: Subject) -> Iterator[Problem]:
+    """Photon counts are finite and not negative; ptychodus refuses others."""
+    counts = subject.values(contract.PHOTON_COUNTS)
+    if counts is not None and not (np.isfinite(counts) & (counts >= 0)).all():
+        yield Problem("error", f"/{contract.PHOTON_COUNTS.name}", "found values that are negative or not finite")
+
+
+@check
+def frames_canonical(subject: Subject) -> Iterator[Problem]:
+    """Frames are in the canonical order, and say so."""
+    for attribute, expected in (
+        (contract.AXIS_CANONICAL, ("NHW",)),
+        (contract.ORIGINAL_AXIS_ORDER, contract.AXIS_ORDERS),
+    ):
+        value = subject.attribute(contract.DIFFRACTION, attribute)
+        if value is not None and value not in expected:
+            message = f"found {value!r}, expected {' or '.join(expected)}"
+            yield Problem("error", f"/{contract.DIFFRACTION.name}@{attribute.name}", message)
+
+
+@check
+def counts_come_back(subject: Subject) -> Iterator[Problem]:
+    """Frames that are stored as counts say how the amplitudes are made of them."""
+    frames = subject.get(contract.DIFFRACTION)
+    where = f"/{contract.DIFFRACTION.name}"
+    if frames is None:
+        return
+    if contract.QUANTITY.name in frames.attrs:
+        try:
+            read_recipe(frames)
+        except ContractError as error:
+            yield Problem("error", error.key or where, f"found {error.found}, expected {error.expected}")
+        return
+    for attribute in contract.RECIPE:
+        if attribute.name in frames.attrs:
+            message = f"found without {contract.QUANTITY.name}, expected both or none"
+            yield Problem("error", f"{where}@{attribute.name}", message)
+
+
+@check
+def pixels_and_metres_agree(subject: Subject) -> Iterator[Problem]:
+    """Positions in pixels, times the object pixel size, are the positions in metres."""
+    for raw, positions, size in (
+        (contract.RAW_X, contract.POSITION_X, contract.OBJECT_PIXEL_WIDTH),
+        (contract.RAW_Y, contract.POSITION_Y, contract.OBJECT_PIXEL_HEIGHT),
+    ):
+        x_px, x_m = subject.values(raw), subject.values(positions)
+        pixel_m = subject.attribute(contract.OBJECT, size)
+        if pixel_m is None or x_px is None or x_m is None or x_px.shape != x_m.shape:
+            continue
+        if not np.allclose(pixels_to_metres(x_px, pixel_m), x_m, rtol=1e-6, atol=1e-6 * abs(pixel_m), equal_nan=True):
+            message = f"found other positions than {raw.name} times the object's {size.name}"
+            yield Problem("error", f"/{positions.name}", message)
+
+
+@check
+def positions_on_object(subject: Subject) -> Iterator[Problem]:
+    """The scan lies on the object."""
+    found = subject.get(contract.OBJECT)
+    x_m, y_m = subject.values(contract.POSITION_X), subject.values(contract.POSITION_Y)
+    if found is None or x_m is None or y_m is None or x_m.shape != y_m.shape:
+        return
+    fields = {
+        attribute.field: subject.attribute(contract.OBJECT, attribute)
+        for attribute in contract.OBJECT.attributes
+        if attribute.field
+    }
+    if None in fields.values():
+        return
+    try:
+        meta = ExportMeta(**fields)
+    except OptionError:
+        return
+    finite = np.isfinite(x_m) & np.isfinite(y_m)
+    count = outside_object(x_m[finite], y_m[finite], found.shape, meta)
+    if count:
+        message = f"found {count} of {len(x_m)} positions outside the object, by its center and pixel size"
+        yield Problem("warning", f"/{contract.POSITION_X.name}", message)
+
+
+@check
+def object_measured(subject: Subject) -> Iterator[Problem]:
+    """The object is a result, not a stand-in."""
+    if subject.attribute(contract.OBJECT, contract.SYNTHETIC):
+        yield Problem("warning", f"/{contract.OBJECT.name}", "synthetic: ones that stand for an object nobody gave")
+
+
+@check
+def plots_show_the_product(subject: Subject) -> Iterator[Problem]:
+    """What viewers are shown is what the product holds."""
+    for plot in contract.PLOTS:
+        for dataset in (plot.signal, *filter(None, plot.axes), *plot.beside):
+            where = f"{plot.group}/{dataset.name.rpartition('/')[2]}"
+            try:
+                shown = local_dataset(subject.file, where)
+            except ContractError as error:
+                yield Problem("error", f"/{where}", f"found {error.found}, expected {error.expected}")
+                continue
+            if shown is not None and shown != subject.found.get(dataset.name):
+                yield Problem("warning", f"/{where}", f"found another dataset than /{dataset.name}")
+    shown_rad, values = subject.values(contract.PHASE), subject.values(contract.OBJECT)
+    if shown_rad is None or values is None:
+        return
+    same = shown_rad.shape == values.shape and np.allclose(shown_rad, phase_rad(values), 0, _PHASE_RAD, equal_nan=True)
+    if not same:
+        yield Problem("warning", f"/{contract.PHASE.name}", "found other values than the phase of the object")

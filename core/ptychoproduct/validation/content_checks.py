@@ -1,0 +1,156 @@
+"""Checks of what datasets hold: that it decodes, has not changed, and is what the source has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import closing
+
+import h5py
+import numpy as np
+
+from ptychoproduct.errors import ContractError, ProductError
+from ptychoproduct.hdf5.contract_fields import read_recipe
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
+from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
+from ptychoproduct.model import contract
+from ptychoproduct.model.axes import axis_order, canonical_axes
+from ptychoproduct.model.positions import pixels_to_metres
+from ptychoproduct.npz.archive import NpzArchive
+from ptychoproduct.scan.npz_scan import frames_member
+from ptychoproduct.streaming.sources import member_rows
+from ptychoproduct.validation.checks import Problem, Subject, check
+from ptychoproduct.validation.damage import damage
+
+_COMPARED_BYTES = 4 * 1024**2
+
+
+@check
+def links_stay_inside(subject: Subject) -> Iterator[Problem]:
+    """Nothing in the file leads out of it."""
+    for group in _groups(subject.file):
+        for name in group:
+            link = group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                where = f"{group.name.rstrip('/')}/{name}"
+                yield Problem("error", where, f"found a link to {link.filename}, expected data in this file")
+
+
+@check
+def everything_decodes(subject: Subject) -> Iterator[Problem]:
+    """Everything can be read, and every dataset has the content that its digest is of; with ``deep`` only."""
+    if not subject.deep:
+        return
+    seen: set[h5py.Dataset] = set()  # a dataset may have several names
+    for group in _groups(subject.file):
+        yield from _damaged_attributes(group)
+        for name in group:
+            try:
+                dataset = local_dataset(group, name)
+            except ContractError as error:
+                if group.get(name, getclass=True) is None:
+                    where = f"{group.name.rstrip('/')}/{name}"
+                    yield Problem("error", where, f"found {error.found}, expected {error.expected}")
+                continue  # a group, or a link that other checks report
+            if dataset is None or dataset in seen:
+                continue
+            seen.add(dataset)
+            yield from _damaged_attributes(dataset)
+            if dataset.shape is not None:
+                is_frames = dataset.name == f"/{contract.DIFFRACTION.name}"
+                words = damage(dataset, "frames", subject.progress) if is_frames else damage(dataset)
+                yield from (Problem("error", dataset.name, message) for message in words)
+
+
+@check
+def same_as_source(subject: Subject) -> Iterator[Problem]:
+    """Positions and frames are those of the source; with ``source_npz`` only."""
+    if subject.source_npz is None:
+        return
+    with NpzArchive(subject.source_npz) as archive:
+        yield from _compare_positions(subject, archive)
+        yield from _compare_frames(subject, archive)
+
+
+def _groups(file: h5py.File) -> Iterator[h5py.Group]:
+    """Give the groups that the contract knows."""
+    yield file
+    for path in (contract.RAW_DATA, contract.ENTRY, *(plot.group for plot in contract.PLOTS)):
+        group: h5py.Group | None = file
+        try:
+            for name in path.split("/"):
+                group = None if group is None else local_group(group, name)
+        except ContractError:
+            continue
+        if group is not None:
+            yield group
+
+
+def _damaged_attributes(owner: h5py.Group | h5py.Dataset) -> Iterator[Problem]:
+    """Tell where attributes, or what HDF5 notes of them, cannot be read."""
+    try:
+        h5py.h5o.get_info(owner.id)
+        list(owner.attrs.values())
+    except (OSError, RuntimeError, KeyError) as error:
+        yield Problem("error", owner.name, f"its attributes cannot be read: {last_words(error)}")
+
+
+def _compare_positions(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
+    for key, positions, size in (
+        ("xcoords", contract.POSITION_X, contract.OBJECT_PIXEL_WIDTH),
+        ("ycoords", contract.POSITION_Y, contract.OBJECT_PIXEL_HEIGHT),
+    ):
+        values, pixel_m = subject.values(positions), subject.attribute(contract.OBJECT, size)
+        if values is None or pixel_m is None:
+            continue
+        expected = pixels_to_metres(archive.read(archive.require(key)), pixel_m)
+        if values.shape != expected.shape:
+            yield Problem("error", f"/{positions.name}", f"found shape {values.shape}, expected {expected.shape}")
+        elif not np.array_equal(values, expected):
+            index = int(np.argmax(values != expected))
+            message = f"found {values[index]} at position {index}, expected {expected[index]} by the source's {key}"
+            yield Problem("error", f"/{positions.name}", message)
+
+
+def _compare_frames(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
+    frames = subject.get(contract.DIFFRACTION)
+    where = f"/{contract.DIFFRACTION.name}"
+    if frames is None:
+        yield Problem("warning", where, "no frames to compare with the source")
+        return
+    recorded = subject.attribute(contract.DIFFRACTION, contract.ORIGINAL_AXIS_ORDER)
+    try:
+        member = frames_member(archive)
+        order = recorded if recorded in contract.AXIS_ORDERS else "auto"
+        order = axis_order(member.shape, frames.shape[0], order, archive.path, member.key)
+    except ProductError as error:
+        yield Problem("error", where, f"cannot be compared: {error}")
+        return
+    rows = member_rows(archive, member, canonical_axes(order))
+    try:
+        recipe = read_recipe(frames)
+    except ContractError:
+        return  # another check tells
+    different: list[int] = []
+    with closing(DatasetReader(frames, recipe=recipe)) as reader:
+        if (rows.shape, rows.dtype) != (reader.shape, reader.dtype):
+            yield Problem("error", where, f"found {reader.dtype} {reader.shape}, expected {rows.dtype} {rows.shape}")
+            return
+        step = max(1, _COMPARED_BYTES // (math.prod(reader.shape[1:]) * reader.dtype.itemsize))
+        for window in rows.windows(step):
+            for first in window[::step]:
+                try:
+                    block = reader.read(slice(first, min(first + step, window.stop)))
+                except ContractError as error:
+                    yield Problem("error", where, f"{error.problem}, from frame {first} on")
+                    return
+                expected = np.empty(block.shape, block.dtype)
+                rows.read_into(first, memoryview(expected).cast("B"))
+                same = (block.view(np.uint8) == expected.view(np.uint8)).reshape(len(block), -1).all(axis=1)
+                different += (first + np.flatnonzero(~same)).tolist()
+                if subject.progress is not None:
+                    subject.progress(block.nbytes)
+    rows.finish()  # where the source is damaged, nothing can be said of the product
+    if different:
+        others = f" and {len(different) - 1} more differ" if len(different) > 1 else " differs"
+        yield Problem("error", where, f"frame {different[0]}{others} from the source")

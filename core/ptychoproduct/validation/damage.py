@@ -1,0 +1,90 @@
+"""What is damaged in a dataset, and where: every chunk is decoded, and the content compared with its digest."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import h5py
+
+from ptychoproduct.errors import ContractError
+from ptychoproduct.hdf5.chunks import ChunkIndex
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
+from ptychoproduct.hdf5.local_links import reading
+from ptychoproduct.model.contract import CONTENT_DIGEST
+from ptychoproduct.validation.digests import add_elements, content_digest, has_digest, new_digest, stored_digest
+
+
+def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int], None] | None = None) -> Iterator[str]:
+    """Tell of everything that cannot be decoded, or has changed since its digest was made.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Of any type, with or without a digest.
+    named : str
+        What its rows are called.
+    progress : callable, optional
+        Called with a number of bytes whenever so many have been decoded.
+
+    Yields
+    ------
+    str
+        Which rows, which chunk, and what is wrong with it. A codec, or the checksum of a chunk, tells of the chunk; a
+        digest tells of the dataset only.
+    """
+    try:
+        expected = stored_digest(dataset) if has_digest(dataset) else None
+        if not dataset.shape:
+            yield from _damage_of_element(dataset, expected)
+            return
+    except ContractError as error:
+        yield _words(error)
+        return
+    is_text = dataset.dtype.hasobject
+    digest, is_decodable = new_digest(), True
+    with closing(DatasetReader(dataset)) as reader:
+        for rows, future in reader.blocks(lambda _, block: block, block_bytes=1):
+            try:
+                block = future.result()
+            except ContractError as error:
+                is_decodable = False
+                yield f"{named} {rows.start} to {rows.stop - 1} {_words(error)}"
+                continue
+            if expected is not None and not is_text:
+                add_elements(digest, block)
+            if progress is not None:
+                progress(block.nbytes)
+    if expected is None or not is_decodable:
+        return
+    found = content_digest(dataset) if is_text else digest.hexdigest()
+    if found != expected:
+        yield f"found other content than {CONTENT_DIGEST.name} was made of{_absent_chunk(dataset, named)}"
+
+
+def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[str]:
+    """Do the same for a dataset without rows."""
+    with reading(dataset):
+        dataset[()]
+    if expected is not None and content_digest(dataset) != expected:
+        yield f"found other content than {CONTENT_DIGEST.name} was made of"
+
+
+def _absent_chunk(dataset: h5py.Dataset, named: str) -> str:
+    """Name the first chunk that is not stored, so that its elements read as fill values."""
+    if dataset.chunks is None:
+        return ""
+    with reading(dataset):
+        stored = ChunkIndex(dataset)
+    origins = itertools.product(*map(range, itertools.repeat(0), dataset.shape, dataset.chunks))
+    absent = next((origin for origin in origins if stored.find(origin) is None), None)
+    if absent is None:
+        return ""
+    last = min(absent[0] + dataset.chunks[0], dataset.shape[0]) - 1
+    return f": {named} {absent[0]} to {last}, chunk {absent} is not stored"
+
+
+def _words(error: ContractError) -> str:
+    """Return what an error says, without the file and the dataset."""
+    return error.problem or f"{CONTENT_DIGEST.name}: found {error.found}, expected {error.expected}"

@@ -1,0 +1,263 @@
+"""Outputs are complete or absent."""
+
+import os
+import stat
+
+import pytest
+
+from ptychoproduct.errors import OutputError
+from ptychoproduct.system.atomic import atomic_output, output_group, writing_errors
+
+
+def write(path, meanwhile=None, **options):
+    with atomic_output(path, **options) as part:
+        part.write_text("new")
+        if meanwhile:
+            meanwhile()
+
+
+def write_and_fail(path, error):
+    with atomic_output(path) as part:
+        part.write_text("half")
+        raise error
+
+
+@pytest.fixture
+def existing(tmp_path):
+    path = tmp_path / "product.h5"
+    path.write_text("old")
+    return path
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path):
+    write(tmp_path / "product.h5")
+    assert (tmp_path / "product.h5").read_text() == "new"
+
+
+def test_nothing_else_stays_in_the_folder(tmp_path):
+    write(tmp_path / "product.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["product.h5"]
+
+
+def test_the_file_is_not_there_before_the_block_ends(tmp_path):
+    with atomic_output(tmp_path / "product.h5") as part:
+        part.write_text("half")
+        assert not (tmp_path / "product.h5").exists()
+
+
+def test_the_part_lies_in_the_same_folder(tmp_path):
+    with atomic_output(tmp_path / "product.h5") as part:
+        assert part.parent == tmp_path.resolve()
+
+
+def test_an_existing_file_stays_whole_until_the_block_ends(existing):
+    with atomic_output(existing) as part:
+        part.write_text("half")
+        assert existing.read_text() == "old"
+
+
+def test_an_existing_file_is_replaced(existing):
+    write(existing)
+    assert existing.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), SystemExit(1)], ids=repr)
+def test_an_error_leaves_no_file(tmp_path, error):
+    with pytest.raises(type(error)):
+        write_and_fail(tmp_path / "product.h5", error)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no"), KeyboardInterrupt(), OSError(28, "No space left on device")], ids=repr
+)
+def test_an_error_leaves_the_existing_file(existing, error):
+    with pytest.raises((type(error), OutputError)):
+        write_and_fail(existing, error)
+    assert [(path.name, path.read_text()) for path in existing.parent.iterdir()] == [("product.h5", "old")]
+
+
+def test_a_full_disk_is_an_output_error_that_says_so(tmp_path):
+    with (
+        pytest.raises(OutputError, match=r"product\.h5.*No space left on device"),
+        writing_errors(tmp_path / "product.h5"),
+    ):
+        raise OSError(28, "No space left on device")
+
+
+def test_an_error_of_the_block_stays_what_it_is(tmp_path):
+    with pytest.raises(ConnectionError):
+        write_and_fail(tmp_path / "product.h5", ConnectionError("detector"))
+
+
+def test_an_existing_file_is_kept_where_it_may_not_be_replaced(existing):
+    with pytest.raises(OutputError, match="exists already"):
+        write(existing, overwrite=False)
+    assert existing.read_text() == "old"
+
+
+def test_a_new_file_is_written_where_none_may_be_replaced(tmp_path):
+    write(tmp_path / "product.h5", overwrite=False)
+    assert (tmp_path / "product.h5").read_text() == "new"
+
+
+def test_a_file_that_appears_meanwhile_is_kept_where_it_may_not_be_replaced(tmp_path):
+    path = tmp_path / "product.h5"
+    with pytest.raises(OutputError, match="exists already"):
+        write(path, meanwhile=lambda: path.write_text("other"), overwrite=False)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("product.h5", "other")]
+
+
+def test_missing_folders_are_made(tmp_path):
+    write(tmp_path / "a" / "b" / "product.h5")
+    assert (tmp_path / "a" / "b" / "product.h5").read_text() == "new"
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_folder_is_no_destination(tmp_path, overwrite):
+    with pytest.raises(OutputError, match="a directory"):
+        write(tmp_path, overwrite=overwrite)
+
+
+def test_a_folder_below_a_file_is_no_destination(existing):
+    with pytest.raises(OutputError, match="cannot be written"):
+        write(existing / "product.h5")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_destination_that_is_no_regular_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError):
+        write(tmp_path / "pipe")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_the_source_is_no_destination(existing):
+    with pytest.raises(OutputError, match="the input itself"):
+        write(existing, sources=(existing,))
+    assert existing.read_text() == "old"
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_link_to_the_source_is_no_destination(existing, link):
+    other = existing.with_name("other.h5")
+    link(existing, other)
+    with pytest.raises(OutputError, match="the input itself"):
+        write(other, sources=(existing,))
+    assert existing.read_text() == "old"
+
+
+def test_a_link_to_the_source_that_appears_meanwhile_is_no_destination(existing):
+    other = existing.with_name("other.h5")
+    with pytest.raises(OutputError, match="the input itself"):
+        write(other, meanwhile=lambda: os.link(existing, other), sources=(existing,))
+    assert existing.read_text() == "old"
+
+
+def test_another_file_than_the_source_is_a_destination(existing):
+    write(existing.with_name("other.h5"), sources=(existing, existing.with_name("missing.npz")))
+    assert existing.with_name("other.h5").read_text() == "new"
+
+
+def test_a_symbolic_link_stays_and_its_target_is_replaced(existing):
+    link = existing.with_name("link.h5")
+    link.symlink_to(existing.name)
+    write(link)
+    assert (link.is_symlink(), existing.read_text()) == (True, "new")
+
+
+def test_a_symbolic_link_to_nothing_gets_its_target(tmp_path):
+    link = tmp_path / "link.h5"
+    link.symlink_to("target.h5")
+    write(link)
+    assert (link.is_symlink(), (tmp_path / "target.h5").read_text()) == (True, "new")
+
+
+def test_a_loop_of_symbolic_links_is_an_output_error(tmp_path):
+    link = tmp_path / "link.h5"
+    link.symlink_to("link.h5")
+    with pytest.raises(OutputError):
+        write(link)
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "測" * 85, "é" * 127, "a b\t'\"", "-rf", ".hidden", "%s{}"])
+def test_names_as_long_and_odd_as_the_file_system_takes_can_be_written(tmp_path, name):
+    write(tmp_path / name)
+    assert (tmp_path / name).read_text() == "new"
+
+
+def test_a_name_that_is_too_long_is_an_output_error(tmp_path):
+    with pytest.raises(OutputError):
+        write(tmp_path / ("a" * 256))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_file_has_the_permissions_that_the_user_gives_new_files(tmp_path):
+    old = os.umask(0o027)
+    try:
+        write(tmp_path / "product.h5")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "product.h5").stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_is_not_writable_is_an_output_error(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="Permission denied"):
+        write(tmp_path / "product.h5")
+
+
+def write_together(*paths, meanwhile=None, **options):
+    with output_group() as group:
+        for path in paths:
+            with atomic_output(path, group=group, **options) as part:
+                part.write_text("new")
+            assert not path.exists() or path.read_text() == "old"
+        if meanwhile:
+            meanwhile()
+
+
+def test_outputs_of_a_group_appear_together(tmp_path, existing):
+    write_together(existing, tmp_path / "other.h5")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"product.h5": "new", "other.h5": "new"}
+
+
+def test_no_output_of_a_group_appears_after_an_error(tmp_path, existing):
+    with pytest.raises(ZeroDivisionError):
+        write_together(existing, tmp_path / "other.h5", meanwhile=lambda: 1 / 0)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("product.h5", "old")]
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()], ids=repr)
+def test_what_has_appeared_goes_back_where_a_later_one_fails(tmp_path, existing, monkeypatch, error, links):
+    replace = type(existing).replace
+
+    def fail_at_the_last(self, target):
+        if target.name == "last.h5":
+            raise error
+        return replace(self, target)
+
+    def no_links(*_):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(type(existing), "replace", fail_at_the_last)
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises((OutputError, KeyboardInterrupt)):
+        write_together(existing, tmp_path / "new.h5", tmp_path / "last.h5")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("product.h5", "old")]
+
+
+def test_a_destination_that_came_meanwhile_keeps_all_of_a_group_from_appearing(tmp_path, existing):
+    with pytest.raises(OutputError, match="a directory"):
+        write_together(existing, tmp_path / "other.h5", meanwhile=(tmp_path / "other.h5").mkdir)
+    assert existing.read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.h5", "product.h5"]
+
+
+def test_two_outputs_of_a_group_cannot_have_one_name(tmp_path):
+    with pytest.raises(OutputError, match="another output"):
+        write_together(tmp_path / "product.h5", tmp_path / "." / "product.h5")
+    assert list(tmp_path.iterdir()) == []
