@@ -1,4 +1,9 @@
-"""One timed job, in a process of its own."""
+"""One timed job, in a process of its own.
+
+Run as a script, this module does a job and prints, as JSON, how long it took::
+
+    python -P job.py '{"tool": "tensorstore", "action": "convert", ...}'
+"""
 
 from __future__ import annotations
 
