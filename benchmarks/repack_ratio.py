@@ -27,7 +27,7 @@ PROGRAM = Path(sys.executable).with_name("ptychoproduct")
 FRAMES = "raw_data/diffraction"
 H5PY_LOOP = """
 import sys, h5py, hdf5plugin
-from ptychoproduct.codecs import parse_codec
+from ptychoproduct.compression.codecs import parse_codec
 source, target, codec, name = sys.argv[1:]
 with h5py.File(source) as before, h5py.File(target, "w", libver=("v108", "v110")) as after:
     for key in before:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from os import PathLike
+from types import FrameType
+
+# Frames of the stack that no warning is about; contextlib stands between ours where one of them is a context manager.
+_NOT_THE_CALLER = {"ptychoproduct", "ptychoproduct_cli", "contextlib"}
 
 
 class ProductError(Exception):
@@ -13,11 +19,11 @@ class ProductError(Exception):
     file : path
         The file at fault.
     problem : str
-        What is wrong, where `found` and `expected` do not say it.
+        What is wrong and what to do, in a sentence; where `found` and `expected` do not say it.
     key : str, optional
-        The NPZ key, HDF5 path or option at fault.
+        The NPZ key or HDF5 path at fault.
     found, expected : str, optional
-        What the file holds, and what it should hold.
+        The value that the file has, and the value that it should have.
     """
 
     def __init__(
@@ -40,7 +46,7 @@ class ProductError(Exception):
         if expected is not None:
             details.append(f"expected {expected}")
         parts = [self.file, *([key] if key else []), ", ".join(details)]
-        super().__init__(_one_line(": ".join(parts)))
+        super().__init__(_one_line(": ".join(part for part in parts if part)))
 
 
 class SourceError(ProductError):
@@ -52,7 +58,29 @@ class OutputError(ProductError):
 
 
 class OptionError(ProductError):
-    """An argument has a value that is not understood, or does not fit the input."""
+    """An option has a value that is not understood, or does not fit the input.
+
+    Parameters
+    ----------
+    option : str
+        Its name in Python, such as ``chunk_shape``; the command line prints its own spelling, ``--chunk-shape``.
+    problem, found, expected : str
+        See `ProductError`.
+    file : path, optional
+        The file that gives the option, or that it does not fit.
+    """
+
+    def __init__(
+        self,
+        option: str,
+        problem: str = "",
+        *,
+        found: str | None = None,
+        expected: str | None = None,
+        file: str | PathLike[str] = "",
+    ) -> None:
+        self.option = option
+        super().__init__(file, problem, key=option, found=found, expected=expected)
 
 
 class ContractError(ProductError):
@@ -61,6 +89,15 @@ class ContractError(ProductError):
 
 class ProductWarning(UserWarning):
     """The result is complete, but holds something that the user should know of."""
+
+
+def warn(message: str) -> None:
+    """Give a `ProductWarning` that points at the line from which this package was called."""
+    level = 1
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, ProductWarning, stacklevel=level)
 
 
 def _one_line(text: str) -> str:

@@ -8,13 +8,12 @@ written anew, with a recipe for that element too. One pass does as a rule, and t
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
-from ptychoproduct.errors import OptionError, ProductWarning, SourceError
+from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.count_recognition import closest_recipe
@@ -71,7 +70,7 @@ def write_counts(
     values = sample(frames)
     if values.dtype.kind in "biu":
         message = f"{origin}: {frames.key}: frames are {values.dtype}, and are stored as they are"
-        warnings.warn(message, ProductWarning, stacklevel=4)
+        warn(message)
         chunks = frames.chunks if order == "NHW" else None
         writer.write_frames(frames.rows(axes), order, frames.member, chunks, beside(), sample=measured)
         return

@@ -31,9 +31,9 @@ from ptychoproduct.scan.rawdata import rawdata_scan
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan, detector_shape
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
-from ptychoproduct.streaming.stored_array import Reordering
 from ptychoproduct.system.atomic import OutputGroup, output_group
 from ptychoproduct.system.process import available_threads
+from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import sample_for
 
 
@@ -513,8 +513,8 @@ def export_product_from_files(
         Something was decided that the user should know of.
     """
     options = options or ExportOptions()
-    reordering = _reordering(out_path, options, reorder_progress)
-    with opened_scan(files, reordering, include_raw or diffraction is not None) as scan:
+    resources = _resources(out_path, options, reorder_progress)
+    with opened_scan(files, resources, include_raw or diffraction is not None) as scan:
         return export_product_from_scan(
             scan,
             out_path,
@@ -527,7 +527,8 @@ def export_product_from_files(
         )
 
 
-def _reordering(out_path: str | PathLike[str], options: ExportOptions, progress: Progress | None = None) -> Reordering:
+def _resources(out_path: str | PathLike[str], options: ExportOptions, progress: Progress | None = None) -> Resources:
     """Spill beside the product: that disk has to hold a scan anyway."""
     folder = Path(out_path).absolute().parent
-    return Reordering(options.memory_bytes, folder, options.threads or available_threads(), progress)
+    resources = Resources(options.threads or available_threads(), options.memory_bytes, folder)
+    return resources if progress is None else replace(resources, reorder_progress=progress)

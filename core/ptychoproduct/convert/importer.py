@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
-from ptychoproduct.errors import ContractError, OptionError, OutputError, ProductWarning
+from ptychoproduct.errors import ContractError, OptionError, OutputError, warn
 from ptychoproduct.hdf5 import arrays
 from ptychoproduct.hdf5.contract_fields import read_attribute
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
@@ -26,9 +25,9 @@ from ptychoproduct.npz.writer import MemberStream, NpzWriter
 from ptychoproduct.npz.zip_records import is_member_name
 from ptychoproduct.product.reader import Frames, Product, open_product
 from ptychoproduct.scan.rawdata import RawData
-from ptychoproduct.streaming.stored_array import DEFAULT_MEMORY_BYTES
 from ptychoproduct.system.atomic import atomic_output, writing_errors
 from ptychoproduct.system.process import available_threads
+from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES
 from ptychoproduct.system.workers import Workers
 
 _LARGE_BYTES = 8 * 1024**2
@@ -229,7 +228,7 @@ def _kept_datasets(product: Product) -> dict[str, h5py.Dataset]:
         if f"{contract.RAW_DATA}/{name}" == contract.DIFFRACTION.name:
             continue
         if isinstance(local_object(group, name), h5py.Group):
-            warnings.warn(f"{product.path}: {group.name}/{name}: a group is not imported", ProductWarning, stacklevel=3)
+            warn(f"{product.path}: {group.name}/{name}: a group is not imported")
             continue
         dataset = local_dataset(group, name)
         if dataset is not None:

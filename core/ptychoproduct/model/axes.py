@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from os import PathLike
 
-from ptychoproduct.errors import OptionError, ProductWarning, SourceError
+from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.model.contract import AXIS_ORDERS
 
 
@@ -41,8 +40,8 @@ def axis_order(shape: tuple[int, ...], positions: int, requested: str, file: str
         length = shape[requested.index("N")]
         if length != positions:
             raise OptionError(
-                file,
-                key=key,
+                file=file,
+                option=key,
                 found=f"{length} frames by axis order {requested}",
                 expected=f"{positions}, the positions",
             )
@@ -60,11 +59,7 @@ def axis_order(shape: tuple[int, ...], positions: int, requested: str, file: str
                 found=f"shape {shape}, two axes of length {positions}",
                 expected="an axis order to be given",
             )
-        warnings.warn(
-            f"{file}: {key}: shape {shape} has more than one axis of length {positions}; taken as NHW",
-            ProductWarning,
-            stacklevel=2,
-        )
+        warn(f"{file}: {key}: shape {shape} has more than one axis of length {positions}; taken as NHW")
         return "NHW"
     return orders[0]
 

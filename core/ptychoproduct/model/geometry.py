@@ -7,14 +7,13 @@ distance z, sample the sample plane in steps of λz / (N·Δ): J. W. Goodman, In
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
-from ptychoproduct.errors import ProductWarning
+from ptychoproduct.errors import warn
 from ptychoproduct.model.metadata import Derived, ExportMeta, NotGiven
 
 # Exact in the SI since 2019; CODATA 2022, https://physics.nist.gov/constants
@@ -121,11 +120,9 @@ def warn_of_contradictions(meta: ExportMeta, frame_shape: tuple[int, ...], origi
             if derived is not None and given and abs(size - derived) > _ROUNDING * derived:
                 contradictions.setdefault((size, derived), []).append(field)
     for (size, derived), names in contradictions.items():
-        warnings.warn(
+        warn(
             f"{origin}: {', '.join(names)}: given as {size:.6g}, but energy, distance and detector pixel make it "
-            f"{derived:.6g} (λz / NΔ)",
-            ProductWarning,
-            stacklevel=3,
+            f"{derived:.6g} (λz / NΔ)"
         )
 
 

@@ -102,14 +102,14 @@ def named_metadata(values: Mapping[str, Any], origin: str | PathLike[str]) -> Na
         name = key.replace("-", "_")
         if name not in _NAMES:
             near = difflib.get_close_matches(name, _NAMES, 1, cutoff=0.0)
-            raise OptionError(origin, key=key, found="a name that is not known", expected=f"perhaps {near[0]}")
+            raise OptionError(file=origin, option=key, found="a name that is not known", expected=f"perhaps {near[0]}")
         if name == LAYER_SPACING:
             spacing = _numbers(value, key, origin)
             continue
         targets = _SIZES.get(name, (name,))
         for target in targets:
             if target in found:
-                raise OptionError(origin, key=key, found=f"{target} twice", expected="it once")
+                raise OptionError(file=origin, option=key, found=f"{target} twice", expected="it once")
             found[target] = _checked(value, _TYPES[target], key, origin)
     return NamedMetadata(found, spacing)
 
@@ -120,11 +120,11 @@ def _checked(value: Any, field_type: str, key: str, origin: str | PathLike[str])
         "bool": (bool, "true or false"),
     }.get(field_type, (str, "text"))
     if not isinstance(value, kind) or (kind is Real and isinstance(value, bool)):
-        raise OptionError(origin, key=key, found=repr(value), expected=description)
+        raise OptionError(file=origin, option=key, found=repr(value), expected=description)
     return value
 
 
 def _numbers(value: Any, key: str, origin: str | PathLike[str]) -> tuple[float, ...]:
     if not isinstance(value, list | tuple):
-        raise OptionError(origin, key=key, found=repr(value), expected="a list of numbers")
+        raise OptionError(file=origin, option=key, found=repr(value), expected="a list of numbers")
     return tuple(_checked(number, "float", key, origin) for number in value)

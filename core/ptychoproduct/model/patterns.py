@@ -114,8 +114,8 @@ def choose_patterns(sample: Array, quantity: str, origin: Origin, key: str, scal
             return _of_floats(found, recipe, sample)
     if quantity == "auto":
         raise OptionError(
-            origin,
-            key=key,
+            file=origin,
+            option=key,
             found=f"{dtype}, neither whole numbers nor square roots of them",
             expected="--patterns-are amplitude, or counts",
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from os import PathLike
 
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
-from ptychoproduct.errors import OptionError, ProductWarning, SourceError
+from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.model.array_checks import check_raw_array
 
 POSITION_INDEX_CHOICES = ("auto", "scan-index", "sequence")
@@ -90,7 +89,7 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
     if scan_index is None:
         if choice == "scan-index":
             raise OptionError(
-                file, key="scan_index", found="no such key", expected="it, by --position-index scan-index"
+                file=file, option="scan_index", found="no such key", expected="it, by --position-index scan-index"
             )
         _warn(file, "has no scan_index")
         return sequence
@@ -98,13 +97,9 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
     distinct = indexes is not None and distinct_values(indexes) == len(indexes)
     if choice == "scan-index":
         if indexes is None:
-            raise OptionError(file, key="scan_index", found=f"dtype {scan_index.dtype}", expected="integers")
+            raise OptionError(file=file, option="scan_index", found=f"dtype {scan_index.dtype}", expected="integers")
         if not distinct:
-            warnings.warn(
-                f"{file}: scan_index: values repeat; ptychodus averages positions of one index into one",
-                ProductWarning,
-                stacklevel=3,
-            )
+            warn(f"{file}: scan_index: values repeat; ptychodus averages positions of one index into one")
         return indexes
     if indexes is None or not distinct:
         _warn(file, "scan_index does not number the positions (its values are not distinct)")
@@ -131,11 +126,7 @@ def _as_indexes(scan_index: Array) -> Array | None:
 
 
 def _warn(file: str | PathLike[str], reason: str) -> None:
-    warnings.warn(
-        f"{file}: {reason}; probe_position_indexes are 0 to N-1 (--position-index decides)",
-        ProductWarning,
-        stacklevel=4,
-    )
+    warn(f"{file}: {reason}; probe_position_indexes are 0 to N-1 (--position-index decides)")
 
 
 def rows_of_frames(frame_numbers: Array, position_numbers: Array, origin: Origin, key: str) -> Array:
@@ -186,11 +177,7 @@ def rows_of_frames(frame_numbers: Array, position_numbers: Array, origin: Origin
                 found=f"{len(position_numbers)} positions whose numbers repeat",
                 expected=f"{len(frame_numbers)}, one for each frame",
             )
-        warnings.warn(
-            f"{origin}: {key}: numbers of positions repeat; frame i is taken to belong to position i",
-            ProductWarning,
-            stacklevel=2,
-        )
+        warn(f"{origin}: {key}: numbers of positions repeat; frame i is taken to belong to position i")
         return np.arange(len(frame_numbers))
     places = np.searchsorted(ascending, frame_numbers)
     there = np.zeros(len(frame_numbers), bool)

@@ -13,7 +13,7 @@ from ptychoproduct.compression.profiles import DEFAULT, Profile, Storage, is_mea
 from ptychoproduct.errors import OptionError
 from ptychoproduct.model.contract import AXIS_ORDERS
 from ptychoproduct.model.positions import POSITION_INDEX_CHOICES
-from ptychoproduct.streaming.stored_array import DEFAULT_MEMORY_BYTES
+from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES
 
 
 @dataclass(frozen=True)

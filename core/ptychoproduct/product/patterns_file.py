@@ -6,7 +6,6 @@ those of ``save_diffraction_data`` in ptychodus 1.7.0.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.compression.codecs import Codec, parse_codec
-from ptychoproduct.errors import OptionError, ProductWarning, SourceError
+from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.hdf5.chunks import create_chunked, default_chunk_rows
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
 from ptychoproduct.model.counts import InexactError
@@ -195,11 +194,7 @@ class DiffractionWriter:
         """
         width_m, height_m = self._meta.detector_pixel_width_m, self._meta.detector_pixel_height_m
         if not width_m or not height_m:
-            warnings.warn(
-                f"{self.path}: the detector's pixel size is not known, and is 0 here (--detector-pixel-size-m)",
-                ProductWarning,
-                stacklevel=3,
-            )
+            warn(f"{self.path}: the detector's pixel size is not known, and is 0 here (--detector-pixel-size-m)")
         with hdf5_errors(self.path, self._output):
             self._dataset.attrs["detector_pixel_width_m"] = np.float64(width_m)
             self._dataset.attrs["detector_pixel_height_m"] = np.float64(height_m)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
 from ptychoproduct.compression.codecs import codec_of
-from ptychoproduct.errors import OptionError, ProductWarning, SourceError
+from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.hdf5 import arrays
 from ptychoproduct.hdf5.chunks import create_chunked
 from ptychoproduct.hdf5.nexus import add_plots
@@ -477,7 +476,7 @@ class ProductWriter:
         self._warn(f"{count} of {len(x_m)} positions are not on the object; {advice}")
 
     def _warn(self, message: str) -> None:
-        warnings.warn(f"{self._origin}: {message}", ProductWarning, stacklevel=5)
+        warn(f"{self._origin}: {message}")
 
     def _summarise(self) -> ExportSummary:
         frames = self._frames.dataset

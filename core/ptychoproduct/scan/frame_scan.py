@@ -26,7 +26,7 @@ from ptychoproduct.scan.companions import Positions, find_probe, positions_in, r
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan
 from ptychoproduct.streaming.dataset_rows import DatasetRows
 from ptychoproduct.streaming.sources import member_rows, stored_rows
-from ptychoproduct.streaming.stored_array import Reordering
+from ptychoproduct.system.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Companions:
     probe: str | PathLike[str] | Array | None = None
 
 
-def npy_scan(file: NpyFile, companions: Companions, reordering: Reordering) -> Scan:
+def npy_scan(file: NpyFile, companions: Companions, resources: Resources) -> Scan:
     """Describe a scan whose frames are an NPY file.
 
     Parameters
@@ -56,7 +56,7 @@ def npy_scan(file: NpyFile, companions: Companions, reordering: Reordering) -> S
     file : NpyFile
         Open until the product is written.
     companions : Companions
-    reordering : Reordering
+    resources : Resources
         What may be used to reorder axes.
 
     Raises
@@ -70,7 +70,7 @@ def npy_scan(file: NpyFile, companions: Companions, reordering: Reordering) -> S
     frames = FrameStack(
         file.member.key,
         file.member.shape,
-        partial(member_rows, file, file.member, reordering=reordering),
+        partial(member_rows, file, file.member, resources=resources),
         as_stored=partial(stored_rows, file, file.member),
     )
     return _scan(file.path, (file.path,), frames, positions, _probe(file.path, companions, positions, None))
@@ -79,7 +79,7 @@ def npy_scan(file: NpyFile, companions: Companions, reordering: Reordering) -> S
 def hdf5_scan(
     source: Hdf5Source,
     companions: Companions,
-    reordering: Reordering,
+    resources: Resources,
     dataset: str | None = None,
     include_frames: bool = True,
 ) -> Scan:
@@ -90,7 +90,7 @@ def hdf5_scan(
     source : Hdf5Source
         Open until the product is written.
     companions : Companions
-    reordering : Reordering
+    resources : Resources
         What may be used to reorder axes.
     dataset : str, optional
         Path of the frames; by default the first of `layouts.FRAMES` that is there.
@@ -112,8 +112,8 @@ def hdf5_scan(
         DatasetRows,
         source,
         frames,
-        memory_bytes=reordering.memory_bytes,
-        threads=reordering.threads,
+        memory_bytes=resources.memory_bytes,
+        threads=resources.threads,
         recipe=recipe,
     )
     chunks = frames if recipe is None else None

@@ -19,7 +19,7 @@ from ptychoproduct.npz.unpickle import unpickle_text
 from ptychoproduct.scan.layouts import BAD_PIXELS
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan
 from ptychoproduct.streaming.sources import member_rows, stored_rows
-from ptychoproduct.streaming.stored_array import Reordering
+from ptychoproduct.system.resources import Resources
 
 # Arrays from this size on are streamed, not loaded.
 _LARGE_BYTES = 8 * 1024**2
@@ -27,7 +27,7 @@ _MOST_PICKLE_BYTES = 64 * 1024**2
 _PRODUCT_KEYS = ("xcoords", "ycoords", "scan_index", "probeGuess", "objectGuess")
 
 
-def npz_scan(archive: NpzArchive, include_frames: bool, reordering: Reordering, positions_in: str = "px") -> Scan:
+def npz_scan(archive: NpzArchive, include_frames: bool, resources: Resources, positions_in: str = "px") -> Scan:
     """Describe the scan in an archive.
 
     Parameters
@@ -36,7 +36,7 @@ def npz_scan(archive: NpzArchive, include_frames: bool, reordering: Reordering, 
         Open until the product is written.
     include_frames : bool
         Whether there must be frames.
-    reordering : Reordering
+    resources : Resources
         What may be used to reorder axes.
     positions_in : {"px", "m", "um"}
         Unit of the positions.
@@ -56,10 +56,10 @@ def npz_scan(archive: NpzArchive, include_frames: bool, reordering: Reordering, 
         y=y,
         positions_in=positions_in,
         probe=probe,
-        frames=None if frames is None else _frame_stack(archive, frames, reordering),
+        frames=None if frames is None else _frame_stack(archive, frames, resources),
         object=read_if_there(archive, "objectGuess"),
         scan_index=read_if_there(archive, "scan_index"),
-        extras=_extras(archive, frames, metadata, reordering),
+        extras=_extras(archive, frames, metadata, resources),
         bad_pixels=read_if_there(archive, BAD_PIXELS),
         files=(archive.path,),
     )
@@ -87,15 +87,13 @@ def is_streamed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     return shape[0] * row_bytes >= _LARGE_BYTES >= row_bytes
 
 
-def _frame_stack(archive: NpzArchive, member: Member, reordering: Reordering) -> FrameStack:
-    rows = partial(member_rows, archive, member, reordering=reordering)
+def _frame_stack(archive: NpzArchive, member: Member, resources: Resources) -> FrameStack:
+    rows = partial(member_rows, archive, member, resources=resources)
     as_stored = partial(stored_rows, archive, member)
     return FrameStack(member.key, member.shape, rows, member.member, as_stored=as_stored)
 
 
-def _extras(
-    archive: NpzArchive, frames: Member | None, metadata: str | None, reordering: Reordering
-) -> Iterator[Extra]:
+def _extras(archive: NpzArchive, frames: Member | None, metadata: str | None, resources: Resources) -> Iterator[Extra]:
     for member in archive.members.values():
         if member == frames or member.key in _PRODUCT_KEYS:
             continue
@@ -103,7 +101,7 @@ def _extras(
         if member.dtype.hasobject:
             yield Extra(member.member, metadata or "")
         elif is_streamed(member.shape, member.dtype):
-            yield Extra(member.member, member_rows(archive, member, reordering=reordering), source_dtype)
+            yield Extra(member.member, member_rows(archive, member, resources=resources), source_dtype)
         else:
             yield Extra(member.member, archive.read(member), source_dtype)
 

@@ -17,7 +17,7 @@ from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.scan.scan import Scan
-from ptychoproduct.streaming.stored_array import Reordering
+from ptychoproduct.system.resources import Resources
 
 _KIND_NAMES = {NPZ: "an NPZ scan", NPY: "an NPY file", HDF5: "an HDF5 file"}
 
@@ -66,13 +66,13 @@ class ScanFiles:
 
 
 @contextmanager
-def opened_scan(files: ScanFiles, reordering: Reordering, include_frames: bool = True) -> Iterator[Scan]:
+def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = True) -> Iterator[Scan]:
     """Open a scan, its frames not read yet.
 
     Parameters
     ----------
     files : ScanFiles
-    reordering : Reordering
+    resources : Resources
         What may be used where frames' axes have to be reordered.
     include_frames : bool
         Whether there must be frames.
@@ -88,7 +88,7 @@ def opened_scan(files: ScanFiles, reordering: Reordering, include_frames: bool =
         from ptychoproduct.scan.npz_scan import npz_scan
 
         with NpzArchive(path) as archive:
-            yield npz_scan(archive, include_frames, reordering, files.positions_in or "px")
+            yield npz_scan(archive, include_frames, resources, files.positions_in or "px")
         return
 
     from ptychoproduct.hdf5.folder_links import Hdf5Source
@@ -97,10 +97,10 @@ def opened_scan(files: ScanFiles, reordering: Reordering, include_frames: bool =
     companions = Companions(files.positions, files.positions_in, files.probe)
     if files.kind == NPY:
         with NpyFile(path) as file:
-            yield npy_scan(file, companions, reordering)
+            yield npy_scan(file, companions, resources)
         return
     with Hdf5Source(path) as source:
-        yield hdf5_scan(source, companions, reordering, files.dataset, include_frames)
+        yield hdf5_scan(source, companions, resources, files.dataset, include_frames)
 
 
 def frame_bytes(files: ScanFiles) -> int:

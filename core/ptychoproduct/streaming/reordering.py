@@ -17,8 +17,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from ptychoproduct.streaming.stored_array import _BAND_BYTES, Reordering, StoredArray, _canonical_rows, _ranges, _turned
+from ptychoproduct.streaming.stored_array import _BAND_BYTES, StoredArray, _canonical_rows, _ranges, _turned
 from ptychoproduct.system.byteorder import to_native
+from ptychoproduct.system.resources import Resources
 from ptychoproduct_native import ChunkBuffer, gather
 
 _VERIFY_BYTES = 1024**2
@@ -65,18 +66,18 @@ class WindowedRows:
     ----------
     stored : StoredArray
         With `segments`, unless all of it fits the memory.
-    reordering : Reordering
+    resources : Resources
     """
 
     random_access = True
 
-    def __init__(self, stored: StoredArray, reordering: Reordering) -> None:
+    def __init__(self, stored: StoredArray, resources: Resources) -> None:
         self.shape = stored.canonical_shape
         self.dtype = stored.dtype.newbyteorder("=")
         self._stored = stored
-        self._rows = window_rows(stored, reordering)
-        self._threads = reordering.threads
-        self._on_progress = reordering.on_progress
+        self._rows = window_rows(stored, resources)
+        self._threads = resources.threads
+        self._on_progress = resources.reorder_progress
         self._window = range(0)
         self._data = np.empty(0, np.uint8)
 
@@ -158,9 +159,9 @@ class WindowedRows:
         window[:, outer.start : outer.stop] = np.frombuffer(turned, np.uint8).reshape(rows, len(outer), inner_bytes)
 
 
-def window_rows(stored: StoredArray, reordering: Reordering) -> int:
+def window_rows(stored: StoredArray, resources: Resources) -> int:
     """Return how many rows a window has; a quarter of the memory is left for all else."""
-    return min(stored.rows, max(1, reordering.memory_bytes * 3 // 4 // stored.row_bytes))
+    return min(stored.rows, max(1, resources.memory_bytes * 3 // 4 // stored.row_bytes))
 
 
 def _verify(stored: StoredArray) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 from ptychoproduct.npz.npy import Member, MemberFile
 from ptychoproduct.streaming.reordering import TransposedRows, WindowedRows, window_rows
 from ptychoproduct.streaming.spilling import SpilledRows
-from ptychoproduct.streaming.stored_array import Reordering, StoredArray
+from ptychoproduct.streaming.stored_array import StoredArray
 from ptychoproduct.system.byteorder import to_native
+from ptychoproduct.system.resources import Resources
 from ptychoproduct_native import gather
 
 
@@ -132,7 +133,7 @@ class InflatedRows:
 
 
 def member_rows(
-    archive: MemberFile, member: Member, axes: Sequence[int] | None = None, reordering: Reordering | None = None
+    archive: MemberFile, member: Member, axes: Sequence[int] | None = None, resources: Resources | None = None
 ) -> RowSource:
     """Open a member as rows in canonical axis order.
 
@@ -143,7 +144,7 @@ def member_rows(
         At least one dimension, at least one element.
     axes : sequence of int, optional
         The array's axes in canonical order; as they are by default.
-    reordering : Reordering, optional
+    resources : Resources, optional
         What may be used where the axes have to be reordered.
 
     Raises
@@ -158,7 +159,7 @@ def member_rows(
         stored = StoredArray(
             archive.stream(member), member.stored_shape, member.dtype, file_axes, archive.segment_reader(member)
         )
-        return reordered_rows(stored, reordering or Reordering())
+        return reordered_rows(stored, resources or Resources())
     if archive.is_stored(member):
         return StoredRows(archive, member)
     return InflatedRows(archive, member)
@@ -177,7 +178,7 @@ def _row_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 _LEAST_SEGMENT_BYTES = 8 * 1024
 
 
-def reordered_rows(stored: StoredArray, reordering: Reordering) -> TransposedRows | WindowedRows | SpilledRows:
+def reordered_rows(stored: StoredArray, resources: Resources) -> TransposedRows | WindowedRows | SpilledRows:
     """Bring an array's rows into canonical order: as they come, from memory, or through a spill file.
 
     Raises
@@ -187,8 +188,8 @@ def reordered_rows(stored: StoredArray, reordering: Reordering) -> TransposedRow
     """
     if stored.row_axis == 0:
         return TransposedRows(stored)
-    window = window_rows(stored, reordering)
+    window = window_rows(stored, resources)
     has_long_segments = stored.segments is not None and window * stored.inner_bytes >= _LEAST_SEGMENT_BYTES
     if window == stored.rows or has_long_segments:
-        return WindowedRows(stored, reordering)
-    return SpilledRows(stored, reordering)
+        return WindowedRows(stored, resources)
+    return SpilledRows(stored, resources)

@@ -8,10 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.streaming.stored_array import _BAND_BYTES, Reordering, StoredArray, _canonical_rows, _ranges, _turned
+from ptychoproduct.streaming.stored_array import _BAND_BYTES, StoredArray, _canonical_rows, _ranges, _turned
 from ptychoproduct.system.atomic import writing_errors
 from ptychoproduct.system.byteorder import to_native
 from ptychoproduct.system.files import SpillFile
+from ptychoproduct.system.resources import Resources
 from ptychoproduct_native import ChunkBuffer, gather
 
 # Of a slab that is read at once; progress is told in between.
@@ -24,7 +25,7 @@ class SpilledRows:
     Parameters
     ----------
     stored : StoredArray
-    reordering : Reordering
+    resources : Resources
 
     Raises
     ------
@@ -34,19 +35,19 @@ class SpilledRows:
 
     random_access = True
 
-    def __init__(self, stored: StoredArray, reordering: Reordering) -> None:
+    def __init__(self, stored: StoredArray, resources: Resources) -> None:
         self.shape = stored.canonical_shape
         self.dtype = stored.dtype.newbyteorder("=")
         self._stored = stored
         # One slab is read while the other is transposed; a quarter is left for all else.
-        slab_bytes = max(1, reordering.memory_bytes * 3 // 8)
+        slab_bytes = max(1, resources.memory_bytes * 3 // 8)
         self._stripes = list(_ranges(stored.outer, max(1, slab_bytes // (stored.rows * stored.inner_bytes))))
-        band_bytes = min(_BAND_BYTES, reordering.memory_bytes // 4)
+        band_bytes = min(_BAND_BYTES, resources.memory_bytes // 4)
         self._group_rows = max(1, band_bytes // (len(self._stripes[0]) * stored.inner_bytes))
-        with writing_errors(reordering.folder):
-            self._file = SpillFile(reordering.folder)
+        with writing_errors(resources.folder):
+            self._file = SpillFile(resources.folder)
             try:
-                self._spill(slab_bytes, reordering)
+                self._spill(slab_bytes, resources)
             except BaseException:
                 self._file.close()
                 raise
@@ -76,7 +77,7 @@ class SpilledRows:
         """Whether the axes other than the rows are in the file in canonical order."""
         return list(self._stored.axes[1:]) == sorted(self._stored.axes[1:])
 
-    def _spill(self, slab_bytes: int, reordering: Reordering) -> None:
+    def _spill(self, slab_bytes: int, resources: Resources) -> None:
         """Read the whole array, slab by slab, and write its bands."""
         stored = self._stored
         slab_rows = stored.rows
@@ -87,7 +88,7 @@ class SpilledRows:
         ]
         written: list[list[Future[None]]] = [[], []]
         turn = 0
-        with ThreadPoolExecutor(reordering.threads, thread_name_prefix="spill") as pool:
+        with ThreadPoolExecutor(resources.threads, thread_name_prefix="spill") as pool:
             for stripe in self._stripes:
                 for rows in _ranges(stored.rows, slab_rows):
                     for future in written[turn]:
@@ -96,7 +97,7 @@ class SpilledRows:
                     slab = slabs[turn][:nbytes]
                     for part in _ranges(nbytes, _READ_BYTES):
                         stored.stream.readinto(memoryview(slab)[part.start : part.stop])
-                        reordering.on_progress(len(part))
+                        resources.reorder_progress(len(part))
                     array = slab.reshape(len(stripe), len(rows), stored.inner_bytes)
                     written[turn] = [
                         pool.submit(

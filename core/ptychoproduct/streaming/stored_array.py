@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,36 +13,8 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.npz.npy import ByteStream, SegmentReader
 from ptychoproduct_native import ChunkBuffer, gather
 
-DEFAULT_MEMORY_BYTES = 1024**3
 # What one thread transposes and writes at once: large enough for the disk, small enough for the cache.
 _BAND_BYTES = 1024**2
-
-
-@dataclass(frozen=True)
-class Reordering:
-    """What may be used to reorder axes.
-
-    Parameters
-    ----------
-    memory_bytes : int
-        What may be held at once; an array that fits is held whole.
-    folder : Path
-        Where a spill file may be made. It has no name there, and vanishes with the process.
-    threads : int
-        Cores to transpose on.
-    progress : callable, optional
-        Called with a number of bytes whenever so many have been read for it, on the thread that asks for the rows.
-    """
-
-    memory_bytes: int = DEFAULT_MEMORY_BYTES
-    folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
-    threads: int = 1
-    progress: Callable[[int], None] | None = None
-
-    def on_progress(self, nbytes: int) -> None:
-        """Tell that bytes have been read."""
-        if self.progress is not None:
-            self.progress(nbytes)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from ptychoproduct.model.axes import axis_order, canonical_axes
 from ptychoproduct.model.count_recognition import recognise_counts
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.sampling import sample_rows, some_tiles
-from ptychoproduct.streaming.stored_array import Reordering
 from ptychoproduct.system.process import available_threads
+from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import SENDING_MB_S
 from ptychoproduct.tuning.shannon_limit import mean_entropy_bits
 from ptychoproduct.tuning.trials import Trial, better_times, try_both_ways, try_writing
@@ -270,8 +270,8 @@ def pareto_front(trials: Sequence[Trial]) -> tuple[int, ...]:
 
 def _sample(files: ScanFiles, options: TuneOptions) -> tuple[Array, int]:
     """Return frames from all over a scan, and how many it has."""
-    reordering = Reordering(options.memory_bytes, threads=options.threads or available_threads())
-    with opened_scan(files, reordering) as scan:
+    resources = Resources(options.threads or available_threads(), options.memory_bytes)
+    with opened_scan(files, resources) as scan:
         if scan.frames is None:
             raise SourceError(files.path, "has no diffraction frames to tune for", key="diff3d")
         order = axis_order(scan.frames.shape, len(scan.x), options.axis_order, scan.origin, scan.frames.key)

@@ -383,7 +383,7 @@ HOSTILE = """
 import random, resource, sys
 import h5py, hdf5plugin, numpy as np
 from ptychoproduct import ContractError
-from ptychoproduct.decoding import DatasetReader
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
 
 resource.setrlimit(resource.RLIMIT_CPU, (50, 50))
 path, rng, refused = sys.argv[1], random.Random(0), 0

@@ -12,7 +12,7 @@ from ptychoproduct.errors import SourceError
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.streaming.reordering import WindowedRows
 from ptychoproduct.streaming.sources import StoredRows, member_rows
-from ptychoproduct.streaming.stored_array import Reordering
+from ptychoproduct.system.resources import Resources
 
 pytestmark = pytest.mark.filterwarnings(  # NumPy and Python warn of some of the text that damage makes of a header
     "ignore::DeprecationWarning", "ignore::SyntaxWarning", "ignore:Reading .*:UserWarning"
@@ -42,7 +42,7 @@ def all_rows(source, step):
 def test_rows_of_an_npy_file(tmp_path, dtype, fortran, axes, step):
     stack = np.arange(5 * 6 * 7).reshape(5, 6, 7).astype(dtype)
     with NpyFile(saved(tmp_path, np.asfortranarray(stack) if fortran else stack)) as file:
-        rows = all_rows(member_rows(file, file.member, axes, Reordering(300, tmp_path)), step)
+        rows = all_rows(member_rows(file, file.member, axes, Resources(1, 300, tmp_path)), step)
     assert rows.dtype.isnative
     assert np.array_equal(rows, stack.transpose(axes))
 

@@ -250,7 +250,7 @@ def test_a_few_bytes_cannot_ask_for_much_memory():
     # measure its peak alone.
     program = """
 import resource
-from ptychoproduct.unpickle import unpickle_text
+from ptychoproduct.npz.unpickle import unpickle_text
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     unpickle_text(b"\\x80\\x02Nr" + (2**25).to_bytes(4, "little") + b".")

@@ -16,7 +16,7 @@ from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.streaming.reordering import TransposedRows, WindowedRows
 from ptychoproduct.streaming.sources import ArrayRows, InflatedRows, StoredRows, member_rows
 from ptychoproduct.streaming.spilling import SpilledRows
-from ptychoproduct.streaming.stored_array import Reordering
+from ptychoproduct.system.resources import Resources
 
 ORDERS = ["NHW", "HNW", "HWN"]
 SIZES = {"N": 11, "H": 5, "W": 7}
@@ -44,7 +44,7 @@ def rows_in_steps(source, step):
 
 
 def within(memory_bytes, folder):
-    return Reordering(memory_bytes, folder, threads=2)
+    return Resources(2, memory_bytes, folder)
 
 
 @pytest.fixture
@@ -217,8 +217,8 @@ def test_a_member_that_is_no_array_is_rows_of_bytes(tmp_path):
 def test_reordering_tells_of_every_byte_that_it_reads(saved, tmp_path, compress, memory_bytes):
     array = np.random.default_rng(0).integers(0, 99, (3, 20, 5000), np.uint8)
     steps = []
-    reordering = Reordering(memory_bytes, tmp_path, 2, steps.append)
-    rows_in_steps(member_rows(*saved(array, compress), canonical_axes("HNW"), reordering), 2)
+    resources = Resources(2, memory_bytes, tmp_path, reorder_progress=steps.append)
+    rows_in_steps(member_rows(*saved(array, compress), canonical_axes("HNW"), resources), 2)
     assert sum(steps) == array.nbytes
 
 
@@ -269,15 +269,15 @@ import resource
 from pathlib import Path
 import numpy as np
 from ptychoproduct import OutputError
-from ptychoproduct.npz import NpzArchive
-from ptychoproduct.reordering import Reordering
-from ptychoproduct.sources import member_rows
+from ptychoproduct.npz.archive import NpzArchive
+from ptychoproduct.system.resources import Resources
+from ptychoproduct.streaming.sources import member_rows
 folder = Path({str(tmp_path)!r})
 np.savez(folder / "a.npz", a=np.zeros((64, 64, 64)))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 with NpzArchive(folder / "a.npz") as archive:
     try:
-        member_rows(archive, archive.members["a"], (2, 0, 1), Reordering(100_000, folder))
+        member_rows(archive, archive.members["a"], (2, 0, 1), Resources(1, 100_000, folder))
     except OutputError as error:
         print(error)
 """

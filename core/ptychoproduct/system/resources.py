@@ -1,0 +1,41 @@
+"""What a job may use, and whom it tells of its progress."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ptychoproduct.aliases import Progress
+from ptychoproduct.system.process import available_threads
+
+DEFAULT_MEMORY_BYTES = 1024**3
+
+
+def _tell_nobody(nbytes: int) -> None:
+    """Stand in for a progress that nobody wants."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a job may use, in one record that is passed through all of it.
+
+    Parameters
+    ----------
+    threads : int
+        Cores to work on; all that there are by default.
+    memory_bytes : int
+        What may be held at once where the axes of frames have to be reordered; frames that fit are held whole.
+    folder : Path
+        Where a spill file may be made. It has no name there, and vanishes with the process.
+    progress : callable
+        Is told of bytes of frames that are written.
+    reorder_progress : callable
+        Is told of bytes that are read to bring axes into order.
+    """
+
+    threads: int = field(default_factory=available_threads)
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
+    progress: Progress = _tell_nobody
+    reorder_progress: Progress = _tell_nobody
