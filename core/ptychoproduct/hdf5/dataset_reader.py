@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -63,6 +65,22 @@ class _Road(Protocol):
         """Return the decoded form, on any thread."""
 
 
+def _own_descriptor(owner: object, file: h5py.File) -> int | None:
+    """Open a file again, until no thread reads its chunks any more; None where only HDF5 can read it.
+
+    HDF5 closes its own descriptor with the file, and the next file gets the number. A duplicate would keep HDF5's lock.
+    """
+    descriptor = descriptor_of(file)
+    if descriptor is None:
+        return None
+    try:
+        own = os.open(file.filename, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    weakref.finalize(owner, os.close, own)
+    return own if os.path.sameopenfile(own, descriptor) else None
+
+
 class _EncodedChunks:
     """Chunks as they are in the file.
 
@@ -81,7 +99,7 @@ class _EncodedChunks:
         self._file: str = dataset.file.filename
         self._name: str = dataset.name
         self._fill = np.broadcast_to(np.asarray(dataset.fillvalue, dataset.dtype), dataset.chunks)
-        self._descriptor = descriptor_of(dataset.file)
+        self._descriptor = _own_descriptor(self, dataset.file)
         self._index: ChunkIndex | None = None
         self._fetched = 0
 
@@ -191,8 +209,9 @@ class DatasetReader:
         IndexError
             There is no such row.
         ContractError
-            A chunk cannot be decoded.
+            A chunk cannot be decoded, or the file is closed.
         """
+        self._require_open()
         selection = select(index, self.shape)
         if selection is None or (isinstance(self._road, _BlocksByHdf5) and _is_plain(selection)):
             with reading(self._dataset):
@@ -268,7 +287,14 @@ class DatasetReader:
             except ValueError as error:  # more elements than there are addresses
                 raise MemoryError from error
 
+    def _require_open(self) -> None:
+        if not self._dataset:  # to h5py, what belongs to a closed file is false
+            raise ContractError(
+                self._file, "the file is closed; read before closing it, or open it again", key=self._name
+            )
+
     def _read(self, selection: Selection, out: Array) -> None:
+        self._require_open()
         result = selection.with_all_axes(out)
         if self._lies_in_one_row_of_chunks(selection):
             self._read_kept(selection, result)
@@ -324,6 +350,7 @@ class DatasetReader:
             piece.copy(kept[piece.origin], result)
 
     def _block_call(self, rows: range, function: Callable[[int, Array], Result]) -> Callable[[], Result]:
+        self._require_open()
         shape = (len(rows), *self.shape[1:])
         selection = Selection((rows, *map(range, self.shape[1:])), (False,) * len(shape))
         try:

@@ -58,7 +58,7 @@ def mean_pattern(frames: Frames, most: int = MOST_FRAMES) -> MeanPattern:
     ContractError
         A frame cannot be read.
     """
-    rows = frames.chunk_shape[0] if frames.chunk_shape else 1
+    rows = frames.chunks[0] if frames.chunks else 1
     frame_bytes = max(1, frames.nbytes // len(frames))
     places = sampled_frames(len(frames), rows, max(_LEAST_PLACES, min(most, _MOST_BYTES // frame_bytes)))
     total = np.zeros(frames.shape[1:])

@@ -21,7 +21,7 @@ from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.streaming.chunk_stream import RowAppender, RowOutput, write_rows
 from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks
 from ptychoproduct.streaming.sources import ArrayRows, RowSource
-from ptychoproduct.tuning.auto import Choice, Sample, choose_storage, unmeasured
+from ptychoproduct.tuning.auto import Choice, Sample, choose_storage, sample_for, unmeasured
 from ptychoproduct.validation.digests import ContentDigests
 
 
@@ -110,8 +110,9 @@ class FrameWriter:
     def append(self, frames: Array) -> None:
         """Append frames, [n, H, W], of which there is at least one."""
         if self._appender is None:
-            first = frames.astype(frames.dtype.newbyteorder("="), copy=False)
-            dataset = self._create(frames.shape[1:], first.dtype, None, Sample(first))
+            source, measured = ArrayRows(frames, (0, 1, 2)), self._options.measured
+            sample = None if measured is None else sample_for(measured, source, lambda: source)
+            dataset = self._create(source.shape[1:], source.dtype, None, sample)
             self._appender = RowAppender(RowOutput(dataset), dataset.dtype, self._threads, self._progress)
         assert self.dataset is not None
         self._appender.append(self._digests.passing(ArrayRows(frames, (0, 1, 2)), self.dataset))

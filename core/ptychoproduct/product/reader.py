@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import ContractError, OptionError
+from ptychoproduct.errors import ContractError, OptionError, SourceError
 from ptychoproduct.hdf5.contract_fields import _checked, _read_values, find_dataset, read_attribute, read_recipe
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, open_hdf5, reading
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 class Frames:
     """The diffraction frames of an open product; index it like an array, [N, H, W].
 
+    Pickled, it is the product's path, which the process that unpickles opens anew, as a training loader's workers do.
+
     Parameters
     ----------
     dataset : h5py.Dataset
@@ -38,6 +41,8 @@ class Frames:
     reader : DatasetReader
         What decodes the frames.
     recipe : CountsRecipe or None
+    product : Product or None
+        The product that unpickling has opened for these frames.
     """
 
     def __init__(self, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> None:
@@ -45,10 +50,13 @@ class Frames:
         self.recipe = recipe
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = self.reader.dtype
+        self.ndim: int = dataset.ndim
+        self.size: int = dataset.size
         self.nbytes: int = dataset.size * self.dtype.itemsize
+        self.chunks: tuple[int, ...] | None = dataset.chunks
         self._dataset = dataset
         self._counts: Frames | None = None
-        self.chunk_shape: tuple[int, ...] | None = dataset.chunks
+        self.product: Product | None = None
         self.original_axis_order: str = read_attribute(dataset, contract.ORIGINAL_AXIS_ORDER) or "NHW"
         self.source_member: str = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{contract.FRAME_KEYS[0]}.npy"
 
@@ -69,6 +77,9 @@ class Frames:
 
     def __repr__(self) -> str:
         return f"<Frames {self.shape} {self.dtype}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen_frames, (_FileState.of(Path(self._dataset.file.filename)), self.recipe is not None)
 
     @property
     def counts(self) -> Frames | None:
@@ -115,7 +126,8 @@ class Frames:
 class Product:
     """An open product; close it, or use it as a context manager.
 
-    Every dialect of ptychodus 1.0 to 1.7 and of PtychoPINN's exporter is read: see `contract` for the aliases.
+    Every dialect of ptychodus 1.0 to 1.7 and of PtychoPINN's exporter is read: see `contract` for the aliases. Pickled,
+    it is its path, which the process that unpickles opens anew; ContractError where the file has changed since.
 
     Parameters
     ----------
@@ -161,6 +173,9 @@ class Product:
 
     def __repr__(self) -> str:
         return f"<Product {self.path.name!r} of {len(self.x_m)} positions, probe {self.probe.shape}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (_FileState.of(self.path),)
 
     def _repr_html_(self) -> str:
         """Describe the product in a notebook."""
@@ -248,6 +263,40 @@ class Product:
         if found is None:
             raise ContractError(self.path, key=dataset.name, found="no such dataset", expected="it, in a product")
         return found
+
+
+@dataclass(frozen=True)
+class _FileState:
+    """A file, and what changes when it is replaced."""
+
+    path: Path
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Note a file as it is now; SourceError where it is not there any more."""
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise SourceError(path, f"cannot be read: {error.strerror}") from error
+        return cls(path.absolute(), status.st_size, status.st_mtime_ns)
+
+
+def _reopen(pickled: _FileState) -> Product:
+    """Open a product that was pickled; ContractError where it is another file by now."""
+    if _FileState.of(pickled.path) != pickled:
+        raise ContractError(pickled.path, "the file has changed since this product was pickled; open it again")
+    return Product(pickled.path)
+
+
+def _reopen_frames(pickled: _FileState, as_amplitudes: bool) -> Frames:
+    product = _reopen(pickled)
+    frames = product.frames
+    assert frames is not None
+    frames = frames if as_amplitudes or frames.counts is None else frames.counts
+    frames.product = product  # open as long as its frames are used
+    return frames
 
 
 def open_product(path: str | PathLike[str]) -> Product:

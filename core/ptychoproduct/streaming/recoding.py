@@ -13,6 +13,7 @@ import h5py
 from ptychoproduct.aliases import Progress
 from ptychoproduct.compression.filters import filter_pipeline
 from ptychoproduct.errors import ContractError, SourceError
+from ptychoproduct.hdf5.chunks import ChunkIndex
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
@@ -127,7 +128,7 @@ def has_same_filters(source: h5py.Dataset, dataset: h5py.Dataset) -> bool:
     return _filters(source) == _filters(dataset)
 
 
-def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[[int], None]) -> list[int]:
+def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[[int], None]) -> set[int]:
     """Copy the chunks of frames, one after the other along the first axis, as they are stored.
 
     Parameters
@@ -139,7 +140,7 @@ def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[
 
     Returns
     -------
-    list of int
+    set of int
         First rows of the chunks that are left to be written: those that the source has not stored, which stand for its
         fill value, and one that reaches beyond the last row, which HDF5 may have stored without the filters.
 
@@ -149,13 +150,14 @@ def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[
         A chunk cannot be read. Whether it can be decoded is not looked at.
     """
     rows, chunk_rows = dataset.shape[0], dataset.chunks[0]
-    left = []
+    left = set()
+    with reading(source):
+        stored = ChunkIndex(source)  # HDF5 would walk through all chunks for each one
     for first in range(0, rows, chunk_rows):
         offset = (first, *(0,) * (dataset.ndim - 1))
         try:
-            is_stored = source.id.get_chunk_info_by_coord(offset).byte_offset is not None
-            if not is_stored or first + chunk_rows > rows:
-                left.append(first)
+            if stored.find(offset) is None or first + chunk_rows > rows:
+                left.add(first)
                 continue
             filter_mask, chunk = source.id.read_direct_chunk(offset)
         except (OSError, RuntimeError) as error:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ptychoproduct.errors import OutputError
+from ptychoproduct.errors import OutputError, warn
+from ptychoproduct.system.part_files import new_name, new_part, remove_leftovers
+
+# What fsync says where a file system has nothing like it.
+_NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,17 @@ class OutputGroup:
     def __init__(self) -> None:
         self._targets: set[Path] = set()
         self._outputs: list[_Output] = []
+        self._holds = ExitStack()
 
     def claim(self, path: Path, target: Path) -> None:
         """Refuse a destination that another output of the group has: OutputError."""
         if target in self._targets:
             raise OutputError(path, found="the name of another output", expected="another file")
         self._targets.add(target)
+
+    def new_part(self, target: Path) -> Path:
+        """Make a part file, which no other run takes for a leftover until the group is published or discarded."""
+        return self._holds.enter_context(new_part(target))
 
     def add(self, output: _Output) -> None:
         """Take over an output that is complete."""
@@ -45,7 +55,7 @@ class OutputGroup:
         """Give all outputs their names; where one fails, those before it become what they were."""
         for output in self._outputs:
             with writing_errors(output.path):
-                _check_destination(output)
+                _check_destination(output.path, output.target, output.overwrite, output.sources)
         with ExitStack() as kept, ExitStack() as undo:
             for output in self._outputs:
                 with writing_errors(output.path):
@@ -54,16 +64,19 @@ class OutputGroup:
                         if old is not None:
                             kept.callback(_remove, old)
                         undo.callback(_put_back, old, output.target)
+                    _keep_permissions(output)
                     output.part.replace(output.target)
             undo.pop_all()
+        self._holds.close()
         for folder in {output.target.parent for output in self._outputs}:
             with contextlib.suppress(OSError):  # the folder's own entry; not every file system can, and Windows cannot
-                _sync(folder)
+                sync(folder)
 
     def discard(self, error: BaseException) -> None:
         """Remove what has not been published, and note it on the error that is the reason."""
         for output in self._outputs:
             _give_up(output, error)
+        self._holds.close()
 
 
 @contextmanager
@@ -115,22 +128,24 @@ def atomic_output(
     """
     try:
         target = path.resolve()
-        part = target.with_name(f".ptychoproduct-{secrets.token_hex(8)}.part")
-        output = _Output(path, target, part, overwrite, sources)
-        _check_destination(output)
+        _check_destination(path, target, overwrite, sources)
     except (OSError, RuntimeError, ValueError) as error:  # a loop of symbolic links, a name that is too long
         raise OutputError(path, f"cannot be written: {getattr(error, 'strerror', None) or error}") from error
     own = OutputGroup() if group is None else group
     own.claim(path, target)
     with writing_errors(path):
         target.parent.mkdir(parents=True, exist_ok=True)
-        part.touch(exist_ok=False)
+        remove_leftovers(target)
+        part = own.new_part(target)
+    output = _Output(path, target, part, overwrite, sources)
     try:
         yield part
         with writing_errors(path):
-            _sync(part)
+            _sync_if_possible(part, path)
     except BaseException as error:
         _give_up(output, error)
+        if group is None:
+            own.discard(error)
         raise
     own.add(output)
     if group is None:
@@ -150,17 +165,16 @@ def writing_errors(path: Path) -> Iterator[None]:
         raise OutputError(path, f"cannot be written: {error.strerror or error}") from error
 
 
-def _check_destination(output: _Output) -> None:
-    path, target = output.path, output.target
+def _check_destination(path: Path, target: Path, overwrite: bool, sources: tuple[Path, ...]) -> None:
     if target.is_dir():
         raise OutputError(path, found="a directory", expected="a file name")
     if not target.exists():
         return
     if not target.is_file():
         raise OutputError(path, found="a device or the like", expected="a file name")
-    if any(source.exists() and target.samefile(source) for source in output.sources):
+    if any(source.exists() and target.samefile(source) for source in sources):
         raise OutputError(path, found="the input itself", expected="another file")
-    if not output.overwrite:
+    if not overwrite:
         raise OutputError(path, "exists already, and is not to be replaced")
 
 
@@ -168,11 +182,11 @@ def _second_name(target: Path) -> Path | None:
     """Give a file that is about to be replaced a name to come back from; None where there is no file."""
     if not target.exists():
         return None
-    name = target.with_name(f".ptychoproduct-{secrets.token_hex(8)}.old")
+    name = new_name(target, ".old")
     try:
         os.link(target, name)
-    except OSError:  # not every file system has hard links
-        target.rename(name)
+    except OSError:  # not every file system has hard links; a file that is renamed would be gone if we were killed now
+        shutil.copy2(target, name)
     return name
 
 
@@ -195,7 +209,33 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def _keep_permissions(output: _Output) -> None:
+    """Give a file the permissions, the owner and the attributes of the one that it replaces, as far as one may."""
+    if not output.target.exists():
+        return
+    old = output.target.stat()
+    with contextlib.suppress(OSError):
+        output.part.chmod(old.st_mode & 0o7777)
+    if hasattr(os, "chown"):
+        with contextlib.suppress(OSError):
+            os.chown(output.part, old.st_uid, old.st_gid)
+    for name in os.listxattr(output.target) if hasattr(os, "listxattr") else ():  # access control lists among them
+        with contextlib.suppress(OSError):
+            os.setxattr(output.part, name, os.getxattr(output.target, name))
+
+
+def _sync_if_possible(part: Path, path: Path) -> None:
+    """Write a file to the disk; a file system that cannot promise so much is told of."""
+    try:
+        sync(part)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+        warn(f"{path}: this file system does not say when a file is on the disk (fsync: {error.strerror})")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk; OSError where that fails."""
     # Windows flushes only what is open for writing; a folder cannot be opened so.
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:

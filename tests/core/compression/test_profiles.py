@@ -92,7 +92,7 @@ def test_every_profile_makes_a_product_that_reads_the_same(save_scan, tmp_path, 
     assert parse_compression(summary.compression) is not None
     with open_product(tmp_path / "a.h5") as product:
         assert product.frames[:].tobytes() == frames.tobytes()
-        assert product.frames.chunk_shape == summary.chunk_shape
+        assert product.frames.chunks == summary.chunk_shape
 
 
 def test_portable_products_have_no_filter_that_hdf5_does_not_have(save_scan, tmp_path, centered_meta):

@@ -170,7 +170,7 @@ def test_frames_are_read_into_an_array_of_the_callers(product, make_scan):
 def test_frames_of_a_closed_product_cannot_be_read(product):
     with open_product(product) as opened:
         assert opened.frames[3].shape == (16, 16)
-    with pytest.raises((ValueError, RuntimeError)):
+    with pytest.raises(ContractError, match="closed"):
         opened.frames[3]
 
 
@@ -178,7 +178,7 @@ def test_frames_have_the_shape_and_type_of_the_array(product):
     with open_product(product) as opened:
         frames = opened.frames
         assert (len(frames), frames.shape, frames.dtype) == (12, (12, 16, 16), np.float32)
-        assert frames.chunk_shape == (5, 16, 16)
+        assert frames.chunks == (5, 16, 16)
         assert repr(frames) == "<Frames (12, 16, 16) float32>"
 
 
@@ -644,5 +644,5 @@ def test_frames_that_are_not_chunked_are_read(product, make_scan):
 
     edit(product, change)
     with open_product(product) as opened:
-        assert opened.frames.chunk_shape is None
+        assert opened.frames.chunks is None
         assert np.array_equal(list(opened.frames), make_scan()["diff3d"])

@@ -1,11 +1,16 @@
 """Outputs are complete or absent."""
 
+import errno
 import os
+import shutil
+import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 
-from ptychoproduct.errors import OutputError
+from ptychoproduct.errors import OutputError, ProductWarning
 from ptychoproduct.system.atomic import atomic_output, output_group, writing_errors
 
 
@@ -206,6 +211,109 @@ def test_a_folder_that_is_not_writable_is_an_output_error(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="Permission denied"):
         write(tmp_path / "product.h5")
+
+
+def test_a_replaced_file_keeps_its_permissions(existing):
+    existing.chmod(0o604)
+    write(existing)
+    assert (existing.read_text(), stat.S_IMODE(existing.stat().st_mode)) == ("new", 0o604)
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="no extended attributes here")
+def test_a_replaced_file_keeps_its_attributes(existing):
+    try:
+        os.setxattr(existing, "user.note", b"mine")
+    except OSError:
+        pytest.skip("no extended attributes on this file system")
+    write(existing)
+    assert os.getxattr(existing, "user.note") == b"mine"
+
+
+def test_a_disk_that_does_not_know_fsync_keeps_the_file_and_is_told_of(tmp_path, monkeypatch):
+    def no_fsync(_):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", no_fsync)
+    with pytest.warns(ProductWarning, match="fsync"):
+        write(tmp_path / "product.h5")
+    assert (tmp_path / "product.h5").read_text() == "new"
+
+
+def test_a_disk_that_fails_at_fsync_is_an_output_error(tmp_path, monkeypatch):
+    def failing_fsync(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", failing_fsync)
+    with pytest.raises(OutputError, match="Input/output error"):
+        write(tmp_path / "product.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_removed_meanwhile_is_an_output_error(tmp_path):
+    folder = tmp_path / "out"
+    with pytest.raises(OutputError, match=r"product\.h5: cannot be written"):
+        write(folder / "product.h5", meanwhile=lambda: shutil.rmtree(folder))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ptychoproduct.system.atomic import atomic_output
+with atomic_output(Path(sys.argv[1])) as part:
+    part.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no signal that kills")
+def test_what_a_killed_run_has_left_is_removed_by_the_next_one_of_the_same_output(tmp_path):
+    for name in ("product.h5", "other.h5"):
+        subprocess.run([sys.executable, "-c", KILLED, tmp_path / name], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    write(tmp_path / "product.h5")
+    (left,) = [path.read_text() for path in tmp_path.iterdir() if path.name != "product.h5"]
+    assert left == "half"  # of another output, and none of ours to remove
+    write(tmp_path / "other.h5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.h5", "product.h5"]
+
+
+def test_two_runs_of_one_output_leave_each_other_alone(existing):
+    with atomic_output(existing) as part:
+        part.write_text("first")
+        write(existing)
+        assert part.exists()
+        assert existing.read_text() == "new"
+    assert [(path.name, path.read_text()) for path in existing.parent.iterdir()] == [("product.h5", "first")]
+
+
+def test_outputs_of_a_group_are_held_until_all_appear(tmp_path):
+    with output_group() as group:
+        with atomic_output(tmp_path / "a.h5", group=group) as part:
+            part.write_text("whole")
+        write(tmp_path / "a.h5")
+        assert part.exists()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.h5", "whole")]
+
+
+@pytest.mark.parametrize("moment", ["old", "new"])
+def test_a_kill_without_hard_links_never_takes_the_old_file_away(tmp_path, existing, monkeypatch, moment):
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    seen = []
+    replace = type(existing).replace
+
+    def look(self, target):
+        if moment == "new":
+            replace(self, target)
+        seen.append(existing.read_text())  # what a kill at this moment would leave
+        if moment == "old":
+            replace(self, target)
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(type(existing), "replace", look)
+    write_together(existing, tmp_path / "other.h5")
+    assert seen[0] == moment
 
 
 def write_together(*paths, meanwhile=None, **options):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ptychoproduct import ExportMeta, ExportOptions, ProductWriter, export_product_from_npz
+from ptychoproduct.product import frame_writer
 from ptychoproduct.tuning.auto import OBJECTIVES, Sample, choose_storage
 
 MEASURED = list(OBJECTIVES)
@@ -88,3 +89,19 @@ def test_frames_that_are_appended_are_measured_on_the_first(tmp_path, make_scan)
     assert writer.summary is not None
     assert writer.summary.choice is not None
     assert writer.summary.frames == 12
+
+
+def test_of_a_large_first_block_only_some_frames_are_measured(tmp_path, monkeypatch):
+    measured = []
+
+    def choose(compression, sample, *rest):
+        measured.append(sample.frames.nbytes)
+        return choose_storage(compression, sample, *rest)
+
+    monkeypatch.setattr(frame_writer, "choose_storage", choose)
+    block = np.ones((2000, 64, 64), np.float32)
+    x = np.arange(2000.0)
+    with ProductWriter(tmp_path / "p.h5", ExportMeta(), options=ExportOptions(compression="auto")) as writer:
+        writer.set_probe(np.ones((64, 64), complex))
+        writer.append(block, x, x)
+    assert measured[0] <= block.nbytes // 4

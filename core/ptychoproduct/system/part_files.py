@@ -1,0 +1,94 @@
+"""Unfinished outputs: what they are called, how a run holds them, and those that a killed run has left."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows, which removes no file that a process has open
+    fcntl = None  # type: ignore[assignment]
+
+
+def new_name(target: Path, suffix: str) -> Path:
+    """Return a new name beside a file; `remove_leftovers` finds it by the file's own name.
+
+    Parameters
+    ----------
+    target : Path
+    suffix : str
+        ``.part`` for an unfinished output, ``.old`` for a file that is being replaced.
+    """
+    return target.with_name(f"{_stem(target)}{secrets.token_hex(8)}{suffix}")
+
+
+@contextlib.contextmanager
+def new_part(target: Path) -> Iterator[Path]:
+    """Make an empty part file, and hold it while the block runs, so that no other run takes it for a leftover.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written to.
+    """
+    while True:
+        part = new_name(target, ".part")
+        descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if fcntl is None:  # what is open could not be renamed
+            os.close(descriptor)
+            yield part
+            return
+        try:
+            # Shared, because HDF5 locks what it reads back. Not every file system has locks.
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if part.exists():  # else another run took it for a leftover before it was held
+                yield part
+                return
+        finally:
+            os.close(descriptor)
+
+
+def remove_leftovers(target: Path) -> list[Path]:
+    """Remove what killed runs have left of an output, and return what was removed.
+
+    Parameters
+    ----------
+    target : Path
+        The output. What a run still holds, on this machine or on another, stays.
+    """
+    removed = []
+    stem = _stem(target)
+    with contextlib.suppress(OSError):  # a folder that cannot be listed, or is not there yet
+        for path in target.parent.iterdir():
+            if path.name.startswith(stem) and path.suffix in (".part", ".old") and _is_free(path):
+                path.unlink(missing_ok=True)
+                removed.append(path)
+    return removed
+
+
+def _stem(target: Path) -> str:
+    """Return how names begin; a hash of the file's name, which may be as long as a name can be."""
+    return f".ptychoproduct-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"
+
+
+def _is_free(path: Path) -> bool:
+    """Whether no process holds a file; false where the file system cannot tell."""
+    if fcntl is None:
+        return True
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
