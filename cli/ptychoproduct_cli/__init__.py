@@ -1,1 +1,1 @@
-"""Command lines of ptychoproduct: arguments and what is printed; the work is done in `ptychoproduct`."""
+"""The command line of ptychoproduct: reads arguments and prints results; `ptychoproduct` does the work."""

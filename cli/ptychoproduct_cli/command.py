@@ -1,4 +1,4 @@
-"""A command: its help, its exit codes, what it does."""
+"""What a command is: its help, its arguments, its exit codes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ EXIT_TERMINATED = 143
 
 EXIT_CODES = {
     EXIT_OK: "done",
-    EXIT_BAD_INPUT: "the command line, an input or the output is at fault; one line on standard error says how, and no "
-    "output was left behind",
-    EXIT_INTERRUPTED: "interrupted (Ctrl-C); what was unfinished is removed, and named on standard error",
-    EXIT_TERMINATED: "terminated; as above",
+    EXIT_BAD_INPUT: "something is wrong with the command line, an input or the output; one line on standard error says "
+    "what, and no unfinished output is left",
+    EXIT_INTERRUPTED: "interrupted (Ctrl-C); unfinished output is removed, and standard error names it",
+    EXIT_TERMINATED: "terminated (SIGTERM); unfinished output is removed, and standard error names it",
 }
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Wraps descriptions, as usual, and leaves examples and tables of exit codes as they are."""
+    """Wraps descriptions, but leaves examples and the table of exit codes as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if text.startswith(("examples:", "exit codes:")):
@@ -33,26 +33,28 @@ class HelpFormatter(argparse.HelpFormatter):
 
 @dataclass(frozen=True)
 class Command:
-    """A command: what it is called, what it says of itself, and what it does.
+    """A command: its name, its help, and what it does.
 
     Parameters
     ----------
     prog : str
-        How it is called.
+        How a user calls it.
     summary : str
-        For the list of commands.
+        Its line in the list of commands.
     description : str
-        For its own help.
+        What its own help begins with.
     add_arguments : callable
         Adds its arguments to a parser.
     run : callable
         Does the work and returns the exit code.
     examples : tuple of str
-        Command lines that work, for a scan ``scan.npz`` and its product ``scan.h5``.
+        Command lines that work where there is a scan ``scan.npz`` and its product ``scan.h5``.
     exit_codes : mapping of int to str
-        What the codes mean.
+        What each exit code means.
     failure : int
-        The code where it could not do its work.
+        The exit code of an error.
+    flags : mapping of str to str
+        Flags of those Python names that are not the flag's own name.
     """
 
     prog: str
@@ -63,18 +65,20 @@ class Command:
     examples: tuple[str, ...] = ()
     exit_codes: Mapping[int, str] = field(default_factory=lambda: EXIT_CODES)
     failure: int = EXIT_BAD_INPUT
+    flags: Mapping[str, str] = field(default_factory=dict)
 
     def parser(self) -> argparse.ArgumentParser:
-        """Build a parser of its own."""
+        """Build a parser for this command alone."""
         return self.configure(argparse.ArgumentParser(prog=self.prog))
 
     def configure(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        """Give a parser the command's texts and arguments."""
+        """Give a parser the texts and arguments of this command."""
         parser.description = self.description
         parser.epilog = _epilog(self.examples, self.exit_codes)
         parser.formatter_class = HelpFormatter
         self.add_arguments(parser)
-        parser.set_defaults(command=self)
+        own = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
+        parser.set_defaults(command=self, flags={**own, **self.flags})
         return parser
 
 

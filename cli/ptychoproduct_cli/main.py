@@ -1,4 +1,4 @@
-"""``ptychoproduct``: one program with a command for each job."""
+"""``ptychoproduct``: the program, with a command for each task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from ptychoproduct_cli.commands import (
 from ptychoproduct_cli.running import run
 
 PROG = "ptychoproduct"
-DESCRIPTION = "Ptychography scans in PtychoPINN's NPZ format to ptychodus's HDF5 products, and back."
+DESCRIPTION = (
+    "Convert ptychography scans in PtychoPINN's NPZ format, NPY or HDF5 to ptychodus's HDF5 products, and back."
+)
 # In the order of the help.
 _MODULES = (
     *(convert, import_, inspect, validate, repack),
@@ -32,7 +34,7 @@ COMMANDS = {module.COMMAND.prog.removeprefix(f"{PROG} "): module.COMMAND for mod
 
 
 class _Version(argparse.Action):
-    """Print versions; looked up only when they are asked for."""
+    """Print versions, which are looked up only for this."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
@@ -49,7 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser of ``ptychoproduct`` and its commands."""
     parser = argparse.ArgumentParser(prog=PROG, description=DESCRIPTION, formatter_class=HelpFormatter)
     parser.epilog = f"Each command has its own help: {PROG} COMMAND --help"
-    parser.add_argument("--version", action=_Version, nargs=0, help="print versions, of HDF5's too, and exit")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the versions of this package, HDF5 and others, and exit"
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         command.configure(commands.add_parser(name, help=command.summary))
@@ -65,9 +69,9 @@ def main() -> None:
 
 
 def refuse_unknown_command(parser: argparse.ArgumentParser, words: list[str]) -> None:
-    """End with an error where the first word is no command; it names the nearest one, which argparse does not."""
+    """End with an error where the first word is not a command; it names the nearest one, which argparse does not."""
     if not words or words[0].startswith("-") or words[0] in COMMANDS:
         return
     near = difflib.get_close_matches(words[0], COMMANDS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(COMMANDS)}"
-    parser.error(f"no command {words[0]!r}; {hint}")
+    hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(COMMANDS)}"
+    parser.error(f"there is no command {words[0]!r}; {hint}")

@@ -1,4 +1,4 @@
-"""Arguments that say where a scan is, for every command that takes one."""
+"""Options that several commands have, and how they are read."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ if TYPE_CHECKING:
 
 
 def add_companion_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options about what goes with frames in an NPY or HDF5 file."""
-    beside = parser.add_argument_group("frames in an NPY or HDF5 file")
-    beside.add_argument(
+    """Add the options about the frames of an NPY or HDF5 file and their companion files, which `scan_files` reads."""
+    group = parser.add_argument_group("frames in an NPY or HDF5 file")
+    group.add_argument(
         "--dataset",
         metavar="PATH",
-        help="frames in the HDF5 file (default: where ptychodus, fold_slice, CXI and NeXus files have them)",
+        help="path of frames in the HDF5 file (default: where ptychodus, fold_slice, CXI and NeXus files have them)",
     )
-    beside.add_argument(
+    group.add_argument(
         "--positions",
         metavar="FILE",
         help="scan positions: CSV with columns x and y, NPZ with xcoords and ycoords, or HDF5 "
         "(default: those in the HDF5 file)",
     )
-    beside.add_argument(
+    group.add_argument(
         "--positions-in",
         choices=("px", "m", "um"),
-        help="unit of the positions, of an NPZ scan's too, px being object pixels (default: metres where the file is "
-        "known to have them, else px)",
+        help="unit of the positions, also of those in an NPZ scan; px: object pixels (default: m where the file is "
+        "known to have metres, else px)",
     )
-    beside.add_argument(
+    group.add_argument(
         "--probe",
         metavar="FILE[:KEY]",
-        help="probe: NPY, NPZ or HDF5 (default: the one in the file of positions or frames)",
+        help="probe: NPY, NPZ or HDF5 (default: the one in the file with the positions or the frames)",
     )
 
 
@@ -42,12 +42,12 @@ def add_axis_order_option(parser: argparse._ActionsContainer) -> None:
         "--axis-order",
         choices=("auto", "NHW", "HNW", "HWN"),
         default="auto",
-        help="order of the scan's frames; auto: N is the axis as long as the positions (default: %(default)s)",
+        help="order of the axes of the frames; auto: N is the axis as long as the positions (default: %(default)s)",
     )
 
 
 def scan_files(arguments: argparse.Namespace, path: str, kind: str | None = None) -> ScanFiles:
-    """Return where the scan is; OptionError where the arguments do not go with its kind."""
+    """Return where the scan is; OptionError where an option does not apply to its kind of file."""
     from ptychoproduct import ScanFiles
 
     return ScanFiles(
@@ -64,9 +64,10 @@ def add_memory_option(parser: argparse._ActionsContainer) -> None:
     """Add the option about memory, which `memory_bytes` reads."""
     parser.add_argument(
         "--memory",
+        dest="memory_bytes",
         default="1GiB",
         metavar="SIZE",
-        help="what may be held at once to reorder the axes of frames (default: %(default)s)",
+        help="most memory to use for reordering the axes of frames (default: %(default)s)",
     )
 
 
@@ -75,29 +76,52 @@ def memory_bytes(arguments: argparse.Namespace) -> int:
     from ptychoproduct import OptionError
     from ptychoproduct.system.sizes import parse_size
 
+    text = arguments.memory_bytes
     try:
-        return parse_size(arguments.memory)
+        return parse_size(text)
     except ValueError:
-        raise OptionError("--memory", found=repr(arguments.memory), expected="a size, such as 512MiB or 1GiB") from None
+        raise OptionError("memory_bytes", f"{text!r} is not a size; give one such as 512MiB or 1GiB") from None
 
 
 def add_chunk_options(parser: argparse._ActionsContainer, whole: str, tiles: str) -> None:
     """Add the options about the chunks of frames; `whole` and `tiles` say what the defaults are."""
     chunks = parser.add_mutually_exclusive_group()
-    chunks.add_argument("--chunk-frames", type=int, metavar="N", help=f"whole frames of a chunk (default: {whole})")
+    chunks.add_argument(
+        "--chunk-frames", type=int, metavar="N", help=f"store N whole frames in a chunk (default: {whole})"
+    )
     chunks.add_argument(
         "--chunk-shape",
         type=chunk_shape,
         metavar="N,H,W",
-        help="frames, rows and columns of a chunk that is a tile of frames, such as 64,32,32: smaller files with "
-        f"archival codecs; a single frame is slower to read (default: {tiles})",
+        help="store tiles of N frames, H pixel rows and W columns in a chunk, such as 64,32,32: archival codecs make "
+        f"smaller files, but a single frame is slower to read (default: {tiles})",
     )
 
 
 def chunk_shape(text: str) -> tuple[int, int, int]:
-    """Read frames, rows and columns of a chunk; ValueError where it is no shape."""
+    """Read frames, pixel rows and columns of a chunk; ValueError where it is no shape."""
     frames, rows, columns = map(int, text.split(","))
     return frames, rows, columns
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Read numbers with commas between them."""
+    return tuple(float(number) for number in text.split(","))
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Read whole numbers with commas between them."""
+    return tuple(int(number) for number in text.split(","))
+
+
+def add_overwrite_option(parser: argparse._ActionsContainer, output: str) -> None:
+    """Add the option that keeps an output that exists."""
+    parser.add_argument("--no-clobber", action="store_true", help=f"fail if {output} exists already")
+
+
+def add_plot_option(parser: argparse._ActionsContainer, what: str) -> argparse.Action:
+    """Add the option that draws the result."""
+    return parser.add_argument("--plot", metavar="FILE", help=f"draw {what}, as PNG, PDF or SVG; needs matplotlib")
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:

@@ -1,21 +1,31 @@
-"""What commands print: results, errors."""
+"""What commands print: results, as a table or as JSON; warnings; errors."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 
 def report(result: Mapping[str, Any], rows: Mapping[str, str], arguments: argparse.Namespace) -> None:
-    """Print a result: `result` as JSON where that was asked for, else `rows` as a table."""
+    """Print the result of a conversion, and the most memory it took: as JSON with ``--json``, else as a table."""
+    peak = peak_memory_bytes()
+    memory = {} if peak is None else {"memory": f"{megabytes(peak)} at most"}
+    print_result({**result, "peak_memory_bytes": peak}, partial(print_rows, {**rows, **memory}), arguments)
+
+
+def print_result(result: Mapping[str, Any], show: Callable[[], None], arguments: argparse.Namespace) -> None:
+    """Print a result as JSON with ``--json``; else call `show`, but not with ``--quiet``."""
     if arguments.json:
         print_json(result)
     elif not arguments.quiet:
-        print_rows(rows)
+        show()
 
 
 def print_error(prog: str, message: str) -> None:
@@ -42,9 +52,46 @@ def print_rows(rows: Mapping[str, str]) -> None:
     Console().print(table)
 
 
+@contextmanager
+def collected_warnings(arguments: argparse.Namespace) -> Iterator[list[str]]:
+    """Collect warnings in a list; when the block ends, print each on standard error, but not with ``--quiet``."""
+    from ptychoproduct import ProductWarning
+
+    messages: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ProductWarning)
+        yield messages
+        messages += [str(warning.message) for warning in caught if issubclass(warning.category, ProductWarning)]
+    if not arguments.quiet:
+        for message in messages:
+            print(f"warning: {message}", file=sys.stderr)
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most memory that this process has held; None where the system does not tell."""
+    try:
+        # Not getrusage: across exec it still counts the memory of the process that started this one.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 def megabytes(nbytes: float) -> str:
-    """Spell a size, in 10⁶ bytes."""
+    """Write a size in units of 10⁶ bytes."""
     return f"{nbytes / 1e6:,.1f} MB"
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: 1 warning, 2 warnings."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _jsonable(value: Any) -> Any:

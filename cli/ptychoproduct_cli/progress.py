@@ -1,4 +1,4 @@
-"""Progress, where standard error is a terminal."""
+"""Progress bars, where standard error is a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ptychoproduct_cli.signals import raise_signal
 def progress_bar(
     title: str, total_bytes: Callable[[], int], arguments: argparse.Namespace
 ) -> Iterator[Callable[[int], None]]:
-    """Show a bar with MB/s and the time left, where standard error is a terminal; the total is asked for only there."""
+    """Show a bar with MB/s and the time left, if standard error is a terminal; else the total is not asked for."""
     with progress_bars(lambda: {title: total_bytes()}, 1, arguments) as (advance,):
         yield advance
 
@@ -23,7 +23,7 @@ def progress_bar(
 def progress_bars(
     totals_bytes: Callable[[], Mapping[str, int]], count: int, arguments: argparse.Namespace
 ) -> Iterator[list[Callable[[int], None]]]:
-    """Show a bar for each of `count` titles, from when there is something to show; see `progress_bar`."""
+    """Show a bar for each of `count` titles, once it advances; see `progress_bar`."""
     is_shown = not arguments.quiet and sys.stderr.isatty()
     totals = totals_bytes() if is_shown else {}
     if not any(totals.values()):
@@ -55,7 +55,7 @@ def progress_bars(
 
 @contextmanager
 def step_progress(arguments: argparse.Namespace) -> Iterator[Callable[[str, int, int], None] | None]:
-    """Show which step of how many is being done, where standard error is a terminal."""
+    """Show the step that is being done, and how many there are, where standard error is a terminal."""
     if arguments.quiet or not sys.stderr.isatty():
         yield None
         return

@@ -1,7 +1,7 @@
-"""What all commands share: how they report, and how they end.
+"""Running a command to its exit code; every error becomes one line.
 
 Nothing outside the standard library is imported until a command runs, so that ``--help`` is quick and man pages can be
-made without the packages that do the work.
+built without NumPy and h5py.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import argparse
 import os
 import signal
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ptychoproduct_cli.command import EXIT_INTERRUPTED, EXIT_TERMINATED, Command
 from ptychoproduct_cli.output import print_error, print_json
 from ptychoproduct_cli.signals import SIGNALS, Terminated, answer_signal, tell_of_dropped
+
+if TYPE_CHECKING:
+    from ptychoproduct import ProductError
 
 
 def run(parser: argparse.ArgumentParser) -> NoReturn:
@@ -27,13 +26,13 @@ def run(parser: argparse.ArgumentParser) -> NoReturn:
     code = _run_to_exit_code(arguments.command, arguments)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # nobody reads any more; let the interpreter not complain of it at its end
+    except BrokenPipeError:  # nobody reads any more; the interpreter would complain at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 
 def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
-    """Run a command; an error becomes one line."""
+    """Run a command, and print an error in one line."""
     from ptychoproduct.system.process import prepare_process
 
     prepare_process()
@@ -45,7 +44,7 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     try:
         return command.run(arguments)
     except ProductError as error:
-        _fail(command.prog, str(error), arguments)
+        _fail(command.prog, _message(error, arguments), arguments)
         return command.failure
     except KeyboardInterrupt as error:
         _fail(command.prog, f"interrupted; {_what_was_removed(error)}", arguments)
@@ -58,40 +57,19 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
         return command.failure
 
 
-@contextmanager
-def collected_warnings(arguments: argparse.Namespace) -> Iterator[list[str]]:
-    """Collect warnings in a list, and print each on standard error when the block ends."""
-    from ptychoproduct import ProductWarning
+def _message(error: ProductError, arguments: argparse.Namespace) -> str:
+    """Return the text of an error, in which an option has the name that the command line gives it."""
+    from ptychoproduct import OptionError
 
-    messages: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ProductWarning)
-        yield messages
-        messages += [str(warning.message) for warning in caught if issubclass(warning.category, ProductWarning)]
-    if not arguments.quiet:
-        for message in messages:
-            print(f"warning: {message}", file=sys.stderr)
-
-
-def peak_memory_bytes() -> int | None:
-    """Return the most memory that this process has held, None where the system does not tell."""
-    try:
-        # Not getrusage: across exec it still counts the memory of the process that started this one.
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    # The options in a metadata file have their names there.
+    if not isinstance(error, OptionError) or error.file == getattr(arguments, "metadata", None):
+        return str(error)
+    flag = arguments.flags.get(error.option, error.option)
+    return str(OptionError(flag, error.problem, found=error.found, expected=error.expected, file=error.file))
 
 
 def _what_was_removed(error: BaseException | None) -> str:
-    """Return what was noted where outputs were given up, on the way of an error or of those that it interrupted."""
+    """Return the notes about outputs that were given up, of an error and of those that it interrupted."""
     notes: list[str] = []
     while error is not None:
         notes += getattr(error, "__notes__", ())

@@ -268,7 +268,10 @@ def test_a_pixel_that_is_not_exact_is_one_line_and_leaves_no_product(run_command
 
 DROPS_A_SIGNAL = """\
 import os, signal, weakref
-from ptychoproduct_cli import running
+from ptychoproduct_cli.command import Command
+from ptychoproduct_cli.options import add_output_options
+from ptychoproduct_cli.progress import progress_bar
+from ptychoproduct_cli.running import run as run_parser
 
 class Thing:
     pass
@@ -280,11 +283,11 @@ def run(arguments):
 
     thing = Thing()
     reference = weakref.ref(thing, interrupt)
-    with running.progress_bar("work", lambda: 1, arguments) as progress:
+    with progress_bar("work", lambda: 1, arguments) as progress:
         del thing
         progress(1)
 
-running.run(running.Command("work", "", "", running.add_output_options, run).parser())
+run_parser(Command("work", "", "", add_output_options, run).parser())
 """
 
 

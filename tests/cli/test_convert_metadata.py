@@ -115,10 +115,15 @@ def test_patterns_can_be_written_anywhere(convert, tmp_path):
 @pytest.mark.parametrize(
     ("words", "output", "message"),
     [
-        (["--standard-layout", "out"], "product.h5", "expected one of them"),
+        (["--standard-layout", "out"], "product.h5", "--standard-layout: cannot be used with PRODUCT.h5"),
         ([], None, "PRODUCT.h5"),
-        (["--standard-layout", "out", "--diffraction-output", "d.h5"], None, "expected one of them"),
-        (["--bad-pixels", "mask.npy"], "product.h5", "--diffraction-output or --standard-layout"),
+        (
+            ["--standard-layout", "out", "--diffraction-output", "d.h5"],
+            None,
+            "cannot be used with --diffraction-output",
+        ),
+        (["--bad-pixels", "mask.npy"], "product.h5", "--bad-pixels: applies to the patterns file only"),
+        (["--patterns-are", "counts"], "product.h5", "--patterns-are: applies to the patterns file only"),
         (["--diffraction-output", "product.h5"], "product.h5", "another output"),
     ],
 )

@@ -1,1 +1,1 @@
-"""One small file a command."""
+"""One file for each command."""

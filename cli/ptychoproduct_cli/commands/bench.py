@@ -1,15 +1,16 @@
-"""``ptychoproduct bench``: how fast this machine converts, beside other tools."""
+"""``ptychoproduct bench``: how fast this machine converts, compared with other tools."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptychoproduct_cli.command import EXIT_OK, Command
-from ptychoproduct_cli.options import add_output_options
-from ptychoproduct_cli.output import print_json, print_rows
+from ptychoproduct_cli.options import add_output_options, add_plot_option, numbers, whole_numbers
+from ptychoproduct_cli.output import counted, print_result, print_rows
 from ptychoproduct_cli.progress import step_progress
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from ptychoproduct.benchmark.report import BenchmarkReport
 
 
-SUMMARY = "measure the throughput on this machine, beside other tools"
+SUMMARY = "measure the throughput on this machine, and that of other tools"
 DESCRIPTION = """\
-Measure the throughput on this machine, on simulated scans that grow until memory, disk or the time given are used up.
-Every tool that is installed does the same: h5py with hdf5plugin, PtychoPINN's way, zarr, tensorstore; np.load alone
-and cp show what cannot be undercut. Each run is a process of its own, timed from its packages imported to its output
-on the disk; tools take turns; every result is compared with the scan. A ratio is our time divided by the other's.
+Measure the throughput on this machine with simulated scans, each larger than the one before, until memory, disk or
+time run out. Every other tool that is installed does the same work: h5py with hdf5plugin, PtychoPINN's exporter, zarr,
+tensorstore. np.load alone and cp show how fast reading and copying are. Each run is a process of its own; its time
+starts after its imports and ends when its output is on the disk. The tools take turns, and every result is compared
+with the scan. A ratio is the time of ptychoproduct divided by the time of the other tool.
 """
 EXAMPLES = (
     "ptychoproduct bench",
@@ -39,36 +41,39 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--action",
         choices=("convert", "import", "batch"),
         default="convert",
-        help="scan to product, product to scan, or reading 64 random frames (default: %(default)s)",
+        help="convert: scan to product; import: product to scan; batch: read 64 random frames (default: %(default)s)",
     )
     what.add_argument(
         "--quantity",
         choices=("amplitude", "counts"),
         default="amplitude",
-        help="float32 square roots of counts, or uint16 counts (default: %(default)s)",
+        help="what frames hold: float32 amplitudes, which are square roots of photon counts, or uint16 photon counts "
+        "(default: %(default)s)",
     )
-    what.add_argument("--deflated", action="store_true", help="deflate the members of the scans")
+    what.add_argument("--deflated", action="store_true", help="compress the NPZ scans (deflate)")
     what.add_argument(
-        "--size", type=int, default=256, metavar="px", help="rows and columns of a frame (default: %(default)s)"
+        "--size", type=int, default=256, metavar="px", help="width and height of a frame (default: %(default)s)"
     )
     what.add_argument(
         "--compression",
         default="balanced",
         metavar="CODEC|PROFILE",
-        help="as for ptychoproduct convert; zarr and tensorstore get the nearest that they have (default: %(default)s)",
+        help="as for `ptychoproduct convert`; zarr and tensorstore use the nearest codec they have "
+        "(default: %(default)s)",
     )
     what.add_argument(
         "--threads",
-        type=_whole_numbers,
+        type=whole_numbers,
         default=(),
         metavar="N,N,...",
-        help="threads; several numbers are compared, and the largest is used for all sizes (default: all cores)",
+        help="number of threads; several numbers are compared on one size, and the largest is used for all sizes "
+        "(default: all cores)",
     )
     what.add_argument(
         "--peers",
         type=_words,
         metavar="NAME,...",
-        help="tools to measure beside ours (default: all that are installed)",
+        help="other tools to measure (default: all that are installed)",
     )
     extent = parser.add_argument_group("how much is measured")
     extent.add_argument(
@@ -76,27 +81,30 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=60.0,
         metavar="s",
-        help="about how long it may take; the slowest tools are left out of sizes that would take longer "
+        help="about how long to measure, in seconds; slow tools are left out where a size would take longer "
         "(default: %(default)g)",
     )
     extent.add_argument(
         "--megabytes",
-        type=_numbers,
+        type=numbers,
         default=(),
         metavar="MB,MB,...",
-        help="sizes of the frames of the scans, however long they take (default: from 16 MB on, by fours)",
+        help="sizes of the scans' frames; all are measured, however long it takes (default: 16, 64, 256 and so on)",
     )
     extent.add_argument(
-        "--rounds", type=int, default=3, metavar="N", help="runs of each tool; medians count (default: %(default)s)"
+        "--rounds",
+        type=int,
+        default=3,
+        metavar="N",
+        help="runs of each tool; the median is reported (default: %(default)s)",
     )
     extent.add_argument(
         "--folder",
         metavar="DIR",
-        help="folder on the disk to measure; what is written there is removed (default: the system's temporary folder)",
+        help="folder to work in, on the disk to measure; all files are removed afterwards (default: the system's "
+        "temporary folder)",
     )
-    parser.add_argument(
-        "--plot", metavar="FILE", help="draw throughput against size, as PNG, PDF or SVG; needs matplotlib"
-    )
+    add_plot_option(parser, "throughput against size")
     add_output_options(parser)
 
 
@@ -111,22 +119,11 @@ def bench(arguments: argparse.Namespace) -> int:
         require_matplotlib(Path(arguments.plot))
     with step_progress(arguments) as progress:
         report = run_benchmark(options, progress)
-    if arguments.json:
-        ratios = [result.ratio_to_best for result in report.results]
-        print_json(asdict(report) | {"ratios_to_best": ratios})
-    elif not arguments.quiet:
-        _print_tables(report)
+    ratios = [result.ratio_to_best for result in report.results]
+    print_result(asdict(report) | {"ratios_to_best": ratios}, partial(_print_tables, report), arguments)
     if arguments.plot:
         plot_report(report, Path(arguments.plot))
     return EXIT_OK
-
-
-def _whole_numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(number) for number in text.split(","))
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -159,13 +156,13 @@ def _print_tables(report: BenchmarkReport) -> None:
     console = Console()
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-    load = "" if machine.load is None else f", load {machine.load:.1f} before"
+    load = "" if machine.load is None else f", load {machine.load:.1f} before the start"
     print_rows(
         {
-            "machine": f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f} GB{load}",
+            "machine": f"{machine.cpu}, {counted(machine.cores, 'core')}, {machine.memory_bytes / 1e9:.0f} GB{load}",
             "folder": f"{machine.folder} ({machine.file_system})",
             "versions": versions,
-            "codec": f"{report.codec}, {report.threads} threads",
+            "codec": f"{report.codec}, {counted(report.threads, 'thread')}",
         }
     )
     tables = [_size_table(report), _tool_table(report)]
@@ -180,7 +177,7 @@ def _print_tables(report: BenchmarkReport) -> None:
 
 
 def _size_table(report: BenchmarkReport) -> Table:
-    """Tabulate throughput, a row a size."""
+    """Tabulate throughput, with a line for each size."""
     names = list(dict.fromkeys(timing.tool for result in report.results for timing in result.timings))
     case = report.results[0].case
     storage = "deflated" if case.deflated else "stored"
@@ -189,7 +186,7 @@ def _size_table(report: BenchmarkReport) -> Table:
         "MB",
         *names,
         "ratio",
-        caption="ratio: our time divided by that of the fastest other tool that compresses",
+        caption="ratio: time of ptychoproduct divided by that of the fastest other tool that compresses",
     )
     for result in report.results:
         speeds = [timing.mb_s if (timing := result.of(name)) else None for name in names]
@@ -198,7 +195,7 @@ def _size_table(report: BenchmarkReport) -> Table:
 
 
 def _tool_table(report: BenchmarkReport) -> Table:
-    """Tabulate the largest scan, a row a tool."""
+    """Tabulate the largest scan, with a line for each tool."""
     result = report.results[-1]
     table = _table(f"{result.megabytes:,.0f} MB", "tool", "MB/s", "ratio", "output, MB", "memory, MB", "start-up, s")
     table.columns[0].justify = "left"

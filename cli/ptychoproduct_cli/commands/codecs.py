@@ -1,19 +1,25 @@
-"""``ptychoproduct codecs``: what frames can be compressed with, and what it takes to read them."""
+"""``ptychoproduct codecs``: the codecs and profiles for frames, and what a program needs to read each."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.options import add_output_options
-from ptychoproduct_cli.output import print_json, print_rows
+from ptychoproduct_cli.output import print_result, print_rows
+
+if TYPE_CHECKING:
+    from ptychoproduct.compression.codecs import CodecInfo
+
 
 SUMMARY = "list the codecs and profiles that frames can be compressed with"
 DESCRIPTION = """\
-List what --compression takes: profiles, which choose for a scan, and codecs with their levels, the HDF5 filter that
-each is, and what a program needs to read it. A codec is spelt [shuffle+]NAME[:LEVEL][,TRANSFORM][,block=SIZE] and
-may end in +fletcher32, HDF5's checksum.
+List the values of --compression: profiles, each for a purpose, and codecs. Of each codec, the list shows its levels,
+the number of its HDF5 filter and what a program needs to read it. A codec is written
+[shuffle+]NAME[:LEVEL][,TRANSFORM][,block=SIZE]; +fletcher32 at its end adds HDF5's checksum.
 """
 EXAMPLES = ("ptychoproduct codecs", "ptychoproduct codecs --json")
 
@@ -27,30 +33,25 @@ def codecs(arguments: argparse.Namespace) -> int:
     from ptychoproduct.compression.codecs import list_codecs
     from ptychoproduct.compression.profiles import PROFILES
 
-    if arguments.json:
-        print_json(
-            {
-                "profiles": {name: profile.purpose for name, profile in PROFILES.items()},
-                "codecs": [asdict(info) for info in list_codecs()],
-            }
-        )
-    elif not arguments.quiet:
-        print_rows({name: profile.purpose for name, profile in PROFILES.items()})
-        _print_codecs()
+    profiles, listed = {name: profile.purpose for name, profile in PROFILES.items()}, list_codecs()
+
+    def show() -> None:
+        print_rows(profiles)
+        _print_codecs(listed)
+
+    print_result({"profiles": profiles, "codecs": [asdict(info) for info in listed]}, show, arguments)
     return EXIT_OK
 
 
-def _print_codecs() -> None:
+def _print_codecs(listed: Sequence[CodecInfo]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from ptychoproduct.compression.codecs import list_codecs
-
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1), pad_edge=False)
     for column in ("codec", "levels", "with", "filter", "to read it"):
         table.add_column(column, overflow="fold")
-    for info in list_codecs():
+    for info in listed:
         parts = " ".join(part for part in info.parts if part != "+fletcher32")
         table.add_row(info.name, info.levels, parts, str(info.filter_id or ""), info.needs)
     console = Console()

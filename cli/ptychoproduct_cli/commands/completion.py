@@ -1,4 +1,4 @@
-"""``ptychoproduct completion``: what a shell needs to complete command lines."""
+"""``ptychoproduct completion``: the script with which a shell completes command lines."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ptychoproduct_cli.commands import convert, import_
 
 SUMMARY = "print a script that completes command lines in bash or zsh"
 DESCRIPTION = """\
-Print a script with which the shell completes commands, options, choices and file names at a press of Tab. The examples
-are for the shell's start-up file, ~/.bashrc or ~/.zshrc.
+Print a script with which the shell completes commands, options, choices and file names when Tab is pressed. Put one of
+the examples in the shell's start-up file, ~/.bashrc or ~/.zshrc.
 """
 EXAMPLES = (
     'eval "$(ptychoproduct completion bash)"',
@@ -20,21 +20,21 @@ EXAMPLES = (
 )
 
 
-# The main program hands its parser over, as `arguments.main_parser`: it knows this module, not the other way round.
+# Its parser comes as `arguments.main_parser`: `main` imports this module, so this one cannot import `main`.
 MAIN_PROGRAM = "ptychoproduct"
 EXECUTABLES = {command.prog: command for command in (convert.EXECUTABLE, import_.EXECUTABLE)}
 PROGRAMS = (MAIN_PROGRAM, *EXECUTABLES)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh"), help="which shell is to read it")
+    parser.add_argument("shell", choices=("bash", "zsh"), help="the shell that reads the script")
     parser.add_argument(
         "program",
         nargs="?",
         choices=PROGRAMS,
         default=MAIN_PROGRAM,
         metavar="PROGRAM",
-        help=f"whose command line: {', '.join(PROGRAMS)} (default: %(default)s)",
+        help=f"program to complete: {', '.join(PROGRAMS)} (default: %(default)s)",
     )
 
 
@@ -54,7 +54,7 @@ def print_completion(arguments: argparse.Namespace) -> int:
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Give all arguments of a parser and of its commands."""
+    """Yield all arguments of a parser and of its commands."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
@@ -64,7 +64,7 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 def _names_a_file(action: argparse.Action) -> bool:
-    """Whether an argument is a file, by how the help calls it: SCAN, FILE[:KEY], PRODUCT.h5."""
+    """Whether an argument is a file, by its name in the help: SCAN, FILE[:KEY], PRODUCT.h5."""
     name = action.metavar if isinstance(action.metavar, str) else ""
     return name == "SCAN" or name.startswith("FILE") or name.endswith((".h5", ".npz", ".npy", ".png"))
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+import shlex
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_OK, Command
-from ptychoproduct_cli.options import add_chunk_options, add_memory_option, add_output_options, memory_bytes
-from ptychoproduct_cli.output import megabytes, report
+from ptychoproduct_cli.metadata_options import PIXEL_SIZE_FLAGS, add_metadata_options, given_metadata
+from ptychoproduct_cli.output import collected_warnings, megabytes, peak_memory_bytes, report
 from ptychoproduct_cli.progress import progress_bars
-from ptychoproduct_cli.running import collected_warnings, peak_memory_bytes, run
+from ptychoproduct_cli.running import run
 
 if TYPE_CHECKING:
     from ptychoproduct import (
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 SUMMARY = "convert a scan (NPZ, NPY or HDF5) to a ptychodus product (HDF5)"
 DESCRIPTION = """\
 Convert a ptychography scan to an HDF5 product that every ptychodus release opens. The scan is a PtychoPINN NPZ file; or
-frames in an NPY file, with positions and probe beside it; or an HDF5 file, of ptychodus, fold_slice, CXI, NeXus or any
-other kind, with positions and probe in it or beside it. Frames are streamed: a scan of any size is converted in bounded
-memory, compressed on all cores. The product appears under its name when it is complete.
+an NPY file with the frames, and companion files with positions and probe; or an HDF5 file (ptychodus, fold_slice, CXI,
+NeXus or any other) that has positions and probe in it or in companion files. Scans larger than memory are converted,
+too; all cores compress. The product appears under its name only when it is complete.
 """
 EXAMPLES = (
     "ptychoproduct convert scan.npz scan.h5 --probe-energy-eV 8000",
@@ -51,19 +52,13 @@ convert_to_ptychodus_product --input-npy frames.npy --output-product scan.h5 \\
     --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",
 )
 
-# Names of the options that say what the user knows of the experiment.
-_METADATA = (
-    *("name", "comments", "detector_distance_m", "probe_energy_eV", "exposure_time_s", "probe_photon_count"),
-    *("mass_attenuation_m2_kg", "tomography_angle_deg", "tilt_angle_deg", "focus_object_distance_m"),
-    *("detector_pixel_size_m", "object_pixel_size_m", "probe_pixel_size_m", "object_center_x_m", "object_center_y_m"),
-    *("far_field", "polarization", "object_layer_spacing_m"),
-)
-
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [options] SCAN {PRODUCT.h5 | --standard-layout DIR}"
-    parser.add_argument("scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5, whatever its name ends in")
-    parser.add_argument("output_product", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    parser.add_argument(
+        "scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5; its content counts, not its name"
+    )
+    parser.add_argument("output_product", metavar="PRODUCT.h5", help="product to write, *.h5 or *.hdf5")
     _add_options(parser)
 
 
@@ -77,15 +72,17 @@ def _add_path_options(parser: argparse.ArgumentParser) -> None:
     scan.add_argument("--input-npz", metavar="SCAN.npz", help="scan to convert")
     scan.add_argument("--input-npy", metavar="FRAMES.npy", help="frames to convert, with --positions and --probe")
     scan.add_argument("--input-h5", metavar="FILE", help="HDF5 file to convert, with --dataset, --positions, --probe")
-    parser.add_argument("--output-product", required=True, metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
+    parser.add_argument(
+        "--output-product", required=True, metavar="PRODUCT.h5", help="product to write, *.h5 or *.hdf5"
+    )
     _add_options(parser)
 
 
 class _StandardLayout(argparse.Action):
-    """Takes a folder, in place of the product.
+    """Takes a folder in place of the product.
 
-    In a group of mutually exclusive arguments the product would have to be an optional positional, which argparse takes
-    for absent where options stand between the scan and it.
+    In a group of mutually exclusive arguments the product would have to be an optional positional, and argparse would
+    not find it where options stand between the scan and the product.
     """
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object) -> None:
@@ -97,138 +94,99 @@ class _StandardLayout(argparse.Action):
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     options.add_companion_options(parser)
-    _add_metadata(parser)
-    _add_companion(parser)
+    add_metadata_options(parser)
+    _add_patterns_options(parser)
     content = parser.add_argument_group("content")
     content.add_argument(
         "--include-diffraction",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="keep frames, positions in pixels and everything else of the scan in /raw_data (default: yes)",
+        help="store frames, positions in pixels and everything else of the scan in /raw_data (default: yes)",
     )
     options.add_axis_order_option(content)
     content.add_argument(
         "--position-index",
         choices=("auto", "scan-index", "sequence"),
         default="auto",
-        help="numbers that pair patterns with positions; auto: the scan's scan_index where its values are distinct, "
-        "else 0 to N-1 (default: %(default)s)",
+        help="numbers that pair patterns with positions: the scan's scan_index, or 0 to N-1 in sequence; auto: "
+        "scan_index where its values are distinct, else the sequence (default: %(default)s)",
     )
     content.add_argument(
         "--nexus",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="let NeXus viewers (silx view, h5web, NexPy) find frames, object phase and scan (default: yes)",
+        help="add what NeXus viewers (silx view, h5web, NexPy) need to show frames, object phase and scan "
+        "(default: yes)",
     )
     writing = parser.add_argument_group("writing")
     writing.add_argument(
         "--compression",
         default="balanced",
         metavar="CODEC|PROFILE",
-        help="fast, balanced, archive, portable; auto, auto:ratio, auto:speed measure the scan first; or a codec such "
-        "as zstd:9 or bitshuffle-zstd:3,block=64KiB+fletcher32, see ptychoproduct codecs (default: %(default)s)",
+        help="a profile: fast, balanced, archive, portable; or auto, auto:ratio, auto:speed, which measure the scan "
+        "first; or a codec such as zstd:9 or bitshuffle-zstd:3,block=64KiB+fletcher32; `ptychoproduct codecs` lists "
+        "them (default: %(default)s)",
     )
-    add_chunk_options(writing, whole="about 1 MiB", tiles="whole frames")
+    options.add_chunk_options(writing, whole="about 1 MiB", tiles="whole frames")
     writing.add_argument(
         "--store-counts",
         action="store_true",
-        help="store amplitudes as the photon counts that they are square roots of, in a fraction of the space; import "
-        "gives back the amplitudes bit for bit. Fails where a pixel is not exact (default: as they are)",
+        help="store the photon counts that the amplitudes are square roots of: much smaller, and import gives back the "
+        "amplitudes bit for bit; fails if a pixel is not exactly such a root (default: store the amplitudes)",
     )
-    writing.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
-    add_memory_option(writing)
+    writing.add_argument("--threads", type=int, metavar="N", help="number of cores that compress (default: all)")
+    options.add_memory_option(writing)
     writing.add_argument(
         "--digest",
         action=argparse.BooleanOptionalAction,
-        help="give every dataset a SHA-256 of its content, which `validate --deep` compares (default: in archives)",
+        help="store a SHA-256 of the content of every dataset, which `ptychoproduct validate --deep` checks (default: "
+        "only with --compression archive)",
     )
     writing.add_argument(
         "--verify",
         action="store_true",
-        help="read the finished product back from the disk, and compare it with what was to be written",
+        help="read the finished product back from the disk, and compare it with the scan",
     )
-    writing.add_argument("--no-clobber", action="store_true", help="fail where the product exists already")
-    add_output_options(parser)
+    options.add_overwrite_option(writing, "the product")
+    options.add_output_options(parser)
 
 
-def _add_metadata(parser: argparse.ArgumentParser) -> None:
-    metadata = parser.add_argument_group(
-        "metadata", "zero stands for a value that is not known; what is not given is listed in the summary"
+def _add_patterns_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "patterns file for ptychodus",
+        "ptychodus reconstructs from a product and a patterns file; both appear when both are complete",
     )
-    metadata.add_argument(
-        "--metadata",
-        metavar="FILE",
-        help="TOML or JSON file with any of the following, by the same names; the command line wins",
-    )
-    metadata.add_argument("--name", help="product name (default: empty)")
-    metadata.add_argument("--comments", help="description (default: empty)")
-    follows = "what follows from the detector's: lambda z / (N pixels); else"
-    for flag, unit, default, meaning in (
-        ("--detector-distance-m", "m", "0", "from object to detector"),
-        ("--probe-energy-eV", "eV", "0", "photon energy"),
-        ("--exposure-time-s", "s", "0", "exposure time of a position"),
-        ("--probe-photon-count", "count", "0", "photons of an exposure"),
-        ("--mass-attenuation-m2-kg", "m2/kg", "0", "mass attenuation coefficient of the sample"),
-        ("--tomography-angle-deg", "deg", "0", "rotation of the sample"),
-        ("--tilt-angle-deg", "deg", "0", "tilt of the sample"),
-        ("--focus-object-distance-m", "m", "0", "from the focus to the object"),
-        ("--detector-pixel-size-m", "m", "0", "detector pixel size"),
-        ("--object-pixel-size-m", "m", f"{follows} 5e-8", "object pixel size; positions in pixels are multiples of it"),
-        ("--probe-pixel-size-m", "m", f"{follows} 1.25e-7", "probe pixel size"),
-        ("--object-center-x-m", "m", "0", "x of the object array's middle, in the frame of the positions"),
-        ("--object-center-y-m", "m", "0", "y of the object array's middle"),
-    ):
-        metadata.add_argument(flag, type=float, metavar=unit, help=f"{meaning} (default: {default})")
-    metadata.add_argument(
-        "--far-field",
-        action=argparse.BooleanOptionalAction,
-        help="whether the detector records the far field (default: yes)",
-    )
-    metadata.add_argument(
-        "--polarization", choices=("left_circular", "right_circular"), help="of the beam (default: not known)"
-    )
-    metadata.add_argument(
-        "--object-layer-spacing-m",
-        type=_numbers,
-        metavar="m,m,...",
-        help="distances between the layers of an object that has several (default: none)",
-    )
-
-
-def _add_companion(parser: argparse.ArgumentParser) -> None:
-    companion = parser.add_argument_group(
-        "patterns for ptychodus", "it reconstructs from a product and a file of patterns; both appear, or neither"
-    )
-    companion.add_argument(
+    group.add_argument(
         "--standard-layout",
         action=_StandardLayout,
         metavar="DIR",
-        help="in place of PRODUCT.h5: folder for product.h5 and diffraction.h5, the names that ptychodus's workflows "
-        "know",
+        help="in place of PRODUCT.h5: folder to write product.h5 and diffraction.h5 in, the names that ptychodus's "
+        "workflows use",
     )
-    companion.add_argument(
+    group.add_argument(
         "--diffraction-output",
         metavar="FILE",
-        help="write the patterns, as photon counts (default: with --standard-layout, to its diffraction.h5)",
+        help="write the patterns file, in photon counts (default: none; with --standard-layout, its diffraction.h5)",
     )
-    companion.add_argument(
+    group.add_argument(
         "--patterns-are",
         choices=("auto", "amplitude", "counts"),
         default="auto",
-        help="what the scan's frames hold; auto: counts where they are whole numbers, amplitudes where they are roots "
-        "of whole numbers (default: %(default)s)",
+        help="what the scan's frames hold; auto: counts where they are whole numbers, amplitudes where they are square "
+        "roots of whole numbers (default: %(default)s)",
     )
-    companion.add_argument(
+    group.add_argument(
         "--bad-pixels",
         metavar="FILE[:KEY]",
-        help="mask of a frame's size, not zero where pixels are bad: NPY, NPZ or HDF5 (default: the scan's, or none)",
+        help="mask of a frame's size, not zero where a pixel is bad: NPY, NPZ or HDF5 (default: the scan's mask, if it "
+        "has one)",
     )
-    companion.add_argument(
+    group.add_argument(
         "--diffraction-compression",
         default="shuffle+gzip:1",
         metavar="CODEC",
-        help="of the patterns, see --compression; ptychodus's scripts read gzip only, its application all "
-        "(default: %(default)s)",
+        help="codec of the patterns file, see --compression; ptychodus's scripts read gzip only, its application reads "
+        "all (default: %(default)s)",
     )
 
 
@@ -275,42 +233,51 @@ def convert(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(number) for number in text.split(","))
-
-
 def _files(arguments: argparse.Namespace) -> ScanFiles:
+    """Return where the scan is; OutputError where an import was meant."""
+    from ptychoproduct import OutputError
+    from ptychoproduct.scan.layouts import HDF5
+
     named = {kind: getattr(arguments, f"input_{kind}", None) for kind in ("npz", "npy", "h5")}
     kind, path = next(((kind, path) for kind, path in named.items() if path is not None), (None, None))
-    return options.scan_files(arguments, arguments.scan if path is None else path, kind)
+    files, output = options.scan_files(arguments, path or arguments.scan, kind), arguments.output_product
+    if files.kind == HDF5 and output is not None and output.lower().endswith(".npz"):
+        command = shlex.join(["ptychoproduct", "import", str(files.path), output])
+        raise OutputError(output, f"convert writes products, *.h5; to make an NPZ scan of a product: {command}")
+    return files
 
 
 def _outputs(arguments: argparse.Namespace) -> tuple[str | Path, DiffractionFile | None]:
-    """Return where the product goes, and the patterns beside it, if anywhere."""
+    """Return where the product goes, and the patterns file, if there is to be one."""
     from ptychoproduct import DiffractionFile, OptionError, standard_layout
 
     product, patterns = arguments.output_product, arguments.diffraction_output
     if arguments.standard_layout is not None:
         for name, path in (("PRODUCT.h5", product), ("--diffraction-output", patterns)):
             if path is not None:
-                raise OptionError("--standard-layout", found=f"it with {name}", expected="one of them")
+                raise OptionError("standard_layout", f"cannot be used with {name}; give only one of the two")
         product, patterns = standard_layout(arguments.standard_layout)
     if patterns is None:
         if arguments.bad_pixels is not None or arguments.patterns_are != "auto":
-            expected = "--diffraction-output or --standard-layout"
-            raise OptionError("--bad-pixels, --patterns-are", found="them without patterns", expected=expected)
+            option = "patterns_are" if arguments.bad_pixels is None else "bad_pixels"
+            problem = "applies to the patterns file only; add --diffraction-output or --standard-layout"
+            raise OptionError(option, problem)
         return product, None
-    return product, DiffractionFile(
-        patterns, arguments.patterns_are, arguments.bad_pixels, arguments.diffraction_compression
-    )
+    try:
+        return product, DiffractionFile(
+            patterns, arguments.patterns_are, arguments.bad_pixels, arguments.diffraction_compression
+        )
+    except OptionError as error:
+        if error.option == "compression":  # the name, in Python, of the product's codec, too
+            error.option = "diffraction_compression"
+        raise
 
 
 def _metadata(arguments: argparse.Namespace) -> NamedMetadata:
-    """Return the metadata of the command line, and what else the file has."""
+    """Return the metadata of the command line, and those of the file that the command line does not give."""
     from ptychoproduct import named_metadata, read_metadata_file
 
-    flags = {name: value for name in _METADATA if (value := getattr(arguments, name)) is not None}
-    given = named_metadata(flags, "command line")
+    given = named_metadata(given_metadata(arguments), "command line")
     return given if arguments.metadata is None else given.over(read_metadata_file(arguments.metadata))
 
 
@@ -324,7 +291,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         position_index=arguments.position_index,
         chunk_frames=arguments.chunk_frames,
         chunk_shape=arguments.chunk_shape,
-        memory_bytes=memory_bytes(arguments),
+        memory_bytes=options.memory_bytes(arguments),
         nexus=arguments.nexus,
         store_counts=arguments.store_counts,
         overwrite=not arguments.no_clobber,
@@ -355,14 +322,14 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
         tried = (f"{trial.codec}: {trial.ratio:.2f} at {trial.write_mb_s:,.0f} MB/s" for trial in choice.trials)
         rows["tried"] = "\n".join(tried)
     if summary.diffraction is not None:
-        rows |= _companion_rows(summary.diffraction)
+        rows |= _patterns_rows(summary.diffraction)
     rows |= _metadata_rows(summary.meta)
     if peak is not None:
         rows["memory"] = f"{megabytes(peak)} at most"
     return rows
 
 
-def _companion_rows(summary: DiffractionSummary) -> dict[str, str]:
+def _patterns_rows(summary: DiffractionSummary) -> dict[str, str]:
     made_from = "frames as they are" if summary.frames_are == "counts" else "amplitudes squared"
     if summary.scale is not None:
         made_from += f", normalisation by {summary.scale:.6g} undone"
@@ -389,12 +356,12 @@ def _metadata_rows(meta: ExportMeta) -> dict[str, str]:
     return rows
 
 
-COMMAND = Command("ptychoproduct convert", SUMMARY, DESCRIPTION, _add_paths, convert, EXAMPLES)
-EXECUTABLE = Command(
-    "convert_to_ptychodus_product", SUMMARY, DESCRIPTION, _add_path_options, convert, EXECUTABLE_EXAMPLES
+COMMAND = Command("ptychoproduct convert", SUMMARY, DESCRIPTION, _add_paths, convert, EXAMPLES, flags=PIXEL_SIZE_FLAGS)
+EXECUTABLE = replace(
+    COMMAND, prog="convert_to_ptychodus_product", add_arguments=_add_path_options, examples=EXECUTABLE_EXAMPLES
 )
 
-# Man pages are built from functions.
+# The man pages are built from these functions.
 build_command_parser = COMMAND.parser
 build_parser = EXECUTABLE.parser
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 
 from ptychoproduct_cli.command import EXIT_OK, Command
-from ptychoproduct_cli.options import add_memory_option, add_output_options, memory_bytes
-from ptychoproduct_cli.output import megabytes, report
+from ptychoproduct_cli.options import add_memory_option, add_output_options, add_overwrite_option, memory_bytes
+from ptychoproduct_cli.output import collected_warnings, megabytes, report
 from ptychoproduct_cli.progress import progress_bar
-from ptychoproduct_cli.running import collected_warnings, peak_memory_bytes, run
+from ptychoproduct_cli.running import run
 
 SUMMARY = "convert a ptychodus product (HDF5) to a PtychoPINN scan (NPZ)"
 DESCRIPTION = """\
-Convert an HDF5 product, of this package, of any ptychodus release or of PtychoPINN, to a scan in PtychoPINN's NPZ
-format. What this package converted comes back bit for bit.
+Convert an HDF5 product to a scan in PtychoPINN's NPZ format. The product may be of this package, of any ptychodus
+release or of PtychoPINN. A scan that this package converted comes back bit for bit.
 """
 EXAMPLES = (
     "ptychoproduct import scan.h5 scan_again.npz",
@@ -41,19 +45,21 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--diffraction",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="import the frames, where the product has any (default: yes)",
+        help="import the frames, if the product has any (default: yes)",
     )
-    parser.add_argument("--compress", action="store_true", help="deflate the members of the NPZ file")
+    parser.add_argument("--compress", action="store_true", help="compress the NPZ file (deflate)")
     parser.add_argument(
-        "--original-axis-order", action="store_true", help="give frames the axis order they once had, not NHW"
+        "--original-axis-order",
+        action="store_true",
+        help="write frames in the axis order that they had in the original scan, instead of NHW",
     )
     parser.add_argument(
         "--counts",
         action="store_true",
-        help="give frames that are stored as photon counts as counts, not as the amplitudes that they were",
+        help="write the photon counts that convert --store-counts stored, instead of the original amplitudes",
     )
     add_memory_option(parser)
-    parser.add_argument("--no-clobber", action="store_true", help="fail where the NPZ file exists already")
+    add_overwrite_option(parser, "the NPZ file")
     add_output_options(parser)
 
 
@@ -62,6 +68,7 @@ def import_product(arguments: argparse.Namespace) -> int:
     from ptychoproduct import import_product_to_npz
 
     with (
+        _swapped_direction_named(arguments),
         collected_warnings(arguments) as messages,
         progress_bar("import", partial(_frame_bytes, arguments), arguments) as progress,
     ):
@@ -83,11 +90,27 @@ def import_product(arguments: argparse.Namespace) -> int:
     if summary.frames:
         shape = " x ".join(map(str, summary.frame_shape))
         rows["frames"] = f"{summary.frames:,} of {shape}, {summary.frame_dtype}, in {summary.axis_order} order"
-    peak = peak_memory_bytes()
-    if peak is not None:
-        rows["memory"] = f"{megabytes(peak)} at most"
-    report(asdict(summary) | {"peak_memory_bytes": peak, "warnings": messages}, rows, arguments)
+    report(asdict(summary) | {"warnings": messages}, rows, arguments)
     return EXIT_OK
+
+
+@contextmanager
+def _swapped_direction_named(arguments: argparse.Namespace) -> Iterator[None]:
+    """Replace an error by the command to use, where the input is a scan."""
+    from ptychoproduct import ProductError, SourceError
+    from ptychoproduct.scan.layouts import NPY, NPZ, file_kind
+
+    try:
+        yield
+    except ProductError as error:
+        path = Path(arguments.input_product)
+        kind = {NPZ: "NPZ", NPY: "NPY"}.get(file_kind(path) or "")
+        if kind is None or not path.is_file():
+            raise
+        product = Path(arguments.output_npz).with_suffix(".h5")
+        command = shlex.join(["ptychoproduct", "convert", str(path), str(product)])
+        problem = f"this is an {kind} scan, not a product; to make a product of it: {command}"
+        raise SourceError(path, problem) from error
 
 
 def _frame_bytes(arguments: argparse.Namespace) -> int:
@@ -102,11 +125,11 @@ def _frame_bytes(arguments: argparse.Namespace) -> int:
 
 
 COMMAND = Command("ptychoproduct import", SUMMARY, DESCRIPTION, _add_paths, import_product, EXAMPLES)
-EXECUTABLE = Command(
-    "import_ptychodus_product", SUMMARY, DESCRIPTION, _add_path_options, import_product, EXECUTABLE_EXAMPLES
+EXECUTABLE = replace(
+    COMMAND, prog="import_ptychodus_product", add_arguments=_add_path_options, examples=EXECUTABLE_EXAMPLES
 )
 
-# Man pages are built from functions.
+# The man pages are built from these functions.
 build_command_parser = COMMAND.parser
 build_parser = EXECUTABLE.parser
 

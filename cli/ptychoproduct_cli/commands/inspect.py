@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import terminal_image
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_OK, Command
-from ptychoproduct_cli.options import add_output_options
-from ptychoproduct_cli.output import print_error, print_json
+from ptychoproduct_cli.options import add_output_options, add_plot_option
+from ptychoproduct_cli.output import print_error, print_result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 SUMMARY = "show what is in a product, and draw it"
 DESCRIPTION = """\
 Show what is in a product: every attribute with its unit, every dataset with its shape, type, codec, compression ratio
-and size. A terminal also gets small pictures of the object's phase and of the mean diffraction pattern; --plot draws
-everything in one figure. Other HDF5 files can be listed too.
+and size. In a terminal, small pictures of the object's phase and of the mean diffraction pattern follow. --plot draws a
+figure of the whole product. The content of other HDF5 files is shown, too, but is an error.
 """
 EXAMPLES = (
     "ptychoproduct inspect scan.h5",
@@ -38,46 +38,39 @@ _LONGEST_TEXT = 60
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("product", metavar="PRODUCT.h5", help="product to look at")
+    parser.add_argument("product", metavar="PRODUCT.h5", help="product to show")
     picture = parser.add_argument_group("picture")
+    add_plot_option(picture, "object, probe, scan positions, patterns and losses")
     picture.add_argument(
-        "--plot",
-        metavar="FILE",
-        help="draw object, probe, scan positions, patterns and losses as PNG, PDF or SVG; needs matplotlib",
-    )
-    picture.add_argument(
-        "--frame", type=int, metavar="N", help="the frame that is drawn beside the mean, from 0 on (default: 0)"
+        "--frame", type=int, metavar="N", help="number of the frame to draw beside the mean, from 0 (default: 0)"
     )
     add_output_options(parser)
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    """Show a product; the exit code tells whether it is one."""
+    """Show a product; the exit code says whether the file is one."""
     from ptychoproduct import OptionError, inspect_product
+    from ptychoproduct.plots.files import require_matplotlib
 
     if arguments.frame is not None and arguments.plot is None:
-        raise OptionError("--frame", found="no --plot", expected="--plot FILE, where the frame is drawn")
+        raise OptionError("frame", "is drawn in the figure only; add --plot FILE")
     if arguments.plot is not None:
-        _require_plot(Path(arguments.plot))
+        require_matplotlib(Path(arguments.plot))
     inspection = inspect_product(arguments.product)
-    if arguments.plot is not None and inspection.problem is None:
+    is_drawn = arguments.plot is not None and inspection.problem is None
+    if is_drawn:
         _plot(arguments)
-    if arguments.json:
-        print_json(asdict(inspection))
-    elif not arguments.quiet:
+
+    def show() -> None:
         _print(inspection)
-        if arguments.plot is not None and inspection.problem is None:
+        if is_drawn:
             print(f"\ndrawn in {arguments.plot}")
+
+    print_result(asdict(inspection), show, arguments)
     if inspection.problem is not None:
         print_error("ptychoproduct inspect", inspection.problem)
         return EXIT_BAD_INPUT
     return EXIT_OK
-
-
-def _require_plot(path: Path) -> None:
-    from ptychoproduct.plots.files import require_matplotlib
-
-    require_matplotlib(path)
 
 
 def _plot(arguments: argparse.Namespace) -> None:

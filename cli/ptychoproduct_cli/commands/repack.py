@@ -1,4 +1,4 @@
-"""``ptychoproduct repack``: a product in another codec, or in chunks of another shape."""
+"""``ptychoproduct repack``: a product is written again, in another codec or chunk shape."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ptychoproduct_cli.command import EXIT_OK, Command
-from ptychoproduct_cli.options import add_chunk_options, add_output_options
+from ptychoproduct_cli.options import add_chunk_options, add_output_options, add_overwrite_option
 from ptychoproduct_cli.output import megabytes, report
 from ptychoproduct_cli.progress import progress_bar
-from ptychoproduct_cli.running import peak_memory_bytes
 
 if TYPE_CHECKING:
     from ptychoproduct import RepackSummary
@@ -19,11 +18,10 @@ if TYPE_CHECKING:
 
 SUMMARY = "write a product again, in another codec or chunk shape"
 DESCRIPTION = """\
-Write a product, of this package, of any ptychodus release or of PtychoPINN, again: frames and other large arrays in
-another codec or chunk shape, everything else as it is stored. All attributes, datasets, links and values are kept. The
-reconstruction itself, probe and object, is not compressed, so that every reader opens it. Decoding and compressing are
-done on all cores, in bounded memory. The new product appears under its name when it is complete; the old one is only
-read.
+Write a product again, with frames and other large arrays in another codec or chunk shape. The product may be of this
+package, of any ptychodus release or of PtychoPINN. All attributes, datasets, links and values are kept. Probe and
+object are not compressed, so that every program can read them. All cores decode and compress; memory is bounded. The
+new product appears under its name only when it is complete; the old one is not changed.
 """
 EXAMPLES = (
     "ptychoproduct repack scan.h5 archive.h5 --compression bzip2:9 --verify",
@@ -39,21 +37,24 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--compression",
         required=True,
         metavar="CODEC|PROFILE",
-        help="as for `ptychoproduct convert`; none decompresses",
+        help="codec or profile, as for `ptychoproduct convert`; none: not compressed",
     )
-    add_chunk_options(parser, whole="as it is", tiles="as it is")
+    add_chunk_options(parser, whole="as in IN.h5", tiles="as in IN.h5")
     parser.add_argument(
         "--digest",
         action=argparse.BooleanOptionalAction,
-        help="give a SHA-256 of its content to every dataset that has none (default: in archives)",
+        help="store a SHA-256 of the content of every dataset that has none yet (default: only with --compression "
+        "archive)",
     )
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="read the finished product back from the disk, and compare everything in it with the old one",
+        help="read the finished product back from the disk, and compare all of it with the old one",
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="cores to decode and compress on (default: all)")
-    parser.add_argument("--no-clobber", action="store_true", help="fail where the product exists already")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="number of cores that decode and compress (default: all)"
+    )
+    add_overwrite_option(parser, "OUT.h5")
     add_output_options(parser)
 
 
@@ -74,18 +75,14 @@ def repack(arguments: argparse.Namespace) -> int:
     total_bytes = partial(bytes_to_repack, arguments.product, verify=arguments.verify)
     with progress_bar("repack", total_bytes, arguments) as progress:
         summary = repack_product(arguments.product, arguments.output_product, options=options, progress=progress)
-    peak = peak_memory_bytes()
     result = asdict(summary) | {
         "ratio": summary.ratio,
         "throughput_mb_s": summary.throughput_mb_s,
         "verified": arguments.verify,
-        "peak_memory_bytes": peak,
     }
     rows = _rows(summary)
     if arguments.verify:
-        rows["verified"] = "read back from the disk, everything as in the input"
-    if peak is not None:
-        rows["memory"] = f"{megabytes(peak)} at most"
+        rows["verified"] = "read back from the disk; everything is as in the old product"
     report(result, rows, arguments)
     return EXIT_OK
 

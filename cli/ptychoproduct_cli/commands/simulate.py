@@ -1,4 +1,4 @@
-"""``ptychoproduct simulate``: a scan to try things on."""
+"""``ptychoproduct simulate``: a simulated scan, to try the other commands with."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptychoproduct_cli.command import EXIT_OK, Command
-from ptychoproduct_cli.options import add_output_options
-from ptychoproduct_cli.output import megabytes, print_json, print_rows
+from ptychoproduct_cli.options import add_output_options, add_overwrite_option
+from ptychoproduct_cli.output import megabytes, print_result, print_rows
 from ptychoproduct_cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from ptychoproduct import ExportMeta
 
 
-SUMMARY = "simulate a far-field scan"
+SUMMARY = "simulate a far-field scan (NPZ)"
 DESCRIPTION = """\
-Simulate a far-field ptychography scan with Poisson noise, and write it in PtychoPINN's NPZ format. The last line
-printed converts it.
+Simulate a far-field ptychography scan with Poisson noise, and write it in PtychoPINN's NPZ format. The last line of
+the output is the command that converts it.
 """
 EXAMPLES = (
     "ptychoproduct simulate scan.npz",
@@ -31,20 +31,21 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output_npz", metavar="SCAN.npz", help="scan to write")
     parser.add_argument("--frames", type=int, default=2000, metavar="N", help="number of frames (default: %(default)s)")
     parser.add_argument(
-        "--size", type=int, default=256, metavar="px", help="rows and columns of a frame (default: %(default)s)"
+        "--size", type=int, default=256, metavar="px", help="width and height of a frame (default: %(default)s)"
     )
     parser.add_argument(
-        "--photons", type=float, default=1e6, metavar="N", help="photons in a frame (default: %(default)g)"
+        "--photons", type=float, default=1e6, metavar="N", help="number of photons in a frame (default: %(default)g)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scan (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
     parser.add_argument(
         "--quantity",
         choices=("amplitude", "counts"),
         default="amplitude",
-        help="float32 square roots of counts, or uint16 counts (default: %(default)s)",
+        help="what frames hold: float32 amplitudes, which are square roots of photon counts, or uint16 photon counts "
+        "(default: %(default)s)",
     )
-    parser.add_argument("--compress", action="store_true", help="deflate the members of the NPZ file")
-    parser.add_argument("--no-clobber", action="store_true", help="fail where the NPZ file exists already")
+    parser.add_argument("--compress", action="store_true", help="compress the NPZ file (deflate)")
+    add_overwrite_option(parser, "the NPZ file")
     add_output_options(parser)
 
 
@@ -72,16 +73,14 @@ def simulate(arguments: argparse.Namespace) -> int:
     command = _convert_command(path, meta)
     size_bytes = path.stat().st_size
     result = {"scan": path, "frames": parameters.frames, "file_bytes": size_bytes, "convert": command}
-    if arguments.json:
-        print_json(result)
-    elif not arguments.quiet:
-        print_rows(
-            {
-                "scan": f"{path}  ({megabytes(size_bytes)})",
-                "frames": f"{parameters.frames:,} of {arguments.size} x {arguments.size}, {parameters.quantity}",
-            }
-        )
+
+    def show() -> None:
+        size_px = f"{arguments.size} x {arguments.size}"
+        frames = f"{parameters.frames:,} of {size_px}, {parameters.quantity}"
+        print_rows({"scan": f"{path}  ({megabytes(size_bytes)})", "frames": frames})
         print(shlex.join(command))
+
+    print_result(result, show, arguments)
     return EXIT_OK
 
 

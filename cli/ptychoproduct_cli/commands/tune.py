@@ -1,4 +1,4 @@
-"""``ptychoproduct tune``: which codec and chunk shape suit a scan."""
+"""``ptychoproduct tune``: the codec and chunk shape that suit a scan, found by trying."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_OK, Command
-from ptychoproduct_cli.options import add_memory_option, add_output_options, memory_bytes
-from ptychoproduct_cli.output import print_json, print_rows
+from ptychoproduct_cli.output import collected_warnings, counted, print_result, print_rows
 from ptychoproduct_cli.progress import step_progress
-from ptychoproduct_cli.running import collected_warnings
 
 if TYPE_CHECKING:
     from ptychoproduct import TuneReport
@@ -21,10 +19,10 @@ if TYPE_CHECKING:
 
 SUMMARY = "find the codec and chunk shape that suit a scan"
 DESCRIPTION = """\
-Try codecs, levels, block sizes and chunk shapes on frames from all over a scan: written on all cores as convert does,
-read back whole and frame by frame, in memory. What cannot win is given up early. Nothing else beats the lines marked
-with an asterisk in both ratio and writing speed; the arrow shows the best for the objective. The last line printed
-converts the scan with it.
+Try codecs, levels, block sizes and chunk shapes on a sample of frames from the whole scan. Each trial compresses the
+sample on all cores, as convert does, and reads it back, whole and frame by frame; no file is written. The best trial
+for the objective has an arrow. A trial has an asterisk where no other is better in both ratio and writing speed. The
+last line of the output is the command that converts the scan with the best trial's codec and chunk shape.
 """
 EXAMPLES = (
     "ptychoproduct tune scan.npz",
@@ -34,37 +32,35 @@ EXAMPLES = (
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("scan", metavar="SCAN", help="scan to tune for: NPZ, NPY or HDF5, anything that convert takes")
+    parser.add_argument("scan", metavar="SCAN", help="scan, as for `ptychoproduct convert`: NPZ, NPY or HDF5")
     wanted = parser.add_argument_group("what is wanted")
     wanted.add_argument(
         "--objective",
         choices=("ratio", "write", "read", "balanced"),
         default="balanced",
-        help="smallest; fastest to write or to read whole; or least time to convert, to send over 1 Gbit/s and to read "
-        "back once (default: %(default)s)",
+        help="ratio: the smallest product; write, read: the fastest to write or to read whole; balanced: the least "
+        "time to convert, send over 1 Gbit/s and read once (default: %(default)s)",
     )
     wanted.add_argument(
         "--min-write-mb-s",
         type=float,
         default=0.0,
         metavar="MB/s",
-        help="least writing speed of what is recommended (default: none)",
+        help="least writing speed that the best trial must have (default: none)",
     )
-    wanted.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
+    wanted.add_argument("--threads", type=int, metavar="N", help="number of cores that compress (default: all)")
     wanted.add_argument(
         "--seconds",
         type=float,
         default=25.0,
         metavar="s",
-        help="about how long it may take (default: %(default)g)",
+        help="about how long to try, in seconds (default: %(default)g)",
     )
     options.add_companion_options(parser)
     options.add_axis_order_option(parser)
-    add_memory_option(parser)
-    parser.add_argument(
-        "--plot", metavar="FILE", help="draw ratio against writing speed, as PNG, PDF or SVG; needs matplotlib"
-    )
-    add_output_options(parser)
+    options.add_memory_option(parser)
+    options.add_plot_option(parser, "ratio against writing speed")
+    options.add_output_options(parser)
 
 
 def tune(arguments: argparse.Namespace) -> int:
@@ -78,7 +74,7 @@ def tune(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         seconds=arguments.seconds,
         axis_order=arguments.axis_order,
-        memory_bytes=memory_bytes(arguments),
+        memory_bytes=options.memory_bytes(arguments),
     )
     if arguments.plot:
         require_matplotlib(Path(arguments.plot))
@@ -90,12 +86,13 @@ def tune(arguments: argparse.Namespace) -> int:
 
         plot_trials(report, Path(arguments.plot))
     command = _convert_command(report, arguments)
-    if arguments.json:
-        print_json(asdict(report) | {"convert": command, "warnings": messages})
-    elif not arguments.quiet:
+
+    def show() -> None:
         _print_table(report)
         _print_notes(report, arguments)
         print(shlex.join(command))
+
+    print_result(asdict(report) | {"convert": command, "warnings": messages}, show, arguments)
     return EXIT_OK
 
 
@@ -104,9 +101,9 @@ def _print_table(report: TuneReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shape = " x ".join(map(str, report.frame_shape))
+    shape, threads = " x ".join(map(str, report.frame_shape)), counted(report.threads, "thread")
     table = Table(
-        title=f"{report.sampled} of {report.frames:,} frames of {shape}, {report.dtype}; {report.threads} threads",
+        title=f"{report.sampled} of {counted(report.frames, 'frame')} of {shape}, {report.dtype}; {threads}",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -133,16 +130,19 @@ def _print_table(report: TuneReport) -> None:
 
 def _print_notes(report: TuneReport, arguments: argparse.Namespace) -> None:
     best = report.trials[report.best]
-    rows = {"best": f"{best.codec}  ({report.objective}, of {len(report.trials)} tried in {report.seconds:.0f} s)"}
+    trials = counted(len(report.trials), "trial")
+    rows = {"best": f"{best.codec}  (objective {report.objective}; {trials} in {report.seconds:.0f} s)"}
     if not report.fast_enough:
-        rows["best"] += f"; nothing writes {arguments.min_write_mb_s:g} MB/s, this is the fastest"
+        rows["best"] += f"; none writes {arguments.min_write_mb_s:g} MB/s, this is the fastest"
     if report.bound_ratio is not None:
-        rows["limit"] = f"ratio {report.bound_ratio:.1f}: Shannon's, if counts are Poisson distributed"
+        rows["limit"] = (
+            f"no lossless codec can reach more than ratio {report.bound_ratio:.1f} if counts are Poisson distributed"
+        )
     if report.counts is not None:
         trial = report.counts.trial
         rows["counts"] = (
-            f"the frames are square roots of counts: --store-counts keeps {report.counts.dtype}, bit for bit "
-            f"reversible: ratio {trial.ratio:.1f} at {trial.write_mb_s:,.0f} MB/s with {trial.codec}"
+            f"the frames are square roots of counts: --store-counts stores {report.counts.dtype} and loses no bit; "
+            f"ratio {trial.ratio:.1f} at {trial.write_mb_s:,.0f} MB/s with {trial.codec}"
         )
     print()
     print_rows(rows)

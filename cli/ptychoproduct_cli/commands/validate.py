@@ -1,4 +1,4 @@
-"""``ptychoproduct validate``: a product is held against the contract."""
+"""``ptychoproduct validate``: a product is checked against the format's contract."""
 
 from __future__ import annotations
 
@@ -8,27 +8,32 @@ from functools import partial
 
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_CODES, EXIT_COULD_NOT_RUN, EXIT_OK, Command
 from ptychoproduct_cli.options import add_output_options
-from ptychoproduct_cli.output import print_json
+from ptychoproduct_cli.output import counted, print_result
 from ptychoproduct_cli.progress import progress_bar
 
-SUMMARY = "check a product against the contract"
-DESCRIPTION = "Check a product against the contract, and report everything that is wrong with it."
+SUMMARY = "check a product against the format's contract"
+DESCRIPTION = """\
+Check the names, types, shapes and units in a product against the contract of the format. Every problem is listed;
+warnings do not make a product invalid.
+"""
 EXAMPLES = (
     "ptychoproduct validate scan.h5",
     "ptychoproduct validate scan.h5 --deep --source-npz scan.npz",
 )
 EXIT_CODES = EXIT_CODES | {
     EXIT_OK: "the product is valid; there may be warnings",
-    EXIT_COULD_NOT_RUN: "a file could not be read, so nothing can be said",
-    EXIT_BAD_INPUT: "the product is not valid, or the command line is at fault",
+    EXIT_COULD_NOT_RUN: "a file could not be read, so the product was not checked",
+    EXIT_BAD_INPUT: "the product is not valid, or the command line is wrong",
 }
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("product", metavar="PRODUCT.h5", help="product to check")
-    parser.add_argument("--source-npz", metavar="SCAN.npz", help="compare positions and frames with this scan")
+    parser.add_argument("--source-npz", metavar="SCAN.npz", help="compare positions and frames with those of this scan")
     parser.add_argument(
-        "--deep", action="store_true", help="decode every chunk, and compare all content with its digest"
+        "--deep",
+        action="store_true",
+        help="decode every chunk, and compare all content with the SHA-256 stored with it",
     )
     add_output_options(parser)
 
@@ -41,22 +46,23 @@ def validate(arguments: argparse.Namespace) -> int:
         report = validate_product(
             arguments.product, source_npz=arguments.source_npz, deep=arguments.deep, progress=progress
         )
-    if arguments.json:
-        print_json(asdict(report) | {"valid": report.is_valid})
-    elif not arguments.quiet or not report.is_valid:
+    errors = sum(problem.severity == "error" for problem in report.problems)
+    warnings = counted(len(report.problems) - errors, "warning")
+
+    def show() -> None:
         for problem in report.problems:
             print(f"{problem.severity}: {problem.where}: {problem.message}")
-        errors = sum(problem.severity == "error" for problem in report.problems)
         verdict = "valid" if report.is_valid else "not valid"
-        print(
-            f"{report.product}: {verdict}: {len(report.checks)} checks, "
-            f"{errors} errors, {len(report.problems) - errors} warnings"
-        )
+        checks = counted(len(report.checks), "check")
+        print(f"{report.product}: {verdict}: {checks}, {counted(errors, 'error')}, {warnings}")
+
+    arguments.quiet = arguments.quiet and report.is_valid  # its problems are errors, which --quiet prints
+    print_result(asdict(report) | {"valid": report.is_valid}, show, arguments)
     return EXIT_OK if report.is_valid else EXIT_BAD_INPUT
 
 
 def _bytes_to_read(arguments: argparse.Namespace) -> int:
-    """Return how many bytes of frames the checks go over, for the progress bar."""
+    """Return how many bytes of frames the checks read, for the progress bar."""
     if not arguments.deep and not arguments.source_npz:
         return 0
     from ptychoproduct import ContractError, open_product
@@ -69,7 +75,7 @@ def _bytes_to_read(arguments: argparse.Namespace) -> int:
             stored = frames.counts or frames
             return stored.nbytes * bool(arguments.deep) + frames.nbytes * bool(arguments.source_npz)
     except ContractError:
-        return 0  # the checks will tell
+        return 0  # the checks report it
 
 
 COMMAND = Command(
