@@ -1,4 +1,4 @@
-"""The one family of exceptions that the package raises on purpose, and its warning."""
+"""The exceptions and the warning of this package."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ class ProductError(Exception):
         The NPZ key or HDF5 path at fault.
     found, expected : str, optional
         The value that the file has, and the value that it should have.
+
+    Attributes
+    ----------
+    sentence : str
+        The message without the file and the key.
     """
 
     def __init__(
@@ -45,7 +50,8 @@ class ProductError(Exception):
             details.append(f"found {found}")
         if expected is not None:
             details.append(f"expected {expected}")
-        parts = [self.file, *([key] if key else []), ", ".join(details)]
+        self.sentence = ", ".join(details)
+        parts = [self.file, key, self.sentence]
         super().__init__(_one_line(": ".join(part for part in parts if part)))
 
 

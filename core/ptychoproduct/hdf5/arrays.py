@@ -59,7 +59,7 @@ def write_array(group: h5py.Group, name: str, array: Array) -> h5py.Dataset:
         source_dtype = dtype_text(array.dtype)
     except ValueError as error:  # fields that overlap, or are out of order
         raise ContractError(
-            group.file.filename, key=name, found=str(array.dtype), expected="a type that NPY files can describe"
+            group.file.filename, f"type {array.dtype} cannot be stored; use one that NPY files can describe", key=name
         ) from error
     encoded = _encode_text(array)
     dataset = group.create_dataset(name, data=_as_bytes(array) if encoded is None else encoded)

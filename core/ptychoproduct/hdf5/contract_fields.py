@@ -110,13 +110,13 @@ def read_recipe(frames: h5py.Dataset) -> CountsRecipe | None:
     for attribute in contract.RECIPE:
         values[attribute.name] = read_attribute(frames, attribute)
         if values[attribute.name] is None:
-            key, expected = f"{frames.name}@{attribute.name}", f"it beside {contract.QUANTITY.name}"
-            raise ContractError(frames.file.filename, key=key, found="no such attribute", expected=expected)
+            problem = f"there is no attribute {attribute.name!r}; {contract.QUANTITY.name!r} needs it"
+            raise ContractError(frames.file.filename, problem, key=frames.name)
     try:
         return CountsRecipe(count_dtype=frames.dtype.newbyteorder("=").name, **values)
     except OptionError as error:
-        key = frames.name if error.file == "count_dtype" else f"{frames.name}@{error.file}"
-        raise ContractError(frames.file.filename, key=key, found=error.found, expected=error.expected) from error
+        key = frames.name if error.option == "count_dtype" else f"{frames.name}@{error.option}"
+        raise ContractError(frames.file.filename, error.sentence, key=key) from error
 
 
 def _as_type(value: Any, dtype: str) -> str | bool | float:

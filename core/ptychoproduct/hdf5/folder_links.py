@@ -38,7 +38,7 @@ class Hdf5Source:
     Attributes
     ----------
     path : Path
-        For messages.
+        The file that messages name.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class Hdf5Source:
             real = path.resolve()
             self._root = self._stack.enter_context(open_hdf5(real, "an HDF5 file"))
         except SourceError as error:
-            raise SourceError(path, error.problem, found=error.found, expected=error.expected) from error
+            raise SourceError(path, error.sentence) from error
         except (OSError, RuntimeError, ValueError) as error:  # a loop of symbolic links
             raise SourceError(path, f"cannot be read: {error}") from error
         self._files[real] = self._root
@@ -113,7 +113,9 @@ class Hdf5Source:
         """
         with self.reading(dataset.name):
             if dataset.shape is None or dataset.dtype.hasobject:
-                raise SourceError(self.path, key=dataset.name, found=f"no array ({dataset.dtype})", expected="numbers")
+                raise SourceError(
+                    self.path, f"must be an array of numbers, but has type {dataset.dtype}", key=dataset.name
+                )
             array = np.empty(dataset.shape, dataset.dtype.newbyteorder("="))
             if array.size:
                 dataset.read_direct(array)
@@ -157,7 +159,7 @@ class Hdf5Source:
         except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
             raise SourceError(self.path, f"cannot be read: {last_words(error)}", key=key) from error
         except MemoryError as error:
-            raise SourceError(self.path, "larger than the memory", key=key) from error
+            raise SourceError(self.path, "does not fit in memory", key=key) from error
 
     def _follow(self, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
         """Go from a group to what a path names, link by link; None where it names nothing."""
@@ -175,7 +177,7 @@ class Hdf5Source:
                 continue
             self._links += 1
             if self._links > _MOST_LINKS:
-                raise SourceError(self.path, key=name, found="links that go round", expected="a dataset")
+                raise SourceError(self.path, "its links form a circle", key=name)
             if isinstance(link, h5py.SoftLink):
                 place = self._follow(place, link.path)
             else:
@@ -194,9 +196,7 @@ class Hdf5Source:
         try:
             return open_hdf5(path, "an HDF5 file")
         except SourceError as error:
-            raise SourceError(
-                self.path, key=key, found=f"a link to {name}, which is no HDF5 file", expected="one"
-            ) from error
+            raise SourceError(self.path, f"links to {name}, which is not an HDF5 file", key=key) from error
 
     def _inside(self, file: h5py.File, name: str, key: str) -> Path:
         """Return the real path of a file that another one names; SourceError where it is not in the folder."""
@@ -204,16 +204,13 @@ class Hdf5Source:
             path = (Path(file.filename).resolve().parent / name).resolve()
             there = path.is_file()
         except (OSError, RuntimeError, ValueError) as error:
-            raise SourceError(self.path, key=key, found=f"a link to {name!r}", expected="a file") from error
+            raise SourceError(self.path, f"links to {name!r}, which is not a file", key=key) from error
         if not path.is_relative_to(self._folder):
             raise SourceError(
-                self.path,
-                key=key,
-                found=f"a link to {name}, out of its folder",
-                expected=f"data in {self._folder}",
+                self.path, f"links to {name}, outside its folder; move the data into {self._folder}", key=key
             )
         if not there:
-            raise SourceError(self.path, key=key, found=f"a link to {name}, which is missing", expected="a file")
+            raise SourceError(self.path, f"links to {name}, which does not exist", key=key)
         return path
 
     def _check_place(self, dataset: h5py.Dataset, *, nested: bool) -> None:
@@ -227,12 +224,12 @@ class Hdf5Source:
         for variable in _PREFIX_VARIABLES:
             if os.environ.get(variable):
                 raise SourceError(
-                    self.path, key=dataset.name, found=f"data in other files, and {variable}", expected="it to be unset"
+                    self.path, f"has its data in other files; unset the variable {variable}", key=dataset.name
                 )
         for name, _, _ in dataset.external or ():
             if nested and not Path(name).is_absolute():  # HDF5 looks in the working directory then
                 raise SourceError(
-                    self.path, key=dataset.name, found=f"data in {name} behind a virtual dataset", expected="HDF5"
+                    self.path, f"its virtual data is raw data in {name}; store it in an HDF5 file", key=dataset.name
                 )
             self._data_files.add(self._inside(dataset.file, name, dataset.name))
         if dataset.is_virtual:
@@ -246,7 +243,7 @@ class Hdf5Source:
         key = dataset.name
         if "%" in file_name or "%" in dataset_name:
             raise SourceError(
-                self.path, key=key, found=f"virtual data from files numbered {file_name}", expected="their names"
+                self.path, f"numbers its files as {file_name}; name each file in the virtual dataset", key=key
             )
         with ExitStack() as stack:
             file = dataset.file
@@ -261,21 +258,20 @@ class Hdf5Source:
             found = self._follow(file["/"], dataset_name)
             if not isinstance(found, h5py.Dataset):
                 raise SourceError(
-                    self.path, key=key, found=f"virtual data from {file_name}, without {dataset_name}", expected="it"
+                    self.path, f"takes data from {file_name}, which has no dataset {dataset_name!r}", key=key
                 )
             self._check_place(found, nested=True)
             self._check_filters(found)
 
     def _check_filters(self, dataset: h5py.Dataset) -> None:
-        """Refuse a dataset that cannot be decoded here for want of a filter."""
+        """Refuse a dataset whose filter is not installed."""
         properties = dataset.id.get_create_plist()
         for filter_id, _, _, name in map(properties.get_filter, range(properties.get_nfilters())):
             if not h5py.h5z.filter_avail(filter_id):
                 raise SourceError(
                     self.path,
+                    f"needs HDF5 filter {filter_id} ({name.decode('utf-8', 'replace') or 'no name'}); install it",
                     key=dataset.name,
-                    found=f"HDF5 filter {filter_id} ({name.decode('utf-8', 'replace') or 'without a name'})",
-                    expected="filters that are installed",
                 )
 
 

@@ -27,13 +27,13 @@ def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
         There is none, or it cannot be read.
     """
     if path.is_dir():
-        raise SourceError(path, found="a directory", expected="an HDF5 file")
+        raise SourceError(path, "this is a folder; give an HDF5 file")
     if not path.exists():
-        raise SourceError(path, "no such file")
+        raise SourceError(path, "there is no such file")
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise SourceError(path, found=f"no readable HDF5 file ({last_words(error)})", expected=expected) from error
+        raise SourceError(path, f"cannot be read as HDF5: {last_words(error)}; give {expected}") from error
 
 
 def local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
@@ -46,17 +46,15 @@ def local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | No
     """
     link = group.get(name, getlink=True)
     if isinstance(link, h5py.ExternalLink):
-        raise ContractError(
-            group.file.filename, key=name, found=f"a link to {link.filename}", expected="data in this file"
-        )
+        raise ContractError(group.file.filename, f"links to {link.filename}; store the data in this file", key=name)
     try:
         found = group.get(name)
     except (RuntimeError, OSError) as error:
-        raise ContractError(group.file.filename, key=name, found="a link that leads nowhere") from error
+        raise ContractError(group.file.filename, "links to an object that does not exist", key=name) from error
     if found is None and isinstance(link, h5py.HardLink):  # to h5py, what it cannot open is not there
-        raise ContractError(group.file.filename, key=name, found="a damaged object", expected="one that can be opened")
+        raise ContractError(group.file.filename, "is damaged and cannot be opened", key=name)
     if found is not None and found.file != group.file:  # a soft link can end in an external one
-        raise ContractError(group.file.filename, key=name, found="a link out of the file", expected="data in this file")
+        raise ContractError(group.file.filename, "links to another file; store the data in this file", key=name)
     return found
 
 
@@ -81,17 +79,15 @@ def local_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
         if child is None:
             return None
         if not isinstance(child, h5py.Group):
-            raise ContractError(group.file.filename, key=name, found="a dataset", expected=f"{folder} as a group")
+            raise ContractError(group.file.filename, f"{folder} must be a group, but it is a dataset", key=name)
         parent = child
     dataset = local_object(parent, last)
     if dataset is None:
         return None
     if not isinstance(dataset, h5py.Dataset):
-        raise ContractError(group.file.filename, key=name, found="a group", expected="a dataset")
+        raise ContractError(group.file.filename, "must be a dataset, but it is a group", key=name)
     if dataset.external or dataset.is_virtual:
-        raise ContractError(
-            group.file.filename, key=name, found="data in other files", expected="a dataset in this file"
-        )
+        raise ContractError(group.file.filename, "has its data in other files; store the data in this file", key=name)
     return dataset
 
 
@@ -105,7 +101,7 @@ def local_group(group: h5py.Group, name: str) -> h5py.Group | None:
     """
     found = local_object(group, name)
     if found is not None and not isinstance(found, h5py.Group):
-        raise ContractError(group.file.filename, key=name, found="a dataset", expected="a group")
+        raise ContractError(group.file.filename, "must be a group, but it is a dataset", key=name)
     return found
 
 
@@ -125,7 +121,7 @@ def reading(dataset: h5py.Dataset | h5py.File) -> Iterator[None]:
         reason = f"filter {', '.join(missing)} is not available" if missing else last_words(error)
         raise ContractError(dataset.file.filename, f"cannot be read: {reason}", key=dataset.name) from error
     except MemoryError as error:
-        raise ContractError(dataset.file.filename, "larger than the memory", key=dataset.name) from error
+        raise ContractError(dataset.file.filename, "does not fit in memory", key=dataset.name) from error
 
 
 def last_words(error: Exception) -> str:

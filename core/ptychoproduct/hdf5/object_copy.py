@@ -92,7 +92,7 @@ def elements_of(stored: h5py.h5a.AttrID | h5py.h5d.DatasetID) -> tuple[Array, An
         dtype = stored_type.dtype
     except TypeError as error:
         if stored_type.get_class() in (h5t.COMPOUND, h5t.ARRAY, h5t.VLEN):  # may hold pointers
-            raise ContractError("", found="a type that h5py does not know", expected="another") from error
+            raise ContractError("", "h5py does not know the type") from error
         dtype = np.dtype(np.void)
     memory_type = None if dtype.hasobject else stored_type.copy()
     if memory_type is not None:
@@ -142,7 +142,7 @@ def _copy_link(group: h5py.Group, new_group: h5py.Group, name: bytes, info: Any)
         new_group.id.links.create_external(name, *value, _creation(info))
     else:
         key = f"{group.name.rstrip('/')}/{name.decode('utf-8', 'replace')}"
-        raise ContractError(group.file.filename, key=key, found="a link of a kind of its own", expected="HDF5's")
+        raise ContractError(group.file.filename, key=key, problem="is a user-defined link, which cannot be copied")
 
 
 def _copy_dataset(dataset: h5py.Dataset, new_group: h5py.Group, name: bytes, info: Any, rewrite: Rewrite) -> None:

@@ -16,7 +16,7 @@ from ptychoproduct.model import contract
 def require_length(found: int, expected: int, key: str, origin: Origin, of: str = "positions") -> None:
     """Refuse a length other than that of something else."""
     if found != expected:
-        raise SourceError(origin, key=key, found=f"length {found}", expected=f"{expected}, the {of}")
+        raise SourceError(origin, key=key, found=f"length {found}", expected=f"{expected}, the number of {of}")
 
 
 def complex_array(values: Any, dimensions: tuple[int, ...], key: str, origin: Origin) -> Array:
@@ -51,7 +51,7 @@ def coordinates(values: Any, key: str, origin: Origin) -> Array:
     array = np.asarray(values)
     check_raw_array(array, "xcoords", key, origin)
     if not len(array):
-        raise SourceError(origin, key=key, found="no positions", expected="at least one")
+        raise SourceError(origin, key=key, problem="there are no positions; at least 1 is needed")
     finite = np.isfinite(array)
     if not finite.all():
         index = int(np.argmin(finite))

@@ -252,7 +252,7 @@ class Product:
         try:
             return ExportMeta(**values)
         except OptionError as error:
-            raise ContractError(self.path, key=error.file, found=error.found, expected=error.expected) from error
+            raise ContractError(self.path, error.sentence, key=error.option) from error
 
     def _read_if_there(self, dataset: contract.Dataset) -> Array | None:
         found = find_dataset(self._file, dataset)
@@ -261,7 +261,7 @@ class Product:
     def _require(self, dataset: contract.Dataset) -> h5py.Dataset:
         found = find_dataset(self._file, dataset)
         if found is None:
-            raise ContractError(self.path, key=dataset.name, found="no such dataset", expected="it, in a product")
+            raise ContractError(self.path, f"there is no dataset {dataset.name!r}, so this is not a product")
         return found
 
 

@@ -82,7 +82,7 @@ def read_positions(path: Path, unit: str | None = None) -> Positions:
             }
             return Positions(x, y, unit or "px", **others, files=(path,))
     if kind == NPY:
-        raise SourceError(path, found="an NPY file", expected="positions in a CSV, NPZ or HDF5 file")
+        raise SourceError(path, "this is an NPY file; give positions in a CSV, NPZ or HDF5 file")
     return Positions(*_read_csv(path), unit or "px", files=(path,))
 
 
@@ -117,7 +117,7 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
             files=source.files,
         )
     known = ", ".join(dict.fromkeys(name for layout in layouts.POSITIONS for name in (layout.x, layout.y)))
-    raise SourceError(source.path, found="no positions", expected=f"--positions, or one of {known}")
+    raise SourceError(source.path, f"there are no positions; give --positions, or store them under one of {known}")
 
 
 def read_probe(reference: str) -> tuple[Array, tuple[Path, ...]]:
@@ -157,7 +157,7 @@ def _read_array(
     kind = file_kind(path)
     if kind == NPY:
         if key is not None:
-            raise OptionError(option, found=repr(reference), expected="no key: an NPY file has but one array")
+            raise OptionError(option, f"an NPY file has only one array; give {path.name} with no key")
         with NpyFile(path) as file:
             return file.read(), (path,)
     if kind == NPZ:
@@ -168,12 +168,12 @@ def _read_array(
         with Hdf5Source(path) as source:
             found = next(filter(None, map(source.find, datasets if key is None else (key,))), None)
             if found is None:
-                expected = "a dataset" if key else f"one of {', '.join(datasets)}"
-                raise SourceError(path, key=key, found=f"no {what}", expected=expected)
+                names = repr(key) if key else f"named {' or '.join(datasets)}"
+                raise SourceError(path, f"there is no {what}: no dataset {names}")
             return source.read(found), source.files
     if not path.exists():
-        raise SourceError(path, "no such file")
-    raise SourceError(path, found="another kind of file", expected=f"a {what} in an NPY, NPZ or HDF5 file")
+        raise SourceError(path, "there is no such file")
+    raise SourceError(path, f"is another kind of file; give the {what} in an NPY, NPZ or HDF5 file")
 
 
 def find_probe(source: Hdf5Source) -> Array | None:
@@ -223,7 +223,7 @@ def _read_csv(path: Path) -> tuple[Array, Array]:
             file.seek(0)
             table = np.loadtxt(file, delimiter=",", skiprows=header_lines, ndmin=2)
     except FileNotFoundError:
-        raise SourceError(path, "no such file") from None
+        raise SourceError(path, "there is no such file") from None
     except OSError as error:
         raise SourceError(path, f"cannot be read: {error.strerror}") from error
     except (ValueError, UserWarning, csv.Error) as error:  # UnicodeDecodeError is a ValueError

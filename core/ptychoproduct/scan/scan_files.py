@@ -1,4 +1,4 @@
-"""A scan as a command line names it: one file or several, of a kind that is seen or said."""
+"""The files of a scan, and what kind they are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.scan.scan import Scan
 from ptychoproduct.system.resources import Resources
 
-_KIND_NAMES = {NPZ: "an NPZ scan", NPY: "an NPY file", HDF5: "an HDF5 file"}
+_KIND_NAMES = {NPZ: "an NPZ file", NPY: "an NPY file", HDF5: "an HDF5 file"}
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class ScanFiles:
     def __post_init__(self) -> None:
         if self.kind is None:
             object.__setattr__(self, "kind", file_kind(Path(self.path)) or NPZ)
-        kind = _KIND_NAMES[self.kind or NPZ]
+        this = f"{Path(self.path).name} is {_KIND_NAMES[self.kind or NPZ]}"
         if self.dataset is not None and self.kind != HDF5:
-            raise OptionError("dataset", found=f"it with {kind}", expected="it with an HDF5 file")
+            raise OptionError("dataset", f"applies to HDF5 files; {this}")
         for key in ("positions", "probe"):
             if getattr(self, key) is not None and self.kind == NPZ:
-                raise OptionError(key, found=f"it with {kind}", expected="it with frames in an NPY or HDF5 file")
+                raise OptionError(key, f"applies to NPY and HDF5 files; {this}")
         if self.positions is None and self.kind == NPY:
-            raise OptionError("positions", found=f"none with {kind}", expected="a CSV, NPZ or HDF5 file")
+            raise OptionError("positions", f"{this} without positions; give a CSV, NPZ or HDF5 file of positions")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class Problem:
     where : str
         HDF5 path, with ``@name`` for an attribute.
     message : str
-        What was found, and what was expected.
+        What is wrong, in a sentence.
     """
 
     severity: Literal["error", "warning"]
@@ -118,10 +118,10 @@ def attributes_present(subject: Subject) -> Iterator[Problem]:
             try:
                 value = read_attribute(target, attribute)
             except ContractError as error:
-                yield Problem("error", f"{where}@{attribute.name}", f"found {error.found}, expected {error.expected}")
+                yield Problem("error", f"{where}@{attribute.name}", error.sentence)
                 continue
             if value is None and attribute.presence == "required":
-                yield Problem("error", f"{where}@{attribute.name}", "missing, required")
+                yield Problem("error", f"{where}@{attribute.name}", "is missing; a product needs this attribute")
             if isinstance(value, float) and not np.isfinite(value):
                 yield Problem("error", f"{where}@{attribute.name}", f"found {value}, expected a finite number")
 
@@ -147,10 +147,10 @@ def datasets_present(subject: Subject) -> Iterator[Problem]:
             if expected.presence == "required" and (
                 expected in contract.ROOT_DATASETS or contract.RAW_DATA in subject.file
             ):
-                yield Problem("error", where, "missing, required")
+                yield Problem("error", where, "is missing; a product needs this dataset")
             continue
         if found.shape is None:
-            yield Problem("error", where, "found no data, not even of length 0")
+            yield Problem("error", where, "is empty (it has no shape); store an array")
             continue
         if found.dtype.newbyteorder("=").name not in expected.dtypes:
             yield Problem("error", where, f"found {found.dtype}, expected {' or '.join(expected.dtypes)}")
@@ -176,7 +176,7 @@ def one_length(subject: Subject) -> Iterator[Problem]:
     for expected in contract.DATASETS:
         found = subject.get(expected)
         if found is not None and expected.shapes[0][0] == "N" and found.shape[0] != positions.shape[0]:
-            message = f"found length {found.shape[0]}, expected {positions.shape[0]}, the positions"
+            message = f"found length {found.shape[0]}, expected {positions.shape[0]}, the number of positions"
             yield Problem("error", f"/{expected.name}", message)
 
 
@@ -187,7 +187,9 @@ def positions_finite(subject: Subject) -> Iterator[Problem]:
         values = subject.values(expected)
         count = 0 if values is None else int(np.count_nonzero(~np.isfinite(values)))
         if count:
-            yield Problem("error", f"/{expected.name}", f"found {count} values that are not finite")
+            yield Problem(
+                "error", f"/{expected.name}", f"{count} {'value is' if count == 1 else 'values are'} not finite"
+            )
 
 
 @check
@@ -202,7 +204,7 @@ def indexes_pair(subject: Subject) -> Iterator[Problem]:
         message = f"found {distinct} distinct values for {len(indexes)} positions; ptychodus makes one position of each"
         yield Problem("warning", where, message)
     elif (indexes[1:] < indexes[:-1]).any():
-        yield Problem("warning", where, "found values that do not ascend; ptychodus before 1.4 cannot pair them")
+        yield Problem("warning", where, "the values are not in ascending order; ptychodus before 1.4 cannot pair them")
     if indexes.min() < 0:
         yield Problem("error", where, f"found {indexes.min()}, expected no negative index")
 
@@ -246,7 +248,7 @@ def opr_weights_fit(subject: Subject) -> Iterator[Problem]:
         message = f"found {len(weights)} rows for {positions.shape[0]} positions; ptychodus wants a row for each"
         yield Problem("warning", f"/{contract.OPR.name}", message)
     if weights is not None and attribute is not None and not np.array_equal(weights, attribute):
-        yield Problem("error", f"/{contract.OPR.name}", "found other values than the attribute of the probe has")
+        yield Problem("error", f"/{contract.OPR.name}", "its values differ from the attribute of the probe")
 
 
 @check
@@ -256,7 +258,7 @@ def losses_agree(subject: Subject) -> Iterator[Problem]:
     if values is None:
         return
     if epochs is not None and epochs.shape[0] != len(values):
-        message = f"found length {epochs.shape[0]}, expected {len(values)}, the losses"
+        message = f"found length {epochs.shape[0]}, expected {len(values)}, the number of losses"
         yield Problem("error", f"/{contract.LOSS_EPOCHS.name}", message)
     for alias in contract.LOSS_VALUES.aliases:
         try:
@@ -265,7 +267,7 @@ def losses_agree(subject: Subject) -> Iterator[Problem]:
         except (ContractError, OSError, TypeError):
             same = False
         if not same:
-            yield Problem("error", f"/{alias}", f"found other values than {contract.LOSS_VALUES.name} has")
+            yield Problem("error", f"/{alias}", f"its values differ from {contract.LOSS_VALUES.name}")
 
 
 @check
@@ -282,7 +284,7 @@ def photon_counts_counted(subject: Subject) -> Iterator[Problem]:
     """Photon counts are finite and not negative; ptychodus refuses others."""
     counts = subject.values(contract.PHOTON_COUNTS)
     if counts is not None and not (np.isfinite(counts) & (counts >= 0)).all():
-        yield Problem("error", f"/{contract.PHOTON_COUNTS.name}", "found values that are negative or not finite")
+        yield Problem("error", f"/{contract.PHOTON_COUNTS.name}", "some values are negative or not finite")
 
 
 @check
@@ -309,11 +311,11 @@ def counts_come_back(subject: Subject) -> Iterator[Problem]:
         try:
             read_recipe(frames)
         except ContractError as error:
-            yield Problem("error", error.key or where, f"found {error.found}, expected {error.expected}")
+            yield Problem("error", error.key or where, error.sentence)
         return
     for attribute in contract.RECIPE:
         if attribute.name in frames.attrs:
-            message = f"found without {contract.QUANTITY.name}, expected both or none"
+            message = f"has no meaning without {contract.QUANTITY.name}; store both attributes or neither"
             yield Problem("error", f"{where}@{attribute.name}", message)
 
 
@@ -329,7 +331,7 @@ def pixels_and_metres_agree(subject: Subject) -> Iterator[Problem]:
         if pixel_m is None or x_px is None or x_m is None or x_px.shape != x_m.shape:
             continue
         if not np.allclose(pixels_to_metres(x_px, pixel_m), x_m, rtol=1e-6, atol=1e-6 * abs(pixel_m), equal_nan=True):
-            message = f"found other positions than {raw.name} times the object's {size.name}"
+            message = f"the positions are not {raw.name} times the object's {size.name}"
             yield Problem("error", f"/{positions.name}", message)
 
 
@@ -354,7 +356,7 @@ def positions_on_object(subject: Subject) -> Iterator[Problem]:
     finite = np.isfinite(x_m) & np.isfinite(y_m)
     count = outside_object(x_m[finite], y_m[finite], found.shape, meta)
     if count:
-        message = f"found {count} of {len(x_m)} positions outside the object, by its center and pixel size"
+        message = f"found {count} of {len(x_m)} positions outside the object; check its center and pixel size"
         yield Problem("warning", f"/{contract.POSITION_X.name}", message)
 
 
@@ -362,7 +364,7 @@ def positions_on_object(subject: Subject) -> Iterator[Problem]:
 def object_measured(subject: Subject) -> Iterator[Problem]:
     """The object is a result, not a stand-in."""
     if subject.attribute(contract.OBJECT, contract.SYNTHETIC):
-        yield Problem("warning", f"/{contract.OBJECT.name}", "synthetic: ones that stand for an object nobody gave")
+        yield Problem("warning", f"/{contract.OBJECT.name}", "is synthetic: no object was given, so it is all ones")
 
 
 @check
@@ -374,13 +376,13 @@ def plots_show_the_product(subject: Subject) -> Iterator[Problem]:
             try:
                 shown = local_dataset(subject.file, where)
             except ContractError as error:
-                yield Problem("error", f"/{where}", f"found {error.found}, expected {error.expected}")
+                yield Problem("error", f"/{where}", error.sentence)
                 continue
             if shown is not None and shown != subject.found.get(dataset.name):
-                yield Problem("warning", f"/{where}", f"found another dataset than /{dataset.name}")
+                yield Problem("warning", f"/{where}", f"is not the same dataset as /{dataset.name}")
     shown_rad, values = subject.values(contract.PHASE), subject.values(contract.OBJECT)
     if shown_rad is None or values is None:
         return
     same = shown_rad.shape == values.shape and np.allclose(shown_rad, phase_rad(values), 0, _PHASE_RAD, equal_nan=True)
     if not same:
-        yield Problem("warning", f"/{contract.PHASE.name}", "found other values than the phase of the object")
+        yield Problem("warning", f"/{contract.PHASE.name}", "its values are not the phase of the object")

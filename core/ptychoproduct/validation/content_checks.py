@@ -33,7 +33,7 @@ def links_stay_inside(subject: Subject) -> Iterator[Problem]:
             link = group.get(name, getlink=True)
             if isinstance(link, h5py.ExternalLink):
                 where = f"{group.name.rstrip('/')}/{name}"
-                yield Problem("error", where, f"found a link to {link.filename}, expected data in this file")
+                yield Problem("error", where, f"links to {link.filename}; store the data in this file")
 
 
 @check
@@ -50,7 +50,7 @@ def everything_decodes(subject: Subject) -> Iterator[Problem]:
             except ContractError as error:
                 if group.get(name, getclass=True) is None:
                     where = f"{group.name.rstrip('/')}/{name}"
-                    yield Problem("error", where, f"found {error.found}, expected {error.expected}")
+                    yield Problem("error", where, error.sentence)
                 continue  # a group, or a link that other checks report
             if dataset is None or dataset in seen:
                 continue
@@ -116,7 +116,7 @@ def _compare_frames(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
     frames = subject.get(contract.DIFFRACTION)
     where = f"/{contract.DIFFRACTION.name}"
     if frames is None:
-        yield Problem("warning", where, "no frames to compare with the source")
+        yield Problem("warning", where, "there are no frames to compare with the source")
         return
     recorded = subject.attribute(contract.DIFFRACTION, contract.ORIGINAL_AXIS_ORDER)
     try:
@@ -142,7 +142,7 @@ def _compare_frames(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
                 try:
                     block = reader.read(slice(first, min(first + step, window.stop)))
                 except ContractError as error:
-                    yield Problem("error", where, f"{error.problem}, from frame {first} on")
+                    yield Problem("error", where, f"{error.sentence}, from frame {first} on")
                     return
                 expected = np.empty(block.shape, block.dtype)
                 rows.read_into(first, memoryview(expected).cast("B"))

@@ -60,7 +60,7 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
         return
     found = content_digest(dataset) if is_text else digest.hexdigest()
     if found != expected:
-        yield f"found other content than {CONTENT_DIGEST.name} was made of{_absent_chunk(dataset, named)}"
+        yield f"has other content than {CONTENT_DIGEST.name} was made of{_absent_chunk(dataset, named)}"
 
 
 def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[
     with reading(dataset):
         dataset[()]
     if expected is not None and content_digest(dataset) != expected:
-        yield f"found other content than {CONTENT_DIGEST.name} was made of"
+        yield f"has other content than {CONTENT_DIGEST.name} was made of"
 
 
 def _absent_chunk(dataset: h5py.Dataset, named: str) -> str:
@@ -87,4 +87,4 @@ def _absent_chunk(dataset: h5py.Dataset, named: str) -> str:
 
 def _words(error: ContractError) -> str:
     """Return what an error says, without the file and the dataset."""
-    return error.problem or f"{CONTENT_DIGEST.name}: found {error.found}, expected {error.expected}"
+    return error.sentence if error.problem else f"{CONTENT_DIGEST.name}: {error.sentence}"

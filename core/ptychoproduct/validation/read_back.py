@@ -35,7 +35,7 @@ def read_back(part: Path, path: Path) -> Iterator[h5py.File]:
         with h5py.File(part, "r") as file:
             yield file
     except ContractError as error:
-        raise OutputError(path, f"read back from the disk: {error.problem}", key=error.key) from error
+        raise OutputError(path, f"cannot be read back from the disk: {error.sentence}", key=error.key) from error
     except (OSError, RuntimeError) as error:
         raise OutputError(path, f"cannot be read back from the disk: {last_words(error)}") from error
 

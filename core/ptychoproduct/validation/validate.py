@@ -1,4 +1,4 @@
-"""Holding a file against the contract: all checks are run, and all that they find is reported."""
+"""Validation of a product: all checks are run, and every problem is reported."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _find_datasets(file: h5py.File, problems: list[Problem]) -> dict[str, h5py.D
         try:
             dataset = find_dataset(file, expected)
         except ContractError as error:
-            problems.append(Problem("error", f"/{expected.name}", f"found {error.found}, expected {error.expected}"))
+            problems.append(Problem("error", f"/{expected.name}", error.sentence))
         else:
             if dataset is not None:
                 found[expected.name] = dataset

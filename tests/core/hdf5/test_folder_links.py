@@ -148,7 +148,7 @@ def test_data_out_of_the_folder_is_refused(folder, tmp_path, way, kind):
     (tmp_path / "scan2").mkdir()
     (tmp_path / "scan2" / "data.h5").write_bytes((tmp_path / "outside.h5").read_bytes())
     name = OUTSIDE[way].format(parent=tmp_path)
-    refused(make(folder, KINDS[kind](name)), "/d", name, "out of its folder")
+    refused(make(folder, KINDS[kind](name)), "/d", name, "outside its folder")
 
 
 NESTED = {
@@ -169,7 +169,7 @@ def test_data_out_of_the_folder_is_refused_however_deep(folder, tmp_path, case):
         second = raw_data(tmp_path / "outside.h5")
     make(folder, second, "second.h5")
     make(folder / "sub", second, "third.h5")
-    refused(make(folder, first), "out of its folder")
+    refused(make(folder, first), "outside its folder")
 
 
 def test_a_name_counts_from_the_file_that_has_it(folder):
