@@ -7,14 +7,13 @@ built without NumPy and h5py.
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from ptychoproduct_cli.command import EXIT_INTERRUPTED, EXIT_TERMINATED, Command
+from ptychoproduct_cli.command import EXIT_INTERRUPTED, Command
 from ptychoproduct_cli.output import print_error, print_json
-from ptychoproduct_cli.signals import SIGNALS, Terminated, answer_signal, tell_of_dropped
+from ptychoproduct_cli.signals import Terminated, answer_signals
+from ptychoproduct_cli.streams import prepare_streams, printing_failure
 
 if TYPE_CHECKING:
     from ptychoproduct import ProductError
@@ -22,12 +21,14 @@ if TYPE_CHECKING:
 
 def run(parser: argparse.ArgumentParser) -> NoReturn:
     """Run the command that the command line asks for, and end the process with its exit code."""
+    prepare_streams()
     arguments = parser.parse_args()
-    code = _run_to_exit_code(arguments.command, arguments)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:  # nobody reads any more; the interpreter would complain at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    command: Command = arguments.command
+    code = _run_to_exit_code(command, arguments)
+    failure = printing_failure()
+    if failure is not None:
+        print_error(command.prog, f"the result cannot be printed: {failure}")
+        code = code or command.failure
     sys.exit(code)
 
 
@@ -38,9 +39,7 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     prepare_process()
     from ptychoproduct import ProductError
 
-    for number in SIGNALS:
-        signal.signal(number, answer_signal)
-    sys.unraisablehook = tell_of_dropped
+    answer_signals()
     try:
         return command.run(arguments)
     except ProductError as error:
@@ -50,8 +49,11 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
         _fail(command.prog, f"interrupted; {_what_was_removed(error)}", arguments)
         return EXIT_INTERRUPTED
     except Terminated as error:
-        _fail(command.prog, f"terminated; {_what_was_removed(error)}", arguments)
-        return EXIT_TERMINATED
+        _fail(command.prog, f"{error}; {_what_was_removed(error)}", arguments)
+        return error.exit_code
+    except OSError as error:
+        _fail(command.prog, f"{error.filename or 'the system'}: {error.strerror or error}", arguments)
+        return command.failure
     except MemoryError as error:
         _fail(command.prog, f"out of memory; {_what_was_removed(error)}", arguments)
         return command.failure
