@@ -125,6 +125,7 @@ class Product:
     ----------
     path : Path
     meta : ExportMeta
+        What the file says; None for what it does not say.
     probe : array, [H, W], [I, H, W] or [C, I, H, W], complex
     object : array, [H, W] or [L, H, W], complex
     is_object_synthetic : bool
@@ -237,7 +238,7 @@ class Product:
         try:
             return ExportMeta(**values)
         except OptionError as error:
-            raise ContractError(self.path, key=error.file, found=error.found, expected=error.expected) from error
+            raise ContractError(self.path, key=error.option, found=error.found, expected=error.expected) from error
 
     def _read_if_there(self, dataset: contract.Dataset) -> Array | None:
         found = find_dataset(self._file, dataset)
@@ -246,7 +247,9 @@ class Product:
     def _require(self, dataset: contract.Dataset) -> h5py.Dataset:
         found = find_dataset(self._file, dataset)
         if found is None:
-            raise ContractError(self.path, key=dataset.name, found="no such dataset", expected="it, in a product")
+            raise ContractError(
+                self.path, key=dataset.name, problem=f"there is no dataset {dataset.name!r}, so this is not a product"
+            )
         return found
 
 
