@@ -1,9 +1,8 @@
 from .benchmark.simulation import ScanParameters, simulate_scan
 from .convert.export import (
+    ExportChoices,
     Reconstruction,
     export_product_from_files,
-    export_product_from_hdf5,
-    export_product_from_npy,
     export_product_from_npz,
     export_product_from_rawdata,
     export_product_from_scan,
@@ -13,7 +12,8 @@ from .convert.repack import RepackedDataset, RepackSummary, repack_product
 from .errors import ContractError, OptionError, OutputError, ProductError, ProductWarning, SourceError
 from .model.count_recognition import recognise_counts
 from .model.counts import CountsRecipe, InexactError
-from .model.metadata import ExportMeta
+from .model.geometry import resolve_metadata
+from .model.metadata import ExportMeta, ResolvedMetadata
 from .model.metadata_file import NamedMetadata, named_metadata, read_metadata_file
 from .product.inspection import Inspection, inspect_product
 from .product.options import ExportOptions
@@ -35,6 +35,7 @@ __all__ = [
     "CountsRecipe",
     "DiffractionFile",
     "DiffractionSummary",
+    "ExportChoices",
     "ExportMeta",
     "ExportOptions",
     "ExportSummary",
@@ -56,6 +57,7 @@ __all__ = [
     "Reconstruction",
     "RepackSummary",
     "RepackedDataset",
+    "ResolvedMetadata",
     "Scan",
     "ScanFiles",
     "ScanParameters",
@@ -64,8 +66,6 @@ __all__ = [
     "TuneReport",
     "ValidationReport",
     "export_product_from_files",
-    "export_product_from_hdf5",
-    "export_product_from_npy",
     "export_product_from_npz",
     "export_product_from_rawdata",
     "export_product_from_scan",
@@ -77,6 +77,7 @@ __all__ = [
     "read_metadata_file",
     "recognise_counts",
     "repack_product",
+    "resolve_metadata",
     "simulate_scan",
     "standard_layout",
     "tune_scan",

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ptychoproduct import (
         DiffractionFile,
         DiffractionSummary,
-        ExportMeta,
         ExportOptions,
         ExportSummary,
         NamedMetadata,
+        ResolvedMetadata,
         ScanFiles,
     )
 
@@ -224,8 +224,10 @@ def convert(arguments: argparse.Namespace) -> int:
         "peak_memory_bytes": peak,
         "not_given": summary.meta.not_given,
         "derived": summary.meta.derived,
+        "origins": summary.meta.origins,
         "warnings": messages,
     }
+    del result["meta"]["origins"]
     rows = _rows(summary, peak)
     if arguments.verify:
         rows["verified"] = "the product, read back from the disk: every dataset is as it was to be written"
@@ -343,13 +345,13 @@ def _patterns_rows(summary: DiffractionSummary) -> dict[str, str]:
     return rows
 
 
-def _metadata_rows(meta: ExportMeta) -> dict[str, str]:
-    """Say where the pixel sizes come from, and what nobody has said."""
+def _metadata_rows(meta: ResolvedMetadata) -> dict[str, str]:
+    """Say where the pixel sizes come from, and which values were not given."""
     rows = {}
     for owner in ("object", "probe"):
         width, height = f"{owner}_pixel_width_m", f"{owner}_pixel_height_m"
-        source = "the default" if width in meta.not_given else "derived" if width in meta.derived else "given"
-        rows[f"{owner} pixel"] = f"{getattr(meta, width):.6g} x {getattr(meta, height):.6g} m  ({source})"
+        origin = meta.origins[width].replace("default", "the default").replace("source", "from the source")
+        rows[f"{owner} pixel"] = f"{getattr(meta, width):.6g} x {getattr(meta, height):.6g} m  ({origin})"
     missing = [name for name in meta.not_given if not name.startswith(("object_pixel", "probe_pixel"))]
     if missing:
         rows["not given"] = ", ".join(missing)

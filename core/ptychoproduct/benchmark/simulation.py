@@ -15,7 +15,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
 from ptychoproduct.errors import OptionError, OutputError
-from ptychoproduct.model.geometry import far_field_pixel_m
+from ptychoproduct.model.geometry import far_field_pixel_m, resolve_metadata
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.npz.writer import NpzWriter
 from ptychoproduct.system.atomic import atomic_output, writing_errors
@@ -189,7 +189,7 @@ def _geometry(parameters: ScanParameters, object_px: int) -> ExportMeta:
 
 
 def _metadata_json(parameters: ScanParameters, meta: ExportMeta) -> str:
-    simulated = {name: value for name, value in vars(meta).items() if isinstance(value, float)}
+    simulated = {name: value for name, value in vars(resolve_metadata(meta)).items() if isinstance(value, float)}
     return json.dumps({"nphotons": parameters.photons, "seed": parameters.seed, "geometry": simulated})
 
 

@@ -21,8 +21,8 @@ from ptychoproduct.model.counts import CountsRecipe, InexactError
 from ptychoproduct.product.writer import ProductWriter
 from ptychoproduct.scan.scan import FrameStack
 from ptychoproduct.streaming.chunk_stream import RowOutput
+from ptychoproduct.streaming.sampling import sample_rows
 from ptychoproduct.streaming.sources import RowSource
-from ptychoproduct.tuning.auto import Sample
 
 _SAMPLED_BYTES = 2 * 1024**2
 _MOST_SAMPLED_ROWS = 16
@@ -36,7 +36,6 @@ def write_counts(
     frames: FrameStack,
     order: str,
     origin: Origin,
-    measured: Sample | None = None,
     beside: Callable[[], Sequence[RowOutput]] = tuple,
 ) -> None:
     """Write frames as counts; those that are integers already as they are.
@@ -49,8 +48,6 @@ def write_counts(
         Of their axes.
     origin : path or str
         What messages name.
-    measured : Sample, optional
-        Frames to measure codecs on, see `ProductWriter.write_frames`.
     beside : callable, optional
         Gives further datasets to fill, at the beginning of each pass over the frames.
 
@@ -66,13 +63,10 @@ def write_counts(
     ProductWarning
         The frames are no amplitudes.
     """
-    axes = canonical_axes(order)
     values = sample(frames)
     if values.dtype.kind in "biu":
-        message = f"{origin}: {frames.key}: frames are {values.dtype}, and are stored as they are"
-        warn(message)
-        chunks = frames.chunks if order == "NHW" else None
-        writer.write_frames(frames.rows(axes), order, frames.member, chunks, beside(), sample=measured)
+        warn(f"{origin}: {frames.key}: frames are {values.dtype}, and are stored as they are")
+        writer.write_frames(frames, order, beside=beside())
         return
     if values.dtype.name not in contract.AMPLITUDES:
         expected = " or ".join(contract.AMPLITUDES)
@@ -82,27 +76,23 @@ def write_counts(
         if found.inexact:
             break
         try:
-            writer.write_frames(
-                frames.rows(axes), order, frames.member, beside=beside(), sample=measured, recipe=found.recipe
-            )
+            writer.write_frames(frames, order, beside=beside(), recipe=found.recipe)
         except InexactError as error:
             values = np.append(values, error.amplitudes)
             found = closest_recipe(values)
         else:
             return
-    raise _inexact(frames.rows(axes), found.recipe, origin, frames.key)
+    raise _inexact(frames.rows(canonical_axes(order)), found.recipe, origin, frames.key)
 
 
 def sample(frames: FrameStack) -> Array:
-    """Return some elements of frames: spread over all of them where that can be done, else the first."""
+    """Return some elements of frames, spread over them; of rows that come in order, over the first ones."""
     source = frames.rows(range(len(frames.shape))) if frames.as_stored is None else frames.as_stored()
-    row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
-    rows = min(source.shape[0], _MOST_SAMPLED_ROWS, max(1, _SAMPLED_BYTES // row_bytes))
-    values = np.empty((rows, *source.shape[1:]), source.dtype)
-    numbers = np.linspace(0, source.shape[0] - 1, rows, dtype=int) if source.random_access else range(rows)
-    for number, row in zip(numbers, values, strict=True):
-        source.read_into(int(number), memoryview(row).cast("B"))
-    return values
+    if not source.shape[0]:
+        return np.empty(source.shape, source.dtype)
+    row_bytes = max(1, math.prod(source.shape[1:]) * source.dtype.itemsize)
+    rows = min(_MOST_SAMPLED_ROWS, max(1, _SAMPLED_BYTES // row_bytes))
+    return sample_rows(source, 1, rows, _SAMPLED_BYTES)
 
 
 def _inexact(source: RowSource, recipe: CountsRecipe, origin: Origin, key: str) -> SourceError:

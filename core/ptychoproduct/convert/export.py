@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -17,8 +16,8 @@ from ptychoproduct.errors import SourceError
 from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_frames, real_array
 from ptychoproduct.model.axes import axis_order, canonical_axes
-from ptychoproduct.model.geometry import warn_of_contradictions, with_detector_pixels, with_sample_pixels
-from ptychoproduct.model.metadata import ExportMeta
+from ptychoproduct.model.geometry import resolve_metadata, warn_of_contradictions, with_detector_pixels
+from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
 from ptychoproduct.model.positions import to_object_pixels
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product.options import ExportOptions
@@ -26,7 +25,7 @@ from ptychoproduct.product.patterns_file import DiffractionFile, DiffractionWrit
 from ptychoproduct.product.summary import DiffractionSummary, ExportSummary
 from ptychoproduct.product.writer import ProductWriter
 from ptychoproduct.scan.companions import read_bad_pixels
-from ptychoproduct.scan.layouts import HDF5, NPY, NPZ
+from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.rawdata import rawdata_scan
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan, detector_shape
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
@@ -34,7 +33,6 @@ from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.system.atomic import OutputGroup, output_group
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.tuning.auto import sample_for
 
 
 @dataclass(frozen=True)
@@ -60,16 +58,32 @@ class Reconstruction:
     probe_photon_counts: Sequence[float] | Array | None = None
 
 
+class ExportChoices(TypedDict, total=False):
+    """Keywords that every export takes.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction, optional
+        Results that a scan does not hold.
+    diffraction : DiffractionFile, optional
+        The patterns file that ptychodus reconstructs from, written in the same pass: both files appear, or neither.
+    options : ExportOptions, optional
+    progress : callable, optional
+        Called with a number of bytes whenever frames of that size have been written.
+    """
+
+    reconstruction: Reconstruction | None
+    diffraction: DiffractionFile | None
+    options: ExportOptions | None
+    progress: Progress | None
+
+
 def export_product_from_rawdata(
     raw: Any,
     out_path: str | PathLike[str],
     meta: ExportMeta | None = None,
     include_raw: bool = True,
-    *,
-    reconstruction: Reconstruction | None = None,
-    diffraction: DiffractionFile | None = None,
-    options: ExportOptions | None = None,
-    progress: Progress | None = None,
+    **choices: Unpack[ExportChoices],
 ) -> ExportSummary:
     """Convert a scan in memory.
 
@@ -77,8 +91,10 @@ def export_product_from_rawdata(
     ----------
     raw : RawData or alike
         Any object with the attributes of `RawData`; PtychoPINN's own, for one. Attributes that it lacks count as None.
-    out_path, meta, include_raw, reconstruction, diffraction, options, progress
+    out_path, meta, include_raw
         As in `export_product_from_npz`.
+    **choices : optional
+        The fields of `ExportChoices`, as keywords.
 
     Returns
     -------
@@ -96,17 +112,7 @@ def export_product_from_rawdata(
     ProductWarning
         Something was decided that the user should know of.
     """
-    scan = rawdata_scan(raw)
-    return export_product_from_scan(
-        scan,
-        out_path,
-        meta,
-        include_raw,
-        reconstruction=reconstruction,
-        diffraction=diffraction,
-        options=options,
-        progress=progress,
-    )
+    return export_product_from_scan(rawdata_scan(raw), out_path, meta, include_raw, **choices)
 
 
 def export_product_from_scan(
@@ -126,8 +132,10 @@ def export_product_from_scan(
     ----------
     scan : Scan
         Its frames are read here, a few at a time.
-    out_path, meta, include_raw, reconstruction, diffraction, options, progress
+    out_path, meta, include_raw
         As in `export_product_from_npz`.
+    reconstruction, diffraction, options, progress : optional
+        See `ExportChoices`.
 
     Returns
     -------
@@ -146,7 +154,7 @@ def export_product_from_scan(
         Something was decided that the user should know of.
     """
     options = options or ExportOptions()
-    meta = _geometry(scan, meta or ExportMeta(), options)
+    resolved = _resolved(scan, meta or ExportMeta(), options)
     results = reconstruction or Reconstruction()
     if diffraction is not None:
         scan = _with_bad_pixels(scan, diffraction)
@@ -156,7 +164,7 @@ def export_product_from_scan(
         output_group() as group,
         ProductWriter(
             out_path,
-            meta,
+            resolved,
             include_raw=include_raw,
             options=options,
             progress=progress,
@@ -165,7 +173,7 @@ def export_product_from_scan(
             group=group,
         ) as writer,
     ):
-        x_px, y_px = _in_pixels(scan, meta, "xcoords", scan.x), _in_pixels(scan, meta, "ycoords", scan.y)
+        x_px, y_px = _in_pixels(scan, resolved, "xcoords", scan.x), _in_pixels(scan, resolved, "ycoords", scan.y)
         writer.set_positions(x_px, y_px, scan.scan_index)
         _write_reconstruction(writer, scan.probe, scan.object, results)
         if diffraction is not None:
@@ -174,24 +182,25 @@ def export_product_from_scan(
             _write_frames(writer, scan.frames, _axis_order(scan, options), scan.origin)
         if include_raw:
             for extra in scan.extras:
-                _keep(writer, _extra_in_pixels(scan, meta, extra))
+                _keep(writer, _extra_in_pixels(scan, resolved, extra))
     assert writer.summary is not None
     return replace(writer.summary, diffraction=companion)
 
 
-def _geometry(scan: Scan, meta: ExportMeta, options: ExportOptions) -> ExportMeta:
-    """Return metadata with the pixel sizes that follow from the detector's, and tell of others."""
+def _resolved(scan: Scan, given: ExportMeta, options: ExportOptions) -> ResolvedMetadata:
+    """Find all metadata, and warn of pixel sizes that contradict the detector's."""
     frame_shape = detector_shape(scan.frames, np.shape(scan.probe), np.size(scan.x), options.axis_order)
+    meta = resolve_metadata(given, frame_shape=frame_shape)
     warn_of_contradictions(meta, frame_shape, scan.origin)
-    return with_sample_pixels(meta, frame_shape)
+    return meta
 
 
-def _in_pixels(scan: Scan, meta: ExportMeta, key: str, coordinates: Array) -> Array:
+def _in_pixels(scan: Scan, meta: ResolvedMetadata, key: str, coordinates: Array) -> Array:
     pixel_m = meta.object_pixel_width_m if key.startswith("x") else meta.object_pixel_height_m
     return to_object_pixels(coordinates, key, scan.positions_in, pixel_m, scan.origin)
 
 
-def _extra_in_pixels(scan: Scan, meta: ExportMeta, extra: Extra) -> Extra:
+def _extra_in_pixels(scan: Scan, meta: ResolvedMetadata, extra: Extra) -> Extra:
     """Bring positions before correction to the unit of the others."""
     key = extra.member.removesuffix(NPY_SUFFIX)
     if key not in contract.START_KEYS or not isinstance(extra.content, np.ndarray):
@@ -211,16 +220,10 @@ def _write_frames(
     origin: Origin,
     beside: Callable[[], Sequence[RowOutput]] = tuple,
 ) -> None:
-    opened = partial(frames.rows, canonical_axes(order))
-    measured = writer.options.measured
     if writer.options.store_counts:
-        trial = None if measured is None else sample_for(measured, opened(), opened)
-        write_counts(writer, frames, order, origin, trial, beside)
-        return
-    source = opened()
-    trial = None if measured is None else sample_for(measured, source, opened)
-    chunks = frames.chunks if order == "NHW" else None
-    writer.write_frames(source, order, frames.member, chunks, beside(), sample=trial)
+        write_counts(writer, frames, order, origin, beside)
+    else:
+        writer.write_frames(frames, order, beside=beside())
 
 
 def _write_both(
@@ -295,11 +298,8 @@ def export_product_from_npz(
     include_raw: bool = True,
     *,
     positions_in: str | None = None,
-    reconstruction: Reconstruction | None = None,
-    diffraction: DiffractionFile | None = None,
-    options: ExportOptions | None = None,
-    progress: Progress | None = None,
     reorder_progress: Progress | None = None,
+    **choices: Unpack[ExportChoices],
 ) -> ExportSummary:
     """Convert a scan in PtychoPINN's NPZ format, streaming its frames.
 
@@ -315,14 +315,10 @@ def export_product_from_npz(
         Whether ``/raw_data`` is written.
     positions_in : {"px", "m", "um"}, optional
         Unit of the positions, object pixels by default; ``/raw_data`` has them in pixels whatever it is.
-    reconstruction : Reconstruction, optional
-    diffraction : DiffractionFile, optional
-        The companion that ptychodus reconstructs from, written in the same pass: both files appear, or neither.
-    options : ExportOptions, optional
-    progress : callable, optional
-        Called with a number of bytes whenever frames of that size have been written.
     reorder_progress : callable, optional
         Called with a number of bytes whenever so many have been read to bring the axes of frames into order.
+    **choices : optional
+        The fields of `ExportChoices`, as keywords.
 
     Returns
     -------
@@ -345,134 +341,8 @@ def export_product_from_npz(
         out_path,
         meta,
         include_raw,
-        reconstruction=reconstruction,
-        diffraction=diffraction,
-        options=options,
-        progress=progress,
         reorder_progress=reorder_progress,
-    )
-
-
-def export_product_from_npy(
-    npy_path: str | PathLike[str],
-    out_path: str | PathLike[str],
-    meta: ExportMeta | None = None,
-    include_raw: bool = True,
-    *,
-    positions: str | PathLike[str] | tuple[Array, Array],
-    positions_in: str | None = None,
-    probe: str | PathLike[str] | Array | None = None,
-    reconstruction: Reconstruction | None = None,
-    diffraction: DiffractionFile | None = None,
-    options: ExportOptions | None = None,
-    progress: Progress | None = None,
-    reorder_progress: Progress | None = None,
-) -> ExportSummary:
-    """Convert a scan whose frames are in an NPY file, streaming them.
-
-    Parameters
-    ----------
-    npy_path : path
-        Frames, in any axis order.
-    positions : path, or pair of arrays [N]
-        A CSV file with the columns x and y, an NPZ file with ``xcoords`` and ``ycoords``, an HDF5 file in a layout that
-        is known; or x and y themselves.
-    positions_in : {"px", "m", "um"}, optional
-        Their unit; by default what the file's layout says, else object pixels.
-    probe : path or array, optional
-        An NPY, NPZ or HDF5 file, ``FILE:KEY`` where the key is no usual one; or the probe itself. By default that of
-        the file of positions.
-    out_path, meta, include_raw, reconstruction, diffraction, options, progress, reorder_progress
-        As in `export_product_from_npz`.
-
-    Returns
-    -------
-    ExportSummary
-
-    Raises
-    ------
-    SourceError
-        A file is damaged, or the files do not hold a scan.
-    OutputError
-        The product cannot be written there.
-
-    Warns
-    -----
-    ProductWarning
-        Something was decided that the user should know of.
-    """
-    return export_product_from_files(
-        ScanFiles(npy_path, NPY, positions=positions, positions_in=positions_in, probe=probe),
-        out_path,
-        meta,
-        include_raw,
-        reconstruction=reconstruction,
-        diffraction=diffraction,
-        options=options,
-        progress=progress,
-        reorder_progress=reorder_progress,
-    )
-
-
-def export_product_from_hdf5(
-    h5_path: str | PathLike[str],
-    out_path: str | PathLike[str],
-    meta: ExportMeta | None = None,
-    include_raw: bool = True,
-    *,
-    dataset: str | None = None,
-    positions: str | PathLike[str] | tuple[Array, Array] | None = None,
-    positions_in: str | None = None,
-    probe: str | PathLike[str] | Array | None = None,
-    reconstruction: Reconstruction | None = None,
-    diffraction: DiffractionFile | None = None,
-    options: ExportOptions | None = None,
-    progress: Progress | None = None,
-    reorder_progress: Progress | None = None,
-) -> ExportSummary:
-    """Convert a scan whose frames are in an HDF5 file, streaming them.
-
-    Chunks that are already what they are to be in the product are copied and not decoded, so that damage in them is not
-    noticed here; a deep validation notices it. Links to other files are followed inside the folder of the file only.
-
-    Parameters
-    ----------
-    h5_path : path
-        Of ptychodus, fold_slice, a CXI or NeXus file, or any other.
-    dataset : str, optional
-        Path of the frames in the file; by default where those programs keep them, see `layouts`.
-    positions, positions_in, probe : optional
-        As in `export_product_from_npy`; by default those of the HDF5 file itself.
-    out_path, meta, include_raw, reconstruction, diffraction, options, progress, reorder_progress
-        As in `export_product_from_npz`.
-
-    Returns
-    -------
-    ExportSummary
-
-    Raises
-    ------
-    SourceError
-        A file is damaged, leads out of its folder, or the files do not hold a scan.
-    OutputError
-        The product cannot be written there.
-
-    Warns
-    -----
-    ProductWarning
-        Something was decided that the user should know of.
-    """
-    files = ScanFiles(h5_path, HDF5, dataset, positions, positions_in, probe)
-    return export_product_from_files(
-        files,
-        out_path,
-        meta,
-        include_raw,
-        reconstruction=reconstruction,
-        diffraction=diffraction,
-        options=options,
-        progress=progress,
-        reorder_progress=reorder_progress,
+        **choices,
     )
 
 
@@ -482,19 +352,18 @@ def export_product_from_files(
     meta: ExportMeta | None = None,
     include_raw: bool = True,
     *,
-    reconstruction: Reconstruction | None = None,
-    diffraction: DiffractionFile | None = None,
-    options: ExportOptions | None = None,
-    progress: Progress | None = None,
     reorder_progress: Progress | None = None,
+    **choices: Unpack[ExportChoices],
 ) -> ExportSummary:
     """Convert a scan in files of any kind that is known.
 
     Parameters
     ----------
     files : ScanFiles
-    out_path, meta, include_raw, reconstruction, diffraction, options, progress, reorder_progress
+    out_path, meta, include_raw, reorder_progress
         As in `export_product_from_npz`.
+    **choices : optional
+        The fields of `ExportChoices`, as keywords.
 
     Returns
     -------
@@ -512,23 +381,10 @@ def export_product_from_files(
     ProductWarning
         Something was decided that the user should know of.
     """
-    options = options or ExportOptions()
-    resources = _resources(out_path, options, reorder_progress)
-    with opened_scan(files, resources, include_raw or diffraction is not None) as scan:
-        return export_product_from_scan(
-            scan,
-            out_path,
-            meta,
-            include_raw,
-            reconstruction=reconstruction,
-            diffraction=diffraction,
-            options=options,
-            progress=progress,
-        )
-
-
-def _resources(out_path: str | PathLike[str], options: ExportOptions, progress: Progress | None = None) -> Resources:
-    """Spill beside the product: that disk has to hold a scan anyway."""
-    folder = Path(out_path).absolute().parent
+    options = choices.get("options") or ExportOptions()
+    folder = Path(out_path).absolute().parent  # that disk has to hold a scan anyway
     resources = Resources(options.threads or available_threads(), options.memory_bytes, folder)
-    return resources if progress is None else replace(resources, reorder_progress=progress)
+    if reorder_progress is not None:
+        resources = replace(resources, reorder_progress=reorder_progress)
+    with opened_scan(files, resources, include_raw or choices.get("diffraction") is not None) as scan:
+        return export_product_from_scan(scan, out_path, meta, include_raw, **choices)

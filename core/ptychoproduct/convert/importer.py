@@ -20,6 +20,7 @@ from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import local_dataset, local_object
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
+from ptychoproduct.model.geometry import resolve_metadata
 from ptychoproduct.model.positions import metres_to_pixels
 from ptychoproduct.npz.writer import MemberStream, NpzWriter
 from ptychoproduct.npz.zip_records import is_member_name
@@ -206,9 +207,10 @@ def _frames(product: Product, wanted: bool, counts: bool) -> Frames | None:
 
 def _root_arrays(product: Product) -> dict[str, Array]:
     """Return what the product itself tells of a scan, in pixels."""
+    meta = resolve_metadata(product.meta)
     values = {
-        "xcoords": metres_to_pixels(product.x_m, product.meta.object_pixel_width_m),
-        "ycoords": metres_to_pixels(product.y_m, product.meta.object_pixel_height_m),
+        "xcoords": metres_to_pixels(product.x_m, meta.object_pixel_width_m),
+        "ycoords": metres_to_pixels(product.y_m, meta.object_pixel_height_m),
         "probeGuess": product.probe,
     }
     if not product.is_object_synthetic:

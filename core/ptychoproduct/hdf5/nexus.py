@@ -1,7 +1,7 @@
 """What NeXus viewers look for: which of a product's datasets to draw, and over which axes.
 
 The rules are those of https://manual.nexusformat.org/datarules.html#find-the-plottable-data: the attribute ``default``
-leads from the root to an entry, from there to a group of class NXdata, whose ``signal`` and ``axes`` name datasets.
+leads from the root to an entry, and from there to a group of class NXdata, whose ``signal`` and ``axes`` name datasets.
 All of these are soft links to the product's own, which programs that walk through a file pass by; but for the object's
 phase: viewers draw real numbers.
 """
@@ -13,10 +13,10 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.model import contract
-from ptychoproduct.model.metadata import ExportMeta
+from ptychoproduct.model.metadata import ResolvedMetadata
 
 
-def add_plots(file: h5py.File, meta: ExportMeta) -> None:
+def add_plots(file: h5py.File, meta: ResolvedMetadata) -> None:
     """Add the plots of `contract.PLOTS` that a product has the data for; viewers open the first.
 
     Parameters
@@ -44,7 +44,7 @@ def phase_rad(array: Array) -> Array:
         return np.angle(array).astype(np.float32)
 
 
-def _write_phase(file: h5py.File, meta: ExportMeta) -> None:
+def _write_phase(file: h5py.File, meta: ResolvedMetadata) -> None:
     found = file[contract.OBJECT.name]
     phase = file.create_dataset(contract.PHASE.name, found.shape, np.float32)
     for layer in np.ndindex(found.shape[:-2]):  # one at a time is in memory

@@ -1,20 +1,18 @@
-"""Pixel sizes at the sample and at the detector: the far-field relation between them.
+"""Pixel sizes at the object and at the detector, and where the object lies under the scan.
 
 In the far field the detector records the Fourier transform of the exit wave, so that N detector pixels of size Δ, at a
-distance z, sample the sample plane in steps of λz / (N·Δ): J. W. Goodman, Introduction to Fourier Optics, section 4.3.
+distance z, sample the object plane in steps of λz / (N·Δ): J. W. Goodman, Introduction to Fourier Optics, section 4.3.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.errors import warn
-from ptychoproduct.model.metadata import Derived, ExportMeta, NotGiven
+from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata, merged_metadata
 
 # Exact in the SI since 2019; CODATA 2022, https://physics.nist.gov/constants
 PLANCK_J_S = 6.62607015e-34
@@ -25,7 +23,7 @@ _HC_EV_M = PLANCK_J_S * LIGHT_SPEED_M_S / ELEMENTARY_CHARGE_C
 # Over a scan of 1000 pixels, a difference of more than this is a pixel; people give sizes to three digits or more.
 _ROUNDING = 1e-3
 
-# For each side of a frame: its axis, the detector's pixel, and the pixels at the sample.
+# For each side of a frame: its axis, the detector's pixel, and the pixels at the object.
 _SIDES = (
     (-1, "detector_pixel_width_m", ("object_pixel_width_m", "probe_pixel_width_m")),
     (-2, "detector_pixel_height_m", ("object_pixel_height_m", "probe_pixel_height_m")),
@@ -44,7 +42,7 @@ def far_field_pixel_m(photon_energy_eV: float, distance_m: float, pixels: int, p
     ----------
     photon_energy_eV : float
     distance_m : float
-        Between sample and detector.
+        Between object and detector.
     pixels : int
         Of a frame, along one side.
     pixel_m : float
@@ -53,54 +51,67 @@ def far_field_pixel_m(photon_energy_eV: float, distance_m: float, pixels: int, p
     return wavelength_m(photon_energy_eV) * distance_m / pixels / pixel_m
 
 
-def with_sample_pixels(meta: ExportMeta, frame_shape: tuple[int, ...]) -> ExportMeta:
-    """Fill in the pixel sizes of object and probe that nobody gave, where they follow from the detector's.
+def resolve_metadata(
+    given: ExportMeta, source: ExportMeta | None = None, frame_shape: tuple[int, ...] | None = None
+) -> ResolvedMetadata:
+    """Find every value of a product's metadata, and where it comes from.
+
+    What was given wins over what the source says, that over what follows from other values, and that over a default.
 
     Parameters
     ----------
-    meta : ExportMeta
-        Returned as it is where energy, distance or detector pixel is not known, or the detector not in the far field.
-    frame_shape : tuple of int
-        Of frames; rows and columns last.
-
-    Returns
-    -------
-    ExportMeta
-        With `Derived` sizes.
+    given : ExportMeta
+        By the user.
+    source : ExportMeta, optional
+        What the converted file says itself.
+    frame_shape : tuple of int, optional
+        Of frames, rows and columns last. With it, pixel sizes of object and probe follow from the detector's, where
+        energy, distance and detector pixel are known and the detector is in the far field.
 
     Raises
     ------
     OptionError
         A size that follows is beyond any float.
     """
-    sizes: dict[str, Any] = {}
-    for axis, detector, sample in _SIDES:
+    meta = merged_metadata(given, source)
+    if frame_shape is None:
+        return meta
+    sizes: dict[str, float] = {}
+    for axis, detector, at_object in _SIDES:
         size = _other_pixel_m(meta, detector, frame_shape[axis])
-        for field in sample:
-            if size is not None and isinstance(getattr(meta, field), NotGiven):
-                sizes[field] = Derived(size)
-    return replace(meta, **sizes)
+        if size is not None:
+            sizes |= {name: size for name in at_object if meta.known(name) is None}
+    return meta.with_derived(sizes)
 
 
-def with_detector_pixels(meta: ExportMeta, frame_shape: tuple[int, ...]) -> ExportMeta:
-    """Fill in the pixel size of the detector, where nobody gave it and it follows from the object's.
-
-    Parameters, result and errors are those of `with_sample_pixels`.
-    """
-    sizes: dict[str, Any] = {}
-    for axis, detector, (object_pixel, _) in _SIDES:
-        size = _other_pixel_m(meta, object_pixel, frame_shape[axis])
-        if size is not None and isinstance(getattr(meta, detector), NotGiven):
-            sizes[detector] = Derived(size)
-    return replace(meta, **sizes)
-
-
-def warn_of_contradictions(meta: ExportMeta, frame_shape: tuple[int, ...], origin: Origin) -> None:
-    """Tell of pixel sizes that were given, and differ from those that follow from the detector's.
+def with_detector_pixels(meta: ResolvedMetadata, frame_shape: tuple[int, ...]) -> ResolvedMetadata:
+    """Derive the pixel size of the detector, where it is not known and follows from the object's.
 
     Parameters
     ----------
-    meta : ExportMeta
+    meta : ResolvedMetadata
+    frame_shape : tuple of int
+        Of frames; rows and columns last.
+
+    Raises
+    ------
+    OptionError
+        A size that follows is beyond any float.
+    """
+    sizes: dict[str, float] = {}
+    for axis, detector, (object_pixel, _) in _SIDES:
+        size = _other_pixel_m(meta, object_pixel, frame_shape[axis])
+        if size is not None and meta.known(detector) is None:
+            sizes[detector] = size
+    return meta.with_derived(sizes)
+
+
+def warn_of_contradictions(meta: ResolvedMetadata, frame_shape: tuple[int, ...], origin: Origin) -> None:
+    """Warn of pixel sizes that were given, and differ from those that follow from the detector's.
+
+    Parameters
+    ----------
+    meta : ResolvedMetadata
     frame_shape : tuple of int
         Of frames; rows and columns last.
     origin : path or str
@@ -112,13 +123,12 @@ def warn_of_contradictions(meta: ExportMeta, frame_shape: tuple[int, ...], origi
         With both numbers.
     """
     contradictions: dict[tuple[float, float], list[str]] = {}
-    for axis, detector, sample in _SIDES:
+    for axis, detector, at_object in _SIDES:
         derived = _other_pixel_m(meta, detector, frame_shape[axis])
-        for field in sample:
-            size = getattr(meta, field)
-            given = not isinstance(size, NotGiven | Derived)
-            if derived is not None and given and abs(size - derived) > _ROUNDING * derived:
-                contradictions.setdefault((size, derived), []).append(field)
+        for name in at_object:
+            size = meta.known(name)
+            if derived is not None and size is not None and abs(size - derived) > _ROUNDING * derived:
+                contradictions.setdefault((size, derived), []).append(name)
     for (size, derived), names in contradictions.items():
         warn(
             f"{origin}: {', '.join(names)}: given as {size:.6g}, but energy, distance and detector pixel make it "
@@ -126,12 +136,10 @@ def warn_of_contradictions(meta: ExportMeta, frame_shape: tuple[int, ...], origi
         )
 
 
-def _other_pixel_m(meta: ExportMeta, field: str, pixels: int) -> float | None:
-    """Return the pixel size at the other end from the one in `field`; None where it does not follow."""
-    pixel_m = getattr(meta, field)
-    if not meta.far_field or isinstance(pixel_m, NotGiven | Derived):
-        return None
-    if min(meta.probe_energy_eV, meta.detector_distance_m, pixel_m) <= 0:
+def _other_pixel_m(meta: ResolvedMetadata, name: str, pixels: int) -> float | None:
+    """Return the pixel size at the other end from the one of that name; None where it does not follow."""
+    pixel_m = meta.known(name)
+    if not meta.far_field or pixel_m is None or min(meta.probe_energy_eV, meta.detector_distance_m, pixel_m) <= 0:
         return None
     return far_field_pixel_m(meta.probe_energy_eV, meta.detector_distance_m, pixels, pixel_m)
 
@@ -139,7 +147,7 @@ def _other_pixel_m(meta: ExportMeta, field: str, pixels: int) -> float | None:
 _MOST_PIXELS = 2**27  # 1 GiB of complex64: a scan that spans more has positions in another unit
 
 
-def outside_object(x_m: Array, y_m: Array, object_shape: tuple[int, ...], meta: ExportMeta) -> int:
+def outside_object(x_m: Array, y_m: Array, object_shape: tuple[int, ...], meta: ResolvedMetadata) -> int:
     """Count the positions that are not over the object array.
 
     Parameters
@@ -148,7 +156,7 @@ def outside_object(x_m: Array, y_m: Array, object_shape: tuple[int, ...], meta: 
         Positions.
     object_shape : tuple of int
         Of the object, rows and columns last.
-    meta : ExportMeta
+    meta : ResolvedMetadata
         Object pixel size and centre.
     """
     height, width = object_shape[-2:]
@@ -157,22 +165,21 @@ def outside_object(x_m: Array, y_m: Array, object_shape: tuple[int, ...], meta: 
     return int(np.count_nonzero(~(over_columns & over_rows)))
 
 
-def with_corner_at_zero(object_shape: tuple[int, ...], meta: ExportMeta) -> ExportMeta:
+def with_corner_at_zero(object_shape: tuple[int, ...], meta: ResolvedMetadata) -> ResolvedMetadata:
     """Return metadata with the centre that the object has where positions count from its first pixel.
 
     ptychodus takes the centre to be (size - 1) / 2 pixels from the middle of the first one.
     """
     height, width = object_shape[-2:]
-    return replace(
-        meta,
-        object_center_x_m=float(f"{(width - 1) / 2 * meta.object_pixel_width_m:.9g}"),
-        object_center_y_m=float(f"{(height - 1) / 2 * meta.object_pixel_height_m:.9g}"),
+    center_x_m, center_y_m = (width - 1) / 2 * meta.object_pixel_width_m, (height - 1) / 2 * meta.object_pixel_height_m
+    return meta.with_derived(
+        {"object_center_x_m": float(f"{center_x_m:.9g}"), "object_center_y_m": float(f"{center_y_m:.9g}")}
     )
 
 
 def covering_object(
-    x_px: Array, y_px: Array, probe_shape: tuple[int, ...], meta: ExportMeta
-) -> tuple[tuple[int, int], ExportMeta]:
+    x_px: Array, y_px: Array, probe_shape: tuple[int, ...], meta: ResolvedMetadata
+) -> tuple[tuple[int, int], ResolvedMetadata]:
     """Choose an object array that covers a scan and the probe's reach.
 
     Parameters
@@ -181,14 +188,14 @@ def covering_object(
         Positions.
     probe_shape : tuple of int
         Of the probe, rows and columns last.
-    meta : ExportMeta
-        Object pixel size and centre; a centre of zero is one that nobody gave, and becomes the middle of the scan.
+    meta : ResolvedMetadata
+        Object pixel size and centre; a centre of zero becomes the middle of the scan.
 
     Returns
     -------
     shape : (int, int)
         Rows and columns.
-    meta : ExportMeta
+    meta : ResolvedMetadata
         With the centre of that array.
 
     Raises
@@ -197,16 +204,18 @@ def covering_object(
         The array would be larger than positions in object pixels can ask for.
     """
     sides = []
-    centers_m = []
-    for positions, probe_px, center_m, pixel_m in (
-        (y_px, probe_shape[-2], meta.object_center_y_m, meta.object_pixel_height_m),
-        (x_px, probe_shape[-1], meta.object_center_x_m, meta.object_pixel_width_m),
+    centers_m: dict[str, float] = {}
+    for positions, probe_px, center, pixel_m in (
+        (y_px, probe_shape[-2], "object_center_y_m", meta.object_pixel_height_m),
+        (x_px, probe_shape[-1], "object_center_x_m", meta.object_pixel_width_m),
     ):
         positions_px = positions.astype(np.float64)
-        center_px = center_m / pixel_m or positions_px.min() / 2 + positions_px.max() / 2
+        given_px = getattr(meta, center) / pixel_m
+        center_px = given_px or positions_px.min() / 2 + positions_px.max() / 2
         reach_px = min(np.abs(positions_px - center_px).max(), _MOST_PIXELS)
         sides.append(probe_px + 2 * math.ceil(reach_px))
-        centers_m.append(float(center_px * pixel_m))
+        if not given_px:
+            centers_m[center] = float(center_px * pixel_m)
     if sides[0] * sides[1] > _MOST_PIXELS:
         raise ValueError(f"{sides[0]} x {sides[1]} pixels")
-    return (sides[0], sides[1]), replace(meta, object_center_x_m=centers_m[1], object_center_y_m=centers_m[0])
+    return (sides[0], sides[1]), meta.with_derived(centers_m)

@@ -1,34 +1,37 @@
-"""What the user knows of the experiment, and a scan does not say."""
+"""Metadata of a product: what was given, and the record in which every value has its source."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from numbers import Real
+from typing import Any, Literal, Self
 
 from ptychoproduct.errors import OptionError
 from ptychoproduct.model.contract import POLARIZATIONS
 
-_PIXEL_SIZES = ("object_pixel_width_m", "object_pixel_height_m", "probe_pixel_width_m", "probe_pixel_height_m")
+Source = Literal["given", "source", "derived", "default"]
 
-
-class NotGiven(float):
-    """A number that stands for one that nobody gave, so that a default is not mistaken for a measurement."""
-
-
-class Derived(float):
-    """A number that nobody gave either, and that follows from others."""
-
-
-_NOT_KNOWN = NotGiven(0.0)
-# Those of PtychoPINN's exporter.
-_OBJECT_PIXEL_M = NotGiven(5e-8)
-_PROBE_PIXEL_M = NotGiven(1.25e-7)
+_DEFAULTS: dict[str, Any] = {
+    "name": "",
+    "comments": "",
+    "far_field": True,
+    "polarization": None,
+    # Those of PtychoPINN's exporter.
+    "object_pixel_width_m": 5e-8,
+    "object_pixel_height_m": 5e-8,
+    "probe_pixel_width_m": 1.25e-7,
+    "probe_pixel_height_m": 1.25e-7,
+}
+_TEXTS_AND_CHOICES = ("name", "comments", "far_field", "polarization")
 
 
 @dataclass(frozen=True)
 class ExportMeta:
-    """Metadata of a product; zero stands for a value that is not known, and a default for one that was not given.
+    """Metadata that the user or a file gives; None for every value that is not given.
+
+    `resolve_metadata` fills in what is missing, and says of each value where it comes from.
 
     Parameters
     ----------
@@ -43,12 +46,12 @@ class ExportMeta:
     probe_photon_count : float
         Photons of one exposure.
     mass_attenuation_m2_kg : float
-        Mass attenuation coefficient of the sample, in m²/kg.
+        Mass attenuation coefficient of the object, in m²/kg.
     tomography_angle_deg, tilt_angle_deg : float
-        Orientation of the sample.
+        Orientation of the object.
     object_pixel_width_m, object_pixel_height_m : float
         Object pixel size; scan positions in pixels are multiples of it. By default what follows from the detector's,
-        see `with_sample_pixels`, else 5e-8.
+        else 5e-8.
     probe_pixel_width_m, probe_pixel_height_m : float
         Probe pixel size; by default what follows from the detector's, else 1.25e-7.
     object_center_x_m, object_center_y_m : float
@@ -56,7 +59,7 @@ class ExportMeta:
     focus_object_distance_m : float
         From the focus to the object; 0 without a focusing optic.
     far_field : bool
-        Whether the detector records the Fraunhofer pattern.
+        Whether the detector records the Fraunhofer pattern; yes by default.
     polarization : str or None
         "left_circular", "right_circular", or None.
     detector_pixel_width_m, detector_pixel_height_m : float
@@ -68,53 +71,116 @@ class ExportMeta:
         A number is not finite, a pixel size is not positive, a text cannot be stored, or the polarization is unknown.
     """
 
-    name: str = ""
-    comments: str = ""
-    detector_distance_m: float = _NOT_KNOWN
-    probe_energy_eV: float = _NOT_KNOWN
-    exposure_time_s: float = _NOT_KNOWN
-    probe_photon_count: float = _NOT_KNOWN
-    mass_attenuation_m2_kg: float = _NOT_KNOWN
-    tomography_angle_deg: float = _NOT_KNOWN
-    object_pixel_width_m: float = _OBJECT_PIXEL_M
-    object_pixel_height_m: float = _OBJECT_PIXEL_M
-    probe_pixel_width_m: float = _PROBE_PIXEL_M
-    probe_pixel_height_m: float = _PROBE_PIXEL_M
-    object_center_x_m: float = _NOT_KNOWN
-    object_center_y_m: float = _NOT_KNOWN
-    tilt_angle_deg: float = _NOT_KNOWN
-    focus_object_distance_m: float = _NOT_KNOWN
-    far_field: bool = True
+    name: str | None = None
+    comments: str | None = None
+    detector_distance_m: float | None = None
+    probe_energy_eV: float | None = None
+    exposure_time_s: float | None = None
+    probe_photon_count: float | None = None
+    mass_attenuation_m2_kg: float | None = None
+    tomography_angle_deg: float | None = None
+    object_pixel_width_m: float | None = None
+    object_pixel_height_m: float | None = None
+    probe_pixel_width_m: float | None = None
+    probe_pixel_height_m: float | None = None
+    object_center_x_m: float | None = None
+    object_center_y_m: float | None = None
+    tilt_angle_deg: float | None = None
+    focus_object_distance_m: float | None = None
+    far_field: bool | None = None
     polarization: str | None = None
-    detector_pixel_width_m: float = _NOT_KNOWN
-    detector_pixel_height_m: float = _NOT_KNOWN
+    detector_pixel_width_m: float | None = None
+    detector_pixel_height_m: float | None = None
 
     def __post_init__(self) -> None:
-        for field in ("name", "comments"):
-            if not _fits_hdf5(getattr(self, field)):
-                raise OptionError(field, found=repr(getattr(self, field)), expected="text in Unicode without NUL")
-        for field, value in vars(self).items():
+        for name, value in vars(self).items():
+            if value is None:
+                continue
+            if isinstance(value, str) and not _fits_hdf5(value):
+                raise OptionError(name, found=repr(value), expected="text in Unicode without NUL")
             if isinstance(value, Real) and not _is_finite(value):
-                raise OptionError(field, found=str(value), expected="a finite number")
-        for field in _PIXEL_SIZES:
-            if getattr(self, field) <= 0:
-                raise OptionError(field, found=str(getattr(self, field)), expected="a positive size in metres")
-        for field in ("detector_pixel_width_m", "detector_pixel_height_m"):
-            if getattr(self, field) < 0:
-                raise OptionError(field, found=str(getattr(self, field)), expected="a size in metres, not negative")
+                raise OptionError(name, found=str(value), expected="a finite number")
+            if name.startswith(("object_pixel", "probe_pixel")) and value <= 0:
+                raise OptionError(name, found=str(value), expected="a positive size in metres")
+            if name.startswith("detector_pixel") and value < 0:
+                raise OptionError(name, found=str(value), expected="a size in metres, not negative")
         if self.polarization is not None and self.polarization not in POLARIZATIONS:
             expected = f"None, {', '.join(POLARIZATIONS)}"
             raise OptionError("polarization", found=repr(self.polarization), expected=expected)
 
+
+@dataclass(frozen=True)
+class ResolvedMetadata:
+    """Metadata as a product has them: every value, and where it comes from; made by `resolve_metadata`.
+
+    Two records are equal where their values are. The values are described at `ExportMeta`; zero stands for a number
+    that is not known.
+
+    Parameters
+    ----------
+    origins : mapping
+        For each name, where its value comes from: "given" by the user, "source" for the file that is converted,
+        "derived" from other values, or "default".
+    """
+
+    name: str
+    comments: str
+    detector_distance_m: float
+    probe_energy_eV: float
+    exposure_time_s: float
+    probe_photon_count: float
+    mass_attenuation_m2_kg: float
+    tomography_angle_deg: float
+    object_pixel_width_m: float
+    object_pixel_height_m: float
+    probe_pixel_width_m: float
+    probe_pixel_height_m: float
+    object_center_x_m: float
+    object_center_y_m: float
+    tilt_angle_deg: float
+    focus_object_distance_m: float
+    far_field: bool
+    polarization: str | None
+    detector_pixel_width_m: float
+    detector_pixel_height_m: float
+    origins: Mapping[str, Source] = field(compare=False)
+
     @property
     def not_given(self) -> tuple[str, ...]:
-        """Names of the numbers that nobody gave, and that follow from nothing."""
-        return tuple(field for field, value in vars(self).items() if isinstance(value, NotGiven))
+        """Names of the numbers that are defaults: they were not given, and follow from nothing."""
+        return tuple(name for name in self._from("default") if name not in _TEXTS_AND_CHOICES)
 
     @property
     def derived(self) -> tuple[str, ...]:
-        """Names of the numbers that nobody gave, and that follow from others."""
-        return tuple(field for field, value in vars(self).items() if isinstance(value, Derived))
+        """Names of the values that were not given, and follow from others."""
+        return self._from("derived")
+
+    def known(self, name: str) -> Any:
+        """Return a value that was given or is the source's; None for a derived value and a default."""
+        return getattr(self, name) if self.origins[name] in ("given", "source") else None
+
+    def with_derived(self, values: Mapping[str, Any]) -> Self:
+        """Return the record with values that follow from others; OptionError where one is out of range."""
+        ExportMeta(**values)
+        return replace(self, **values, origins={**self.origins, **dict.fromkeys(values, "derived")})
+
+    def _from(self, origin: Source) -> tuple[str, ...]:
+        return tuple(name for name, found in self.origins.items() if found == origin)
+
+
+def merged_metadata(given: ExportMeta, source: ExportMeta | None = None) -> ResolvedMetadata:
+    """Take each value from the first that has it: what was given, what the source says, the defaults."""
+    values: dict[str, Any] = {}
+    origins: dict[str, Source] = {}
+    for name, value in vars(given).items():
+        from_source = None if source is None else getattr(source, name)
+        if value is not None:
+            values[name], origins[name] = value, "given"
+        elif from_source is not None:
+            values[name], origins[name] = from_source, "source"
+        else:
+            values[name], origins[name] = _DEFAULTS.get(name, 0.0), "default"
+    return ResolvedMetadata(**values, origins=origins)
 
 
 def _is_finite(value: Real) -> bool:

@@ -22,14 +22,14 @@ _SIZES = {
     f"{owner}_pixel_size_m": (f"{owner}_pixel_width_m", f"{owner}_pixel_height_m")
     for owner in ("object", "probe", "detector")
 }
-_TYPES = {field.name: str(field.type) for field in fields(ExportMeta)}
+_TYPES = {field.name: str(field.type).removesuffix(" | None") for field in fields(ExportMeta)}
 _NAMES = (*_TYPES, *_SIZES, LAYER_SPACING)
 _MOST_BYTES = 1024**2
 
 
 @dataclass(frozen=True)
 class NamedMetadata:
-    """Metadata that was given by name.
+    """Metadata given by name.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def read_metadata_file(path: str | PathLike[str]) -> NamedMetadata:
     SourceError
         The file cannot be read.
     OptionError
-        A name is unknown, or a value of the wrong type.
+        A name is unknown, or a value has the wrong type.
     """
     path = Path(path)
     try:
@@ -70,13 +70,13 @@ def read_metadata_file(path: str | PathLike[str]) -> NamedMetadata:
     except OSError as error:
         raise SourceError(path, f"cannot be read: {error.strerror}") from error
     if len(data) > _MOST_BYTES:
-        raise SourceError(path, found="more than 1 MiB", expected="a TOML or JSON file with metadata")
+        raise SourceError(path, "is larger than 1 MiB; give a TOML or JSON file with metadata")
     try:
         text = data.decode("utf-8-sig")
         # No TOML file begins with a brace.
         values = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and the parsers' own are ValueErrors
-        raise SourceError(path, found=f"no TOML and no JSON ({error})", expected="metadata") from error
+        raise SourceError(path, f"is neither TOML nor JSON: {error}") from error
     return named_metadata(values, path)
 
 
@@ -94,7 +94,7 @@ def named_metadata(values: Mapping[str, Any], origin: str | PathLike[str]) -> Na
     Raises
     ------
     OptionError
-        A name is unknown, there twice, or a value of the wrong type.
+        A name is unknown or given twice, or a value has the wrong type.
     """
     found: dict[str, Any] = {}
     spacing = None
@@ -102,14 +102,14 @@ def named_metadata(values: Mapping[str, Any], origin: str | PathLike[str]) -> Na
         name = key.replace("-", "_")
         if name not in _NAMES:
             near = difflib.get_close_matches(name, _NAMES, 1, cutoff=0.0)
-            raise OptionError(file=origin, option=key, found="a name that is not known", expected=f"perhaps {near[0]}")
+            raise OptionError(file=origin, option=key, problem=f"there is no such name; perhaps {near[0]} is meant")
         if name == LAYER_SPACING:
             spacing = _numbers(value, key, origin)
             continue
         targets = _SIZES.get(name, (name,))
         for target in targets:
             if target in found:
-                raise OptionError(file=origin, option=key, found=f"{target} twice", expected="it once")
+                raise OptionError(file=origin, option=key, problem=f"gives {target}, which is given already")
             found[target] = _checked(value, _TYPES[target], key, origin)
     return NamedMetadata(found, spacing)
 

@@ -52,7 +52,7 @@ def to_object_pixels(coordinates: Array, key: str, unit: str, pixel_size_m: floa
 
 
 def check_unit(unit: str | None) -> None:
-    """Refuse what is no unit of positions: OptionError."""
+    """Raise an OptionError for an unknown unit of positions."""
     if unit is not None and unit not in UNITS:
         raise OptionError("positions_in", found=repr(unit), expected=f"one of {', '.join(UNITS)}")
 
@@ -88,9 +88,7 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
         return sequence
     if scan_index is None:
         if choice == "scan-index":
-            raise OptionError(
-                file=file, option="scan_index", found="no such key", expected="it, by --position-index scan-index"
-            )
+            raise OptionError(file=file, option="scan_index", problem="there is no scan_index to take the numbers from")
         _warn(file, "has no scan_index")
         return sequence
     indexes = _as_indexes(scan_index)
@@ -166,7 +164,7 @@ def rows_of_frames(frame_numbers: Array, position_numbers: Array, origin: Origin
                 expected="integers",
             )
     if distinct_values(frame_numbers) < len(frame_numbers):
-        raise SourceError(origin, key=key, found="numbers of frames that repeat", expected="distinct ones")
+        raise SourceError(origin, key=key, problem="numbers of frames repeat; each frame needs its own")
     order = np.argsort(position_numbers, kind="stable")
     ascending = position_numbers[order]
     if (ascending[1:] == ascending[:-1]).any():
@@ -186,6 +184,6 @@ def rows_of_frames(frame_numbers: Array, position_numbers: Array, origin: Origin
     if not there.all():
         number = frame_numbers[int(np.argmin(there))]
         raise SourceError(
-            origin, key=key, found=f"{int((~there).sum())} frames without a position, the first is number {number}"
+            origin, key=key, found=f"{int((~there).sum())} frames without a position; the first is number {number}"
         )
     return order[places]

@@ -12,6 +12,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, OptionError
+from ptychoproduct.model.geometry import resolve_metadata
 from ptychoproduct.plots.files import require_matplotlib
 from ptychoproduct.plots.mean_pattern import UNKNOWN, MeanPattern, mean_pattern
 
@@ -94,7 +95,7 @@ def plot_product(product: Product, frame: int | None = None) -> Figure:
 
 
 def _heading(product: Product) -> str:
-    name = "".join(c for c in product.meta.name if c.isprintable()) or product.path.name
+    name = "".join(c for c in product.meta.name or "" if c.isprintable()) or product.path.name
     facts = [_count(len(product.x_m), "position")]
     if product.meta.probe_energy_eV:
         facts.append(f"{product.meta.probe_energy_eV:g} eV")
@@ -114,10 +115,11 @@ def _object_panels(product: Product) -> list[Panel]:
     names = [""] if len(layers) == 1 else [f", layer {number} of {len(layers)}" for number in range(1, len(shown) + 1)]
     if product.is_object_synthetic:
         names = [f"{name} (a stand-in)" for name in names]
+    meta = resolve_metadata(product.meta)
     extent = _extent_um(
         shown.shape,
-        (product.meta.object_pixel_height_m, product.meta.object_pixel_width_m),
-        (product.meta.object_center_y_m, product.meta.object_center_x_m),
+        (meta.object_pixel_height_m, meta.object_pixel_width_m),
+        (meta.object_center_y_m, meta.object_center_x_m),
     )
     return [
         partial(draw, values=layer, extent=extent, title=f"object {what}{name}")
@@ -131,7 +133,8 @@ def _probe_panels(product: Product) -> list[Panel]:
     probe = product.probe.reshape((1,) * (4 - product.probe.ndim) + product.probe.shape)
     powers = (np.abs(probe).astype(np.float64) ** 2).sum(axis=(-2, -1))
     total = powers.sum()
-    extent = _extent_um(probe.shape, (product.meta.probe_pixel_height_m, product.meta.probe_pixel_width_m), (0, 0))
+    meta = resolve_metadata(product.meta)
+    extent = _extent_um(probe.shape, (meta.probe_pixel_height_m, meta.probe_pixel_width_m), (0, 0))
     coherent, incoherent = probe.shape[:2]
     panels: list[Panel] = []
     for c, i in list(all_pairs(range(coherent), range(incoherent)))[:_MOST_MODES]:
@@ -165,10 +168,11 @@ def _pattern_panels(product: Product, frame: int | None) -> list[Panel]:
 
 def _positions_panel(product: Product) -> Panel:
     layer = product.object[0] if product.object.ndim == 3 else product.object
+    meta = resolve_metadata(product.meta)
     extent = _extent_um(
         layer.shape,
-        (product.meta.object_pixel_height_m, product.meta.object_pixel_width_m),
-        (product.meta.object_center_y_m, product.meta.object_center_x_m),
+        (meta.object_pixel_height_m, meta.object_pixel_width_m),
+        (meta.object_center_y_m, meta.object_center_x_m),
     )
     return partial(_draw_positions, product, layer=layer, extent=extent)
 

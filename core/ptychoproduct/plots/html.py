@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ptychoproduct.model import contract
+from ptychoproduct.model.geometry import resolve_metadata
 
 if TYPE_CHECKING:
     from ptychoproduct.product.reader import Product
@@ -35,7 +36,7 @@ def product_html(product: Product) -> str:
 
 
 def _value(product: Product, attribute: contract.Attribute) -> str:
-    value = getattr(product.meta, attribute.field)
+    value = getattr(resolve_metadata(product.meta), attribute.field)
     if value is None:
         return ""
     if isinstance(value, str):

@@ -5,22 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 import h5py
 import numpy as np
 
-from ptychoproduct.aliases import Array, Origin, Progress
+from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5.chunks import create_chunked
 from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_frames
+from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.counts import CountsRecipe, InexactError
 from ptychoproduct.product.options import ExportOptions
+from ptychoproduct.scan.scan import FrameStack
 from ptychoproduct.streaming.chunk_stream import RowAppender, RowOutput, write_rows
 from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks
 from ptychoproduct.streaming.sources import ArrayRows, RowSource
+from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import Choice, Sample, choose_storage, sample_for, unmeasured
 from ptychoproduct.validation.digests import ContentDigests
 
@@ -35,10 +39,7 @@ class FrameWriter:
     file : h5py.File
         With the group ``/raw_data``.
     options : ExportOptions
-    threads : int
-        Chunks encoded at once.
-    progress : callable
-        See `Progress`.
+    resources : Resources
     digests : ContentDigests
         Where the digest of the frames is made.
     origin : path
@@ -58,8 +59,7 @@ class FrameWriter:
         self,
         file: h5py.File,
         options: ExportOptions,
-        threads: int,
-        progress: Progress,
+        resources: Resources,
         digests: ContentDigests,
         origin: Origin,
     ) -> None:
@@ -68,8 +68,7 @@ class FrameWriter:
         self.recipe: CountsRecipe | None = None
         self._file = file
         self._options = options
-        self._threads = threads
-        self._progress = progress
+        self._resources = resources
         self._digests = digests
         self._origin = origin
         self._appender: RowAppender | None = None
@@ -113,39 +112,43 @@ class FrameWriter:
             source, measured = ArrayRows(frames, (0, 1, 2)), self._options.measured
             sample = None if measured is None else sample_for(measured, source, lambda: source)
             dataset = self._create(source.shape[1:], source.dtype, None, sample)
-            self._appender = RowAppender(RowOutput(dataset), dataset.dtype, self._threads, self._progress)
+            self._appender = RowAppender(
+                RowOutput(dataset), dataset.dtype, self._resources.threads, self._resources.progress
+            )
         assert self.dataset is not None
         self._appender.append(self._digests.passing(ArrayRows(frames, (0, 1, 2)), self.dataset))
 
     def write(
         self,
-        source: RowSource,
-        original_axis_order: str,
-        member: str,
-        chunks: h5py.Dataset | None,
+        frames: FrameStack,
+        axis_order: str,
+        rows: RowSource,
         beside: Sequence[RowOutput],
-        sample: Sample | None,
         recipe: CountsRecipe | None,
     ) -> None:
-        """Write all frames from a source; see `ProductWriter.write_frames`."""
-        dtype = source.dtype
+        """Write all frames of a stack, whose rows are open; see `ProductWriter.write_frames`."""
+        measured = self._options.measured
+        reopen = partial(frames.rows, canonical_axes(axis_order))
+        sample = None if measured is None else sample_for(measured, rows, reopen)
+        dtype = rows.dtype
         if recipe is not None:
             dtype = np.dtype(recipe.count_dtype)
             sample = None if sample is None else replace(sample, frames=recipe.to_counts(sample.frames))
-        dataset = self._create(source.shape[1:], dtype, source.shape[0], sample)
-        dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = original_axis_order
-        dataset.attrs[contract.SOURCE_MEMBER.name] = member
-        rows = self._digests.passing(source, dataset, recipe)
+        dataset = self._create(rows.shape[1:], dtype, rows.shape[0], sample)
+        dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = axis_order
+        dataset.attrs[contract.SOURCE_MEMBER.name] = frames.member
+        frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
+        rows = self._digests.passing(rows, dataset, recipe)
         if recipe is not None:
             self._write_counts(dataset, rows, recipe, beside)
             return
         left = None
-        # What nobody decodes cannot be digested.
+        chunks = frames.chunks if axis_order == "NHW" else None
+        # Chunks that are not decoded cannot be digested.
         may_copy = not beside and not self._digests.wanted
         if chunks is not None and may_copy and has_same_chunks(chunks, dataset):
-            frame_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
-            left = copy_chunks(chunks, dataset, lambda frames: self._progress(frames * frame_bytes))
-        write_rows([*beside, RowOutput(dataset)], rows, self._threads, self._progress, left)
+            left = copy_chunks(chunks, dataset, lambda copied: self._resources.progress(copied * frame_bytes))
+        write_rows([*beside, RowOutput(dataset)], rows, self._resources.threads, self._resources.progress, left)
 
     def finish(self) -> None:
         """Write what is left of the frames that were appended."""
@@ -162,7 +165,7 @@ class FrameWriter:
             self.choice = (
                 unmeasured(measured, storage)
                 if sample is None
-                else choose_storage(measured, sample, frames, self._threads, chunk_shape)
+                else choose_storage(measured, sample, frames, self._resources.threads, chunk_shape)
             )
             storage = self.choice.storage
         self.dataset = create_chunked(
@@ -189,12 +192,12 @@ class FrameWriter:
         def count(nbytes: int) -> None:
             nonlocal written
             written += nbytes
-            self._progress(nbytes)
+            self._resources.progress(nbytes)
 
         try:
-            write_rows([*beside, RowOutput(dataset, recipe.convert)], source, self._threads, count)
+            write_rows([*beside, RowOutput(dataset, recipe.convert)], source, self._resources.threads, count)
         except InexactError:
-            self._progress(-written)
+            self._resources.progress(-written)
             self._digests.forget(dataset)
             del self._file[contract.DIFFRACTION.name]
             self.dataset = self.recipe = None

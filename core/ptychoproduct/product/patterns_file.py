@@ -1,4 +1,4 @@
-"""The companion of a product that ptychodus reconstructs from: patterns, and what pairs them with positions.
+"""The patterns file, which ptychodus reconstructs from: patterns, and what pairs them with positions.
 
 ptychodus does not look for frames in a product; it wants them in a file of their own, as photon counts. Its names are
 those of ``save_diffraction_data`` in ptychodus 1.7.0.
@@ -22,7 +22,7 @@ from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.hdf5.chunks import create_chunked, default_chunk_rows
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
 from ptychoproduct.model.counts import InexactError
-from ptychoproduct.model.metadata import ExportMeta
+from ptychoproduct.model.metadata import ResolvedMetadata
 from ptychoproduct.model.patterns import PATTERN_CHOICES, Patterns, choose_patterns
 from ptychoproduct.product.summary import DiffractionSummary
 from ptychoproduct.streaming.chunk_stream import RowOutput
@@ -38,7 +38,7 @@ DEFAULT_COMPRESSION = "shuffle+gzip:1"
 
 @dataclass(frozen=True)
 class DiffractionFile:
-    """The companion of a product that is to be written.
+    """The patterns file to be written beside a product.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class DiffractionFile:
 
 
 class DiffractionWriter:
-    """A companion that is being written; use it as a context manager.
+    """A patterns file that is being written; use it as a context manager.
 
     The patterns are filled by whoever reads the frames: `begin` gives the outputs for one pass over them. What the pass
     shows to be unlike the sample is remembered, `is_complete` is false then, and another pass is needed.
@@ -87,7 +87,7 @@ class DiffractionWriter:
         Of the frames, [N, H, W].
     sample : array
         Elements of frames, by which the type of the patterns is chosen.
-    meta : ExportMeta
+    meta : ResolvedMetadata
         Detector pixel size.
     bad_pixels : array, [H, W], optional
     chunk_shape : tuple of int, optional
@@ -115,7 +115,7 @@ class DiffractionWriter:
         file: DiffractionFile,
         shape: tuple[int, ...],
         sample: Array,
-        meta: ExportMeta,
+        meta: ResolvedMetadata,
         *,
         bad_pixels: Array | None = None,
         chunk_shape: tuple[int, ...] | None = None,
@@ -194,7 +194,7 @@ class DiffractionWriter:
         """
         width_m, height_m = self._meta.detector_pixel_width_m, self._meta.detector_pixel_height_m
         if not width_m or not height_m:
-            warn(f"{self.path}: the detector's pixel size is not known, and is 0 here (--detector-pixel-size-m)")
+            warn(f"{self.path}: detector pixel size is not known and is stored as 0; give --detector-pixel-size-m")
         with hdf5_errors(self.path, self._output):
             self._dataset.attrs["detector_pixel_width_m"] = np.float64(width_m)
             self._dataset.attrs["detector_pixel_height_m"] = np.float64(height_m)

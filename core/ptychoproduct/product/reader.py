@@ -137,6 +137,7 @@ class Product:
     ----------
     path : Path
     meta : ExportMeta
+        What the file says; None for what it does not say.
     probe : array, [H, W], [I, H, W] or [C, I, H, W], complex
     object : array, [H, W] or [L, H, W], complex
     is_object_synthetic : bool

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptychoproduct.model.counts import CountsRecipe
-from ptychoproduct.model.metadata import ExportMeta
+from ptychoproduct.model.metadata import ResolvedMetadata
 from ptychoproduct.tuning.auto import Choice
 
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What was written.
+    """What was written to the product.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ class ExportSummary:
     chunk_shape : tuple of int
     frame_bytes, stored_bytes : int
         Size of the frames in their source, and in the product.
-    meta : ExportMeta
-        As written.
+    meta : ResolvedMetadata
+        As written, and where each value comes from.
     file_bytes : int
         Size of the product.
     seconds : float
@@ -41,7 +41,7 @@ class ExportSummary:
     recipe : CountsRecipe or None
         How the frames are stored as counts; None where they are stored as they are.
     diffraction : DiffractionSummary or None
-        The companion, where one was asked for.
+        The patterns file, where one was asked for.
     """
 
     product: Path
@@ -53,7 +53,7 @@ class ExportSummary:
     chunk_shape: tuple[int, ...]
     frame_bytes: int
     stored_bytes: int
-    meta: ExportMeta
+    meta: ResolvedMetadata
     file_bytes: int
     seconds: float
     choice: Choice | None = None
@@ -73,7 +73,7 @@ class ExportSummary:
 
 @dataclass(frozen=True)
 class DiffractionSummary:
-    """What was written.
+    """What was written to the patterns file.
 
     Parameters
     ----------

@@ -23,20 +23,22 @@ from ptychoproduct.hdf5.nexus import add_plots
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
 from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_raw_array, complex_array, coordinates, real_array, require_length
+from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.counts import CountsRecipe
-from ptychoproduct.model.geometry import covering_object, outside_object, with_corner_at_zero
-from ptychoproduct.model.metadata import ExportMeta
+from ptychoproduct.model.geometry import covering_object, outside_object, resolve_metadata, with_corner_at_zero
+from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
 from ptychoproduct.model.positions import pixels_to_metres, position_indexes
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product.frame_writer import FrameWriter
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.raw_group import link_name
 from ptychoproduct.product.summary import ExportSummary
+from ptychoproduct.scan.scan import FrameStack
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.system.atomic import OutputGroup, atomic_output
 from ptychoproduct.system.process import available_threads
-from ptychoproduct.tuning.auto import Sample
+from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.digests import ContentDigests
 from ptychoproduct.validation.read_back import verify_digests
 
@@ -50,7 +52,7 @@ class ProductWriter:
     ----------
     out_path : path
         ``*.h5`` or ``*.hdf5``.
-    meta : ExportMeta, optional
+    meta : ExportMeta or ResolvedMetadata, optional
     include_raw : bool
         Whether ``/raw_data`` is written: frames, positions in pixels and whatever is kept besides.
     options : ExportOptions, optional
@@ -79,7 +81,7 @@ class ProductWriter:
     def __init__(
         self,
         out_path: str | PathLike[str],
-        meta: ExportMeta | None = None,
+        meta: ExportMeta | ResolvedMetadata | None = None,
         *,
         include_raw: bool = True,
         options: ExportOptions | None = None,
@@ -89,12 +91,17 @@ class ProductWriter:
         group: OutputGroup | None = None,
     ) -> None:
         self.path = Path(out_path)
-        self.meta = meta or ExportMeta()
+        self.meta = meta if isinstance(meta, ResolvedMetadata) else resolve_metadata(meta or ExportMeta())
         self.options = options or ExportOptions()
         self.summary: ExportSummary | None = None
         self._include_raw = include_raw
         self._progress = progress
-        self._threads = self.options.threads or available_threads()
+        self._resources = Resources(
+            self.options.threads or available_threads(),
+            self.options.memory_bytes,
+            self.path.absolute().parent,
+            self._on_progress,
+        )
         self._source = source
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
         self._group = group
@@ -120,7 +127,7 @@ class ProductWriter:
                 if self._include_raw:
                     self._raw = self._file.create_group(contract.RAW_DATA)
             self._frames = stack.enter_context(
-                FrameWriter(self._file, self.options, self._threads, self._on_progress, self._digests, self._origin)
+                FrameWriter(self._file, self.options, self._resources, self._digests, self._origin)
             )
             self._stack = stack.pop_all()
         return self
@@ -258,7 +265,7 @@ class ProductWriter:
             Counts are to be stored: how, only all frames can say.
         """
         if self.options.store_counts:
-            raise OptionError("store_counts", found="it with frames that are appended", expected="write_frames")
+            raise OptionError("store_counts", "needs all frames at once; use write_frames in place of append")
         frames = np.asarray(frames)
         self._frames.check(frames.shape, frames.dtype, "frames")
         if not len(frames):
@@ -281,32 +288,21 @@ class ProductWriter:
 
     def write_frames(
         self,
-        source: RowSource,
-        original_axis_order: str = "NHW",
-        member: str = "diff3d.npy",
-        chunks: h5py.Dataset | None = None,
+        frames: FrameStack,
+        axis_order: str = "NHW",
+        *,
         beside: Sequence[RowOutput] = (),
-        sample: Sample | None = None,
         recipe: CountsRecipe | None = None,
     ) -> None:
-        """Write all frames from a source, in place of `append`; not into the product where it has no raw data.
+        """Write all frames of a stack, in place of `append`; not into the product where it has no raw data.
 
         Parameters
         ----------
-        source : RowSource
-            Frames in canonical order.
-        original_axis_order : str
-            What the order was.
-        member : str
-            The archive member that they were, given back by the importer.
-        chunks : h5py.Dataset, optional
-            A dataset of the same frames. Its chunks are copied without decoding, where those of the product would have
-            the same shape, type, filters and parameters of filters.
+        frames : FrameStack
+        axis_order : {"NHW", "HNW", "HWN"}
+            Of the stack's axes.
         beside : sequence of RowOutput
-            Further datasets, of other files too, that are filled in the same pass over the source.
-        sample : Sample, optional
-            Some of the frames, to measure on where the options ask for it, see `sample_for`; without them it is the
-            default profile.
+            Further datasets, of other files too, that are filled in the same pass over the frames.
         recipe : CountsRecipe, optional
             The frames are amplitudes, and are stored as the counts that it finds. `recognise_counts` gives one.
 
@@ -318,15 +314,16 @@ class ProductWriter:
         OptionError
             Counts are to be stored by the options, and there is no recipe; or it is one for another type.
         """
-        self._frames.check(source.shape, source.dtype, member)
-        if self.options.store_counts and recipe is None and source.dtype.kind == "f":
-            raise OptionError("store_counts", found="it without a recipe", expected="one of recognise_counts")
+        rows = frames.rows(canonical_axes(axis_order))
+        self._frames.check(rows.shape, rows.dtype, frames.member)
+        if self.options.store_counts and recipe is None and rows.dtype.kind == "f":
+            raise OptionError("store_counts", "needs a recipe for these frames; recognise_counts gives one")
         if not self._include_raw:
             if beside:
-                write_rows(beside, source, self._threads, self._on_progress)
+                write_rows(beside, rows, self._resources.threads, self._resources.progress)
             return
         with hdf5_errors(self.path, self._output):
-            self._frames.write(source, original_axis_order, member, chunks, beside, sample, recipe)
+            self._frames.write(frames, axis_order, rows, beside, recipe)
 
     def keep(self, member: str, array: Array, source_dtype: str | None = None) -> None:
         """Keep an array of the source in ``/raw_data``, under the name of its archive member; nothing without raw data.
@@ -369,7 +366,7 @@ class ProductWriter:
             codec = self.options.storage(source.dtype, source.shape[1:], source.shape[0]).codec
             dataset = create_chunked(self._raw, name, source.shape[1:], source.dtype, codec, source.shape[0])
             rows = self._digests.passing(source, dataset)
-            write_rows([RowOutput(dataset)], rows, self._threads, lambda _: self._output.check())
+            write_rows([RowOutput(dataset)], rows, self._resources.threads, lambda _: self._output.check())
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
             self._name_member(name, member)
@@ -418,7 +415,7 @@ class ProductWriter:
                 self._write_raw_scan(x_px, y_px, scan_index)
             if self.options.nexus:
                 add_plots(self._file, self.meta)
-            self._digests.take(self._datasets(), self._threads, keep=self.options.has_digests)
+            self._digests.take(self._datasets(), self._resources.threads, keep=self.options.has_digests)
 
     def _write_raw_scan(self, x_px: Array, y_px: Array, scan_index: Array | None) -> None:
         """Keep what the product's own datasets were made from."""
@@ -503,7 +500,7 @@ class ProductWriter:
 
 
 def _write_attributes(
-    target: h5py.File | h5py.Dataset, attributes: Sequence[contract.Attribute], meta: ExportMeta
+    target: h5py.File | h5py.Dataset, attributes: Sequence[contract.Attribute], meta: ResolvedMetadata
 ) -> None:
     for attribute in attributes:
         value = getattr(meta, attribute.field) if attribute.field else attribute.default

@@ -34,10 +34,15 @@ class ScanFiles:
         What it is; by default what its first bytes say.
     dataset : str, optional
         Path of the frames in an HDF5 file.
-    positions, probe : optional
-        As in `export_product_from_npy`; not with an NPZ scan, which has its own.
+    positions : path, or pair of arrays [N], optional
+        A CSV file with the columns x and y, an NPZ file with ``xcoords`` and ``ycoords``, an HDF5 file in a layout that
+        is known; or x and y themselves. By default those of an HDF5 file itself; not with an NPZ scan, which has its
+        own.
     positions_in : {"px", "m", "um"}, optional
-        As in `export_product_from_npy`.
+        Their unit; by default what the file's layout says, else object pixels.
+    probe : path or array, optional
+        An NPY, NPZ or HDF5 file, ``FILE:KEY`` where the key is no usual one; or the probe itself. By default that of
+        the file of positions, or of an HDF5 file itself; not with an NPZ scan.
 
     Raises
     ------

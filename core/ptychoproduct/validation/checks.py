@@ -21,7 +21,7 @@ from ptychoproduct.hdf5.contract_fields import fits_contract, read_attribute, re
 from ptychoproduct.hdf5.local_links import local_dataset, reading
 from ptychoproduct.hdf5.nexus import phase_rad
 from ptychoproduct.model import contract
-from ptychoproduct.model.geometry import outside_object
+from ptychoproduct.model.geometry import outside_object, resolve_metadata
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import distinct_values, pixels_to_metres
 
@@ -350,7 +350,7 @@ def positions_on_object(subject: Subject) -> Iterator[Problem]:
     if None in fields.values():
         return
     try:
-        meta = ExportMeta(**fields)
+        meta = resolve_metadata(ExportMeta(**fields))
     except OptionError:
         return
     finite = np.isfinite(x_m) & np.isfinite(y_m)
