@@ -22,9 +22,8 @@ extensions = [
     Extension("ptychoproduct_native.buffers", [f"{NATIVE}/buffers.pyx"]),
     Extension("ptychoproduct_native.output_file", [f"{NATIVE}/output_file.pyx"]),
     Extension("ptychoproduct_native.segments", [f"{NATIVE}/segments.pyx"]),
-    Extension(
-        "ptychoproduct_native.pipeline", [f"{NATIVE}/pipeline.pyx", f"{NATIVE}/encoded.c", f"{NATIVE}/kernels.c"]
-    ),
+    Extension("ptychoproduct_native.filters", [f"{NATIVE}/filters.pyx", f"{NATIVE}/encoded.c", f"{NATIVE}/kernels.c"]),
+    Extension("ptychoproduct_native.pipeline", [f"{NATIVE}/pipeline.pyx"]),
     Extension("ptychoproduct_native.gather", [f"{NATIVE}/gather.pyx", f"{NATIVE}/kernels.c"]),
     Extension("ptychoproduct_native.counts", [f"{NATIVE}/counts.pyx", f"{NATIVE}/roots.c"]),
 ]

@@ -5,17 +5,10 @@ Knows buffers, chunks and filters, and nothing of ptychography.
 
 from ptychoproduct_native.buffers import ChunkBuffer, keep_freed_memory
 from ptychoproduct_native.counts import CountSteps
+from ptychoproduct_native.filters import BUILT_IN_IDS, DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID, Filter, FilterError
 from ptychoproduct_native.gather import byteswap, gather
 from ptychoproduct_native.output_file import OutputFile
-from ptychoproduct_native.pipeline import (
-    BUILT_IN_IDS,
-    DEFLATE_ID,
-    FLETCHER32_ID,
-    SHUFFLE_ID,
-    Filter,
-    FilterError,
-    FilterPipeline,
-)
+from ptychoproduct_native.pipeline import FilterPipeline
 from ptychoproduct_native.segments import read_segments
 
 __all__ = [

@@ -1,0 +1,296 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""HDF5 filters, called on buffers outside HDF5 and its locks.
+
+The compiled filters of hdf5plugin are plain functions on malloc'd memory. HDF5 calls them under its library-wide
+lock; called directly they run on every core at once. Three filters that HDF5 builds in are done here: shuffle and
+the checksum by our kernels, deflate by isal or zlib, inflate by isal; these release the GIL.
+"""
+
+import bz2
+import ctypes
+import zlib
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_READ, PyBuffer_Release, PyObject_GetBuffer
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.stdint cimport uint32_t, uintptr_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy
+
+from isal import isal_zlib
+
+from ptychoproduct_native.buffers cimport ChunkBuffer
+
+cdef enum:
+    DEFLATE = 1
+    SHUFFLE = 2
+    FLETCHER32 = 3
+    BZIP2 = 307
+    BLOSC = 32001
+    LZ4 = 32004
+    BITSHUFFLE = 32008
+    ZSTD = 32015
+
+DEFLATE_ID = DEFLATE
+SHUFFLE_ID = SHUFFLE
+FLETCHER32_ID = FLETCHER32
+BUILT_IN_IDS = frozenset({DEFLATE_ID, SHUFFLE_ID, FLETCHER32_ID})
+
+cdef extern from "kernels.h" nogil:
+    void pp_shuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t itemsize)
+    void pp_unshuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t itemsize)
+    uint32_t pp_fletcher32(const unsigned char *data, size_t nbytes)
+
+cdef extern from "vectors.h" nogil:
+    void pp_clear_vectors()
+
+cdef extern from "encoded.h" nogil:
+    bint pp_bitshuffle_fits(const unsigned char *data, size_t nbytes, size_t itemsize, size_t most)
+    bint pp_lz4_fits(const unsigned char *data, size_t nbytes, size_t most)
+    bint pp_zstd_fits(const unsigned char *data, size_t nbytes, size_t most)
+    bint pp_blosc_fits(const unsigned char *data, size_t nbytes, size_t most)
+
+# H5Z_class2_t of HDF5's H5Zdevelop.h, written out so that HDF5's headers are not needed to build.
+cdef struct filter_class:
+    int version
+    int id
+    unsigned int encoder_present
+    unsigned int decoder_present
+    const char *name
+    void *can_apply
+    void *set_local
+    filter_function filter
+
+cdef enum:
+    H5Z_FLAG_OPTIONAL = 0x0001
+    H5Z_FLAG_REVERSE = 0x0100
+    H5Z_CLASS_T_VERS = 1
+    CHECKSUM_BYTES = 4
+
+class FilterError(Exception):
+    """A filter could not be loaded, or failed on a chunk."""
+
+
+cdef class Filter:
+    """One stage of a pipeline: an HDF5 filter with the parameters stored in a dataset.
+
+    Parameters
+    ----------
+    filter_id : int
+        The filter's registered number.
+    flags : int
+        Its H5Z flags in the dataset; an optional filter that fails on a chunk is skipped and recorded.
+    cd_values : sequence of int
+        All its parameters, after HDF5's ``set_local``.
+    library : str or None
+        The plugin's shared library; None for the filters of `BUILT_IN_IDS`.
+    """
+
+    def __cinit__(self, int filter_id, unsigned int flags, cd_values, library=None):
+        cdef filter_class *plugin
+        if len(cd_values) > MAX_CD_VALUES:
+            raise FilterError(f"filter {filter_id} has {len(cd_values)} parameters; at most {MAX_CD_VALUES} can be run")
+        self.filter_id = filter_id
+        self.optional = flags & H5Z_FLAG_OPTIONAL
+        self.cd_nelmts = len(cd_values)
+        for i, value in enumerate(cd_values):
+            self.cd_values[i] = value
+        self.function = NULL
+        self.encodes = True
+        self.decodes = True
+        self.check_values(cd_values)
+        if filter_id in BUILT_IN_IDS:
+            return
+        if library is None:
+            raise FilterError(f"no library is known for filter {filter_id}")
+        try:
+            self.library = ctypes.CDLL(library)
+            self.library.H5PLget_plugin_info.restype = ctypes.c_void_p
+        except (OSError, AttributeError) as error:
+            raise FilterError(f"{library} is not an HDF5 filter: {error}") from error
+        plugin = <filter_class *> <uintptr_t> (self.library.H5PLget_plugin_info() or 0)
+        if plugin == NULL or plugin.version != H5Z_CLASS_T_VERS or plugin.filter == NULL:
+            raise FilterError(f"{library} does not describe an HDF5 filter")
+        if plugin.id != filter_id:
+            raise FilterError(f"{library} is filter {plugin.id}, not filter {filter_id}")
+        self.encodes = plugin.encoder_present
+        self.decodes = plugin.decoder_present
+        self.function = plugin.filter
+
+    cdef int check_values(self, cd_values) except -1:
+        """Refuse parameters that HDF5 never stores, and on which the filters would divide by zero."""
+        cdef dict allowed = {SHUFFLE: (0, 1, None), DEFLATE: (0, 0, 9), BITSHUFFLE: (2, 1, None)}
+        if self.filter_id not in allowed:
+            return 0
+        position, least, most = allowed[self.filter_id]
+        value = cd_values[position] if len(cd_values) > position else -1
+        if value < least or (most is not None and value > most):
+            raise FilterError(f"filter {self.filter_id} cannot have the parameters {tuple(cd_values)}")
+        return 0
+
+    cdef bint call(self, unsigned int flags, ChunkBuffer chunk) noexcept nogil:
+        """Run the plugin on the chunk's memory; False, with the chunk unchanged, where the plugin fails."""
+        cdef void *data = chunk.data
+        cdef size_t capacity = chunk.capacity
+        cdef size_t nbytes
+        pp_clear_vectors()
+        nbytes = self.function(flags, self.cd_nelmts, self.cd_values, chunk.nbytes, &capacity, &data)
+        chunk.data = <unsigned char *> data
+        if nbytes == 0:
+            return False
+        chunk.capacity = capacity
+        chunk.nbytes = nbytes
+        return True
+
+    cdef bint shuffle(self, ChunkBuffer chunk) noexcept nogil:
+        """Shuffle the chunk's bytes; False, with the chunk unchanged, without memory for the result."""
+        cdef size_t itemsize = self.cd_values[0]
+        cdef size_t n = chunk.nbytes // itemsize
+        cdef size_t i
+        cdef unsigned char *shuffled
+        if itemsize == 1 or n < 2:
+            return True
+        shuffled = <unsigned char *> malloc(chunk.capacity)
+        if shuffled == NULL:
+            return False
+        pp_shuffle(shuffled, chunk.data, n, itemsize)
+        for i in range(n * itemsize, chunk.nbytes):
+            shuffled[i] = chunk.data[i]
+        free(chunk.data)
+        chunk.data = shuffled
+        return True
+
+    cdef ChunkBuffer encode(self, ChunkBuffer chunk):
+        """Return the encoded bytes, in the same chunk or another; None, with the chunk unchanged, where that fails."""
+        cdef bint done
+        if not self.encodes:
+            raise FilterError(f"filter {self.filter_id} cannot encode")
+        if self.filter_id == DEFLATE:
+            return deflated(chunk, self.cd_values[0])
+        with nogil:
+            if self.filter_id == SHUFFLE:
+                done = self.shuffle(chunk)
+            elif self.filter_id == FLETCHER32:
+                done = append_checksum(chunk)
+            else:
+                done = self.call(0, chunk)
+        return chunk if done else None
+
+    cdef ChunkBuffer decode(self, object data, size_t most, bint is_free):
+        """Return the decoded bytes; `is_free` says that `data` is a ChunkBuffer whose memory may be taken."""
+        cdef ChunkBuffer chunk
+        cdef bint done
+        if not self.decodes:
+            raise FilterError(f"filter {self.filter_id} cannot decode")
+        if self.filter_id == SHUFFLE:
+            return self.unshuffled(data)
+        if self.filter_id == DEFLATE:
+            return decompressed(isal_zlib.decompressobj(), DEFLATE, data, most)
+        if self.filter_id == BZIP2:  # the plugin never comes to the end of truncated data
+            return decompressed(bz2.BZ2Decompressor(), BZIP2, data, most)
+        chunk = data if is_free else copied(data)
+        with nogil:
+            if self.function == NULL:
+                done = verify_checksum(chunk)
+            else:
+                done = self.fits(chunk, most) and self.call(H5Z_FLAG_REVERSE, chunk) and chunk.nbytes <= most
+        if not done:
+            chunk.nbytes = 0  # which a plugin that failed may have set to anything
+            raise FilterError(f"filter {self.filter_id} cannot decode the chunk's bytes")
+        return chunk
+
+    cdef bint fits(self, ChunkBuffer chunk, size_t most) noexcept nogil:
+        """Whether the sizes in encoded bytes are possible; true where the plugin checks them itself."""
+        if self.filter_id == BITSHUFFLE:
+            # Without a compressor there are no sizes.
+            return (self.cd_nelmts < 5 or self.cd_values[4] == 0
+                    or pp_bitshuffle_fits(chunk.data, chunk.nbytes, self.cd_values[2], most))
+        if self.filter_id == LZ4:
+            return pp_lz4_fits(chunk.data, chunk.nbytes, most)
+        if self.filter_id == ZSTD:
+            return pp_zstd_fits(chunk.data, chunk.nbytes, most)
+        if self.filter_id == BLOSC:
+            return pp_blosc_fits(chunk.data, chunk.nbytes, most)
+        return True
+
+    cdef ChunkBuffer unshuffled(self, object data):
+        cdef Py_buffer view
+        cdef ChunkBuffer chunk
+        cdef size_t itemsize = self.cd_values[0]
+        cdef size_t whole
+        PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS)
+        try:
+            chunk = ChunkBuffer(view.len)
+            whole = chunk.nbytes // itemsize * itemsize
+            with nogil:
+                pp_unshuffle(chunk.data, <const unsigned char *> view.buf, whole // itemsize, itemsize)
+                memcpy(chunk.data + whole, <const unsigned char *> view.buf + whole, chunk.nbytes - whole)
+        finally:
+            PyBuffer_Release(&view)
+        return chunk
+
+
+cdef ChunkBuffer copied(data):
+    """Copy bytes into memory that a filter may replace."""
+    cdef Py_buffer view
+    cdef ChunkBuffer chunk
+    PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS)
+    try:
+        chunk = ChunkBuffer(view.len)
+        with nogil:
+            memcpy(chunk.data, view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+    return chunk
+
+
+cdef bint append_checksum(ChunkBuffer chunk) noexcept nogil:
+    """Put the checksum behind the chunk's bytes, the lowest byte first; False, unchanged, without memory for it."""
+    cdef uint32_t checksum = pp_fletcher32(chunk.data, chunk.nbytes)
+    cdef unsigned char *end
+    # Not all plugins report the capacity of what they have allocated.
+    cdef unsigned char *grown = <unsigned char *> realloc(chunk.data, chunk.nbytes + CHECKSUM_BYTES)
+    if grown == NULL:
+        return False
+    end = grown + chunk.nbytes
+    end[0] = checksum & 0xFF
+    end[1] = checksum >> 8 & 0xFF
+    end[2] = checksum >> 16 & 0xFF
+    end[3] = checksum >> 24
+    chunk.data = grown
+    chunk.nbytes += CHECKSUM_BYTES
+    chunk.capacity = chunk.nbytes
+    return True
+
+
+cdef bint verify_checksum(ChunkBuffer chunk) noexcept nogil:
+    """Cut the checksum off the chunk's end; False where it is wrong.
+
+    HDF5 before 1.6.3 stored both halves of it with their bytes swapped, and newer ones accept that.
+    """
+    cdef uint32_t stored, computed
+    cdef const unsigned char *end
+    if chunk.nbytes < CHECKSUM_BYTES:
+        return False
+    chunk.nbytes -= CHECKSUM_BYTES
+    end = chunk.data + chunk.nbytes
+    stored = end[0] | <uint32_t> end[1] << 8 | <uint32_t> end[2] << 16 | <uint32_t> end[3] << 24
+    computed = pp_fletcher32(chunk.data, chunk.nbytes)
+    return stored == computed or stored == ((computed & 0x00FF00FF) << 8 | (computed >> 8 & 0x00FF00FF))
+
+
+cdef ChunkBuffer decompressed(stream, int filter_id, data, size_t most):
+    """Decompress with one of Python's streams, at most to a given size."""
+    try:
+        decoded = stream.decompress(data, most + 1)  # the one byte more lets it come to the end of the stream
+    except (OSError, isal_zlib.error) as error:
+        raise FilterError(f"filter {filter_id} cannot decode the chunk's bytes: {error}") from error
+    if not stream.eof or <size_t> len(decoded) > most:
+        raise FilterError(f"filter {filter_id} cannot decode the chunk's bytes: they do not end after {len(decoded)} bytes")
+    return copied(decoded)
+
+
+cdef ChunkBuffer deflated(ChunkBuffer chunk, int level):
+    """Compress to a zlib stream. Levels 1 to 3 are isal's: several times as fast as zlib's, and about as small."""
+    compress = isal_zlib.compress if 1 <= level <= isal_zlib.ISAL_BEST_COMPRESSION else zlib.compress
+    pp_clear_vectors()
+    data = compress(PyMemoryView_FromMemory(<char *> chunk.data, <Py_ssize_t> chunk.nbytes, PyBUF_READ), level)
+    return copied(data)
