@@ -13,9 +13,9 @@ from ptychoproduct import (
     ProductWarning,
     ProductWriter,
     RawData,
+    ScanFiles,
     SourceError,
-    export_product_from_hdf5,
-    export_product_from_npy,
+    export_product_from_files,
     export_product_from_npz,
     export_product_from_rawdata,
     import_product_to_npz,
@@ -84,11 +84,12 @@ class TestStoring:
         export_product_from_rawdata(raw, tmp_path / "memory.h5", options=STORE)
         np.save(tmp_path / "frames.npy", amplitudes.astype(">f4"))
         positions = scan["xcoords"], scan["ycoords"]
-        words = {"positions": positions, "probe": scan["probeGuess"], "options": STORE}
-        export_product_from_npy(tmp_path / "frames.npy", tmp_path / "npy.h5", **words)
+        beside = {"positions": positions, "probe": scan["probeGuess"]}
+        npy, hdf5 = (ScanFiles(tmp_path / name, **beside) for name in ("frames.npy", "frames.h5"))
+        export_product_from_files(npy, tmp_path / "npy.h5", options=STORE)
         with h5py.File(tmp_path / "frames.h5", "w") as file:
             file["dp"] = amplitudes
-        export_product_from_hdf5(tmp_path / "frames.h5", tmp_path / "hdf5.h5", **words)
+        export_product_from_files(hdf5, tmp_path / "hdf5.h5", options=STORE)
         for name in ("memory", "npy", "hdf5"):
             assert stored(tmp_path / f"{name}.h5")[0].dtype == np.uint8
             with open_product(tmp_path / f"{name}.h5") as product:
@@ -123,9 +124,9 @@ class TestStoring:
         assert_same_bits(import_product_to_rawdata(tmp_path / "p.h5").diff3d, amplitudes)
 
     def test_a_product_as_the_source_of_another(self, product, tmp_path, amplitudes):
-        export_product_from_hdf5(product, tmp_path / "plain.h5")
+        export_product_from_files(ScanFiles(product), tmp_path / "plain.h5")
         assert_same_bits(stored(tmp_path / "plain.h5")[0], amplitudes)
-        export_product_from_hdf5(product, tmp_path / "counts.h5", options=STORE)
+        export_product_from_files(ScanFiles(product), tmp_path / "counts.h5", options=STORE)
         assert_same_bits(stored(tmp_path / "counts.h5")[0], stored(product)[0])
 
     @pytest.mark.parametrize(("frame", "row", "column"), [(0, 0, 0), (3, 15, 2), (11, 15, 15)])

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptychoproduct import ExportMeta
-from ptychoproduct.model.geometry import covering_object, outside_object, with_corner_at_zero
+from ptychoproduct.model.geometry import covering_object, outside_object, resolve_metadata, with_corner_at_zero
 
-META = ExportMeta(object_pixel_width_m=2e-8, object_pixel_height_m=5e-8)
+META = resolve_metadata(ExportMeta(object_pixel_width_m=2e-8, object_pixel_height_m=5e-8))
 
 
 def test_positions_on_the_object_are_not_outside():

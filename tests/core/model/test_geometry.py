@@ -10,7 +10,7 @@ from ptychodus.api.geometry import ImageExtent, PixelGeometry
 from ptychodus.api.propagate import compute_far_field_pixel_geometry
 
 from ptychoproduct import ExportMeta, OptionError, ProductWarning, export_product_from_npz, open_product
-from ptychoproduct.model.geometry import wavelength_m, with_detector_pixels, with_sample_pixels
+from ptychoproduct.model.geometry import resolve_metadata, wavelength_m, with_detector_pixels
 
 DETECTOR = ExportMeta(
     probe_energy_eV=8801.5, detector_distance_m=1.94, detector_pixel_width_m=7.5e-5, detector_pixel_height_m=5.5e-5
@@ -80,13 +80,13 @@ def test_without_frames_the_size_of_the_probe_is_that_of_the_detector(rectangula
     ids=["no energy", "no distance", "near field", "no detector pixel"],
 )
 def test_where_nothing_follows_the_defaults_stay(change):
-    meta = with_sample_pixels(replace(DETECTOR, **change), (12, ROWS, COLUMNS))
+    meta = resolve_metadata(replace(DETECTOR, **change), None, (12, ROWS, COLUMNS))
     assert (sizes(meta, "object"), sizes(meta, "probe")) == ((5e-8, 5e-8), (1.25e-7, 1.25e-7))
     assert {"object_pixel_width_m", "probe_pixel_height_m"} <= set(meta.not_given)
 
 
 def test_a_size_that_is_given_stays_even_where_it_is_the_default():
-    meta = with_sample_pixels(replace(DETECTOR, object_pixel_width_m=5e-8), (12, ROWS, COLUMNS))
+    meta = resolve_metadata(replace(DETECTOR, object_pixel_width_m=5e-8), None, (12, ROWS, COLUMNS))
     assert meta.object_pixel_width_m == 5e-8
     assert meta.probe_pixel_width_m == pytest.approx(SAMPLE.width_m, rel=1e-9)
 
@@ -101,7 +101,7 @@ def test_a_contradiction_is_told_with_both_numbers(rectangular, tmp_path):
 @pytest.mark.parametrize("digits", [4, 6, 17])
 def test_rounding_is_no_contradiction(save_scan, tmp_path, digits):
     square = replace(DETECTOR, detector_pixel_height_m=7.5e-5)
-    derived = with_sample_pixels(square, (16, 16)).object_pixel_width_m
+    derived = resolve_metadata(square, None, (16, 16)).object_pixel_width_m
     pixel_m = float(f"{derived:.{digits}g}")
     center_m = 31.5 * pixel_m
     meta = replace(
@@ -123,13 +123,16 @@ def test_the_detector_pixel_follows_from_the_object_and_back():
         object_pixel_width_m=SAMPLE.width_m,
         object_pixel_height_m=SAMPLE.height_m,
     )
-    assert sizes(with_detector_pixels(known, shape), "detector") == pytest.approx((7.5e-5, 5.5e-5), rel=1e-9)
-    assert sizes(with_detector_pixels(replace(known, probe_energy_eV=0.0), shape), "detector") == (0.0, 0.0)
+    assert sizes(with_detector_pixels(resolve_metadata(known), shape), "detector") == pytest.approx(
+        (7.5e-5, 5.5e-5), rel=1e-9
+    )
+    unknown = resolve_metadata(replace(known, probe_energy_eV=0.0))
+    assert sizes(with_detector_pixels(unknown, shape), "detector") == (0.0, 0.0)
 
 
 def test_a_size_beyond_any_float_is_an_option_error():
     with pytest.raises(OptionError, match="object_pixel_width_m"):
-        with_sample_pixels(replace(DETECTOR, probe_energy_eV=1e-320), (16, 16))
+        resolve_metadata(replace(DETECTOR, probe_energy_eV=1e-320), None, (16, 16))
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("px", 1.0), ("m", 5e-8), ("um", 5e-2)])
@@ -147,3 +150,24 @@ def test_an_npz_scan_may_have_its_positions_in_any_unit(save_scan, make_scan, ce
 def test_a_unit_that_is_none_is_an_option_error(save_scan, tmp_path):
     with pytest.raises(OptionError, match="positions_in: found 'inch', expected one of px, m, um"):
         export_product_from_npz(save_scan(), tmp_path / "product.h5", positions_in="inch")
+
+
+def test_what_was_given_wins_over_the_source_that_over_what_follows_and_that_over_a_default():
+    given = ExportMeta(probe_energy_eV=8801.5, object_pixel_width_m=1e-8)
+    source = ExportMeta(probe_energy_eV=1.0, detector_distance_m=1.94, object_pixel_height_m=2e-8, name="theirs")
+    detector = replace(source, detector_pixel_width_m=7.5e-5, detector_pixel_height_m=5.5e-5)
+    meta = resolve_metadata(given, detector, (ROWS, COLUMNS))
+    assert (meta.probe_energy_eV, meta.detector_distance_m, meta.name) == (8801.5, 1.94, "theirs")
+    assert (meta.object_pixel_width_m, meta.object_pixel_height_m) == (1e-8, 2e-8)
+    assert sizes(meta, "probe") == pytest.approx((SAMPLE.width_m, SAMPLE.height_m), rel=1e-9)
+    names = ("probe_energy_eV", "detector_distance_m", "probe_pixel_width_m", "exposure_time_s")
+    assert [meta.origins[name] for name in names] == ["given", "source", "derived", "default"]
+
+
+def test_a_derived_value_and_a_default_are_not_known():
+    meta = resolve_metadata(DETECTOR, None, (ROWS, COLUMNS))
+    assert (meta.known("probe_energy_eV"), meta.known("object_pixel_width_m"), meta.known("exposure_time_s")) == (
+        8801.5,
+        None,
+        None,
+    )

@@ -7,18 +7,19 @@ import pytest
 
 from ptychoproduct import ExportMeta, OptionError
 from ptychoproduct.model.contract import DATASETS, ROOT_ATTRIBUTES
+from ptychoproduct.model.geometry import resolve_metadata
 
-NUMBERS = [field.name for field in fields(ExportMeta) if field.type == "float"]
+NUMBERS = [field.name for field in fields(ExportMeta) if field.type == "float | None"]
 PIXEL_SIZES = [name for name in NUMBERS if name.startswith(("object_pixel", "probe_pixel"))]
 
 
-def test_the_defaults_are_valid():
-    assert ExportMeta() == ExportMeta(name="", far_field=True, polarization=None)
+def test_nothing_is_given_by_default():
+    assert set(vars(ExportMeta()).values()) == {None}
 
 
 def test_the_defaults_are_those_of_the_reference():
-    meta = ExportMeta()
-    assert (meta.name, meta.comments) == ("", "")
+    meta = resolve_metadata(ExportMeta())
+    assert (meta.name, meta.comments, meta.far_field, meta.polarization) == ("", "", True, None)
     assert {name: getattr(meta, name) for name in NUMBERS if getattr(meta, name)} == {
         "object_pixel_width_m": 5e-8,
         "object_pixel_height_m": 5e-8,
@@ -49,9 +50,10 @@ def test_detector_pixels_may_be_unknown_but_not_negative(name):
 
 
 def test_defaults_are_told_from_the_same_numbers_given():
-    meta = ExportMeta(exposure_time_s=0.0, object_pixel_width_m=5e-8)
-    assert meta == ExportMeta()
-    assert set(ExportMeta().not_given) - set(meta.not_given) == {"exposure_time_s", "object_pixel_width_m"}
+    meta = resolve_metadata(ExportMeta(exposure_time_s=0.0, object_pixel_width_m=5e-8))
+    nothing = resolve_metadata(ExportMeta())
+    assert meta == nothing
+    assert set(nothing.not_given) - set(meta.not_given) == {"exposure_time_s", "object_pixel_width_m"}
 
 
 def test_there_are_four_pixel_sizes():

@@ -12,9 +12,9 @@ from ptychoproduct import (
     OutputError,
     ProductWarning,
     Reconstruction,
+    ScanFiles,
     SourceError,
-    export_product_from_hdf5,
-    export_product_from_npy,
+    export_product_from_files,
     export_product_from_npz,
     export_product_from_rawdata,
     import_product_to_rawdata,
@@ -277,12 +277,15 @@ def test_every_kind_of_source_has_patterns(make_scan, meta, export, tmp_path, ki
         np.save(tmp_path / "frames.npy", scan["diff3d"])
         positions = (scan["xcoords"], scan["ycoords"])
         with pytest.warns(ProductWarning):
-            export_product_from_npy(
-                tmp_path / "frames.npy", product, meta, positions=positions, probe=scan["probeGuess"], diffraction=file
+            export_product_from_files(
+                ScanFiles(tmp_path / "frames.npy", positions=positions, probe=scan["probeGuess"]),
+                product,
+                meta,
+                diffraction=file,
             )
     elif kind == "hdf5":
         export(bad_pixels=MASK)
-        export_product_from_hdf5(tmp_path / "out/product.h5", product, meta, diffraction=file)
+        export_product_from_files(ScanFiles(tmp_path / "out/product.h5"), product, meta, diffraction=file)
         assert read(diffraction)["bad_pixels"].sum() == 4
     else:
         export()

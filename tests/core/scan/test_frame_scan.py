@@ -21,8 +21,6 @@ from ptychoproduct import (
     ScanFiles,
     SourceError,
     export_product_from_files,
-    export_product_from_hdf5,
-    export_product_from_npy,
     export_product_from_npz,
     export_product_from_scan,
     import_product_to_rawdata,
@@ -102,7 +100,7 @@ LAYOUTS = [cxi, cxi_without_data_group, nexus, chunked_nexus, one_file, fold_sli
 def test_a_file_that_holds_a_whole_scan(tmp_path, layout):
     with h5py.File(tmp_path / "scan.h5", "w") as file:
         layout(file)
-    export_product_from_hdf5(tmp_path / "scan.h5", tmp_path / "product.h5")
+    export_product_from_files(ScanFiles(tmp_path / "scan.h5"), tmp_path / "product.h5")
     check(tmp_path / "product.h5")
 
 
@@ -110,8 +108,10 @@ def test_a_file_that_holds_a_whole_scan(tmp_path, layout):
 @pytest.mark.parametrize("requested", ["auto", None])
 def test_any_axis_order_of_a_dataset(tmp_path, order, requested):
     path = write(tmp_path / "scan.h5", dp=FRAMES.transpose(ORDERS[order]), xcoords=X, ycoords=Y, probe=PROBE)
-    export_product_from_hdf5(
-        path, tmp_path / "product.h5", options=ExportOptions(axis_order=requested or order, memory_bytes=2000)
+    export_product_from_files(
+        ScanFiles(path),
+        tmp_path / "product.h5",
+        options=ExportOptions(axis_order=requested or order, memory_bytes=2000),
     )
     check(tmp_path / "product.h5")
     with h5py.File(tmp_path / "product.h5") as file:
@@ -124,11 +124,9 @@ def test_any_axis_order_of_a_dataset(tmp_path, order, requested):
 def test_any_axis_order_of_an_npy_file(tmp_path, order, fortran, dtype):
     stack = FRAMES.astype(dtype).transpose(ORDERS[order])
     np.save(tmp_path / "frames.npy", np.asfortranarray(stack) if fortran else np.ascontiguousarray(stack))
-    export_product_from_npy(
-        tmp_path / "frames.npy",
+    export_product_from_files(
+        ScanFiles(tmp_path / "frames.npy", positions=(X, Y), probe=PROBE),
         tmp_path / "product.h5",
-        positions=(X, Y),
-        probe=PROBE,
         options=ExportOptions(memory_bytes=2000),
     )
     check(tmp_path / "product.h5")
@@ -146,7 +144,7 @@ def test_an_npy_file_makes_the_product_that_an_npz_file_makes(tmp_path):
         scan_index=np.arange(N),
         diff3d=FRAMES,
     )
-    export_product_from_npy(tmp_path / "frames.npy", tmp_path / "a.h5", positions=tmp_path / "rest.npz")
+    export_product_from_files(ScanFiles(tmp_path / "frames.npy", positions=tmp_path / "rest.npz"), tmp_path / "a.h5")
     export_product_from_npz(tmp_path / "scan.npz", tmp_path / "b.h5")
 
     def content(path):
@@ -165,7 +163,7 @@ def test_an_npy_file_makes_the_product_that_an_npz_file_makes(tmp_path):
 def test_what_an_hdf5_file_gave_comes_back_as_a_scan(tmp_path):
     with h5py.File(tmp_path / "scan.h5", "w") as file:
         pinn(file)
-    export_product_from_hdf5(tmp_path / "scan.h5", tmp_path / "product.h5")
+    export_product_from_files(ScanFiles(tmp_path / "scan.h5"), tmp_path / "product.h5")
     raw = import_product_to_rawdata(tmp_path / "product.h5")
     assert np.array_equal(raw.diff3d, FRAMES)
     assert np.array_equal(raw.xcoords, X)
@@ -191,7 +189,9 @@ def ptychodus_files(tmp_path):
 
 def test_patterns_and_product_of_ptychodus(ptychodus_files, tmp_path):
     diffraction, product = ptychodus_files(np.arange(N), np.arange(N))
-    export_product_from_hdf5(diffraction, tmp_path / "out.h5", ExportMeta(name="two files"), positions=product)
+    export_product_from_files(
+        ScanFiles(diffraction, positions=product), tmp_path / "out.h5", ExportMeta(name="two files")
+    )
     check(tmp_path / "out.h5", probe=PROBE[None, None])
     loaded = load_product(tmp_path / "out.h5")
     assert np.allclose(loaded.probe_positions.get_coordinates_x_m(), X * PIXEL_M)
@@ -206,9 +206,9 @@ def test_patterns_and_product_of_ptychodus(ptychodus_files, tmp_path):
 def test_positions_and_probe_that_ptychodus_has_written(ptychodus_files, tmp_path, save, name):
     diffraction, product = ptychodus_files(np.arange(N), np.arange(N))
     meta = ExportMeta(probe_energy_eV=8000.0, detector_distance_m=1.0)
-    export_product_from_hdf5(diffraction, tmp_path / "first.h5", meta, positions=product)
+    export_product_from_files(ScanFiles(diffraction, positions=product), tmp_path / "first.h5", meta)
     save(tmp_path / name, load_product(tmp_path / "first.h5"))
-    export_product_from_hdf5(diffraction, tmp_path / "out.h5", positions=tmp_path / name)
+    export_product_from_files(ScanFiles(diffraction, positions=tmp_path / name), tmp_path / "out.h5")
     check(tmp_path / "out.h5", probe=PROBE[None, None])
 
 
@@ -217,7 +217,7 @@ def test_patterns_are_paired_with_positions_by_their_numbers(ptychodus_files, tm
     order = RNG.permutation(N)
     extra = np.r_[X[order], 1.0], np.r_[Y[order], 2.0]
     diffraction, product = ptychodus_files(numbers, np.r_[numbers[order], 99], *extra)
-    export_product_from_hdf5(diffraction, tmp_path / "out.h5", positions=product)
+    export_product_from_files(ScanFiles(diffraction, positions=product), tmp_path / "out.h5")
     check(tmp_path / "out.h5", probe=PROBE[None, None])
     with h5py.File(tmp_path / "out.h5") as file:
         assert np.array_equal(file["probe_position_indexes"], numbers)
@@ -226,13 +226,13 @@ def test_patterns_are_paired_with_positions_by_their_numbers(ptychodus_files, tm
 def test_patterns_without_numbers_count_from_zero(ptychodus_files, tmp_path):
     order = RNG.permutation(N)
     diffraction, product = ptychodus_files(None, order, X[order], Y[order])
-    export_product_from_hdf5(diffraction, tmp_path / "out.h5", positions=product)
+    export_product_from_files(ScanFiles(diffraction, positions=product), tmp_path / "out.h5")
     check(tmp_path / "out.h5", probe=PROBE[None, None])
 
 
 def test_positions_without_numbers_keep_those_of_the_patterns(ptychodus_files, tmp_path):
     diffraction, product = ptychodus_files(np.arange(N) * 2)
-    export_product_from_hdf5(diffraction, tmp_path / "out.h5", positions=product)
+    export_product_from_files(ScanFiles(diffraction, positions=product), tmp_path / "out.h5")
     check(tmp_path / "out.h5", probe=PROBE[None, None])
     with h5py.File(tmp_path / "out.h5") as file:
         assert np.array_equal(file["probe_position_indexes"], np.arange(N) * 2)
@@ -241,25 +241,25 @@ def test_positions_without_numbers_keep_those_of_the_patterns(ptychodus_files, t
 def test_numbers_of_positions_that_all_are_zero_pair_nothing(ptychodus_files, tmp_path):
     diffraction, product = ptychodus_files(np.arange(N), np.zeros(N, int))
     with pytest.warns(ProductWarning, match="numbers of positions repeat"):
-        export_product_from_hdf5(diffraction, tmp_path / "out.h5", positions=product)
+        export_product_from_files(ScanFiles(diffraction, positions=product), tmp_path / "out.h5")
     check(tmp_path / "out.h5", probe=PROBE[None, None])
 
 
 def test_a_pattern_without_a_position_is_a_source_error(ptychodus_files, tmp_path):
     diffraction, product = ptychodus_files(np.arange(N), np.arange(N) + 1)
     with pytest.raises(SourceError, match="1 frames without a position, the first is number 0"):
-        export_product_from_hdf5(diffraction, tmp_path / "out.h5", positions=product)
+        export_product_from_files(ScanFiles(diffraction, positions=product), tmp_path / "out.h5")
 
 
 def test_numbers_of_another_length_are_a_source_error(ptychodus_files, tmp_path):
     diffraction, product = ptychodus_files(np.arange(N), np.arange(N + 1))
     with pytest.raises(SourceError, match="x: found length 12, expected 13"):
-        export_product_from_hdf5(diffraction, tmp_path / "out.h5", positions=product)
+        export_product_from_files(ScanFiles(diffraction, positions=product), tmp_path / "out.h5")
 
 
 def test_without_frames_there_need_be_none(ptychodus_files, tmp_path):
     _, product = ptychodus_files(None, np.arange(N)[::-1])
-    export_product_from_hdf5(product, tmp_path / "out.h5", include_raw=False)
+    export_product_from_files(ScanFiles(product), tmp_path / "out.h5", include_raw=False)
     with h5py.File(tmp_path / "out.h5") as file:
         assert "raw_data" not in file
         assert np.array_equal(file["probe_position_indexes"], np.arange(N)[::-1])
@@ -270,7 +270,7 @@ def test_without_frames_there_need_be_none(ptychodus_files, tmp_path):
 
 def test_a_dataset_of_any_name(tmp_path):
     path = write(tmp_path / "scan.h5", **{"a/b": FRAMES, "patterns": FRAMES + 1, "xcoords": X, "ycoords": Y})
-    export_product_from_hdf5(path, tmp_path / "product.h5", dataset="a/b", probe=PROBE)
+    export_product_from_files(ScanFiles(path, dataset="a/b", probe=PROBE), tmp_path / "product.h5")
     check(tmp_path / "product.h5")
 
 
@@ -282,10 +282,10 @@ def test_a_master_file_of_virtual_data(tmp_path):
     layout[5:] = h5py.VirtualSource("data_2.h5", "d", (N - 5, H, W))
     with h5py.File(write(tmp_path / "master.h5", xcoords=X, ycoords=Y, probe=PROBE), "r+") as file:
         file.create_virtual_dataset("entry/data/data", layout)
-    export_product_from_hdf5(tmp_path / "master.h5", tmp_path / "product.h5")
+    export_product_from_files(ScanFiles(tmp_path / "master.h5"), tmp_path / "product.h5")
     check(tmp_path / "product.h5")
     with pytest.raises(OutputError, match="the input itself"):
-        export_product_from_hdf5(tmp_path / "master.h5", tmp_path / "data_2.h5")
+        export_product_from_files(ScanFiles(tmp_path / "master.h5"), tmp_path / "data_2.h5")
 
 
 def test_the_probe_that_is_given_comes_first_then_the_one_beside_the_positions(tmp_path):
@@ -298,7 +298,7 @@ def test_the_probe_that_is_given_comes_first_then_the_one_beside_the_positions(t
         (beside, None, PROBE * 2),
         (tmp_path / "positions.csv", None, PROBE * 3),
     ):
-        export_product_from_hdf5(scan, tmp_path / "product.h5", positions=positions, probe=probe)
+        export_product_from_files(ScanFiles(scan, positions=positions, probe=probe), tmp_path / "product.h5")
         check(tmp_path / "product.h5", probe=expected)
 
 
@@ -307,12 +307,9 @@ def test_positions_in_any_unit(tmp_path, unit):
     factor = {"px": 1, "m": PIXEL_M, "um": PIXEL_M * 1e6}[unit]
     np.save(tmp_path / "frames.npy", FRAMES)
     np.savetxt(tmp_path / "positions.csv", np.c_[X, Y] * factor, "%.17g", ",")
-    export_product_from_npy(
-        tmp_path / "frames.npy",
+    export_product_from_files(
+        ScanFiles(tmp_path / "frames.npy", positions=tmp_path / "positions.csv", positions_in=unit, probe=PROBE),
         tmp_path / "product.h5",
-        positions=tmp_path / "positions.csv",
-        positions_in=unit,
-        probe=PROBE,
     )
     check(tmp_path / "product.h5")
 
@@ -345,7 +342,7 @@ def test_a_file_that_holds_no_scan_is_a_source_error(tmp_path, case):
     datasets = {"dp": FRAMES, "xcoords": X, "ycoords": Y, "probe": PROBE} | changes
     path = write(tmp_path / "scan.h5", **{name: data for name, data in datasets.items() if data is not None})
     with pytest.raises(SourceError) as caught:
-        export_product_from_hdf5(path, tmp_path / "product.h5", **options)
+        export_product_from_files(ScanFiles(path, **options), tmp_path / "product.h5")
     assert [word for word in ["scan.h5", *words] if word not in str(caught.value)] == []
     assert [file.name for file in tmp_path.iterdir()] == ["scan.h5"]
 
@@ -357,7 +354,7 @@ def test_no_input_is_overwritten(tmp_path):
     for path in (scan, beside, probe):
         before = path.read_bytes()
         with pytest.raises(OutputError, match="the input itself"):
-            export_product_from_hdf5(scan, path, positions=beside, probe=probe)
+            export_product_from_files(ScanFiles(scan, positions=beside, probe=probe), path)
         assert path.read_bytes() == before
 
 
@@ -366,7 +363,7 @@ def test_messages_name_the_file_as_the_user_does(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        export_product_from_hdf5("scan.h5", "product.h5")
+        export_product_from_files(ScanFiles("scan.h5"), "product.h5")
     assert all(str(warning.message).startswith("scan.h5: ") for warning in caught)
 
 

@@ -5,7 +5,7 @@ import hdf5plugin
 import numpy as np
 import pytest
 
-from ptychoproduct import ExportMeta, ExportOptions, SourceError, export_product_from_hdf5
+from ptychoproduct import ExportMeta, ExportOptions, ScanFiles, SourceError, export_product_from_files
 from ptychoproduct.compression.codecs import parse_codec
 from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks
 
@@ -41,8 +41,11 @@ def filters(path, name):
 
 def convert(source, codec, **options):
     product = source.with_name("product.h5")
-    export_product_from_hdf5(
-        source, product, ExportMeta(), options=ExportOptions(compression=codec, chunk_frames=CHUNK[0], **options)
+    export_product_from_files(
+        ScanFiles(source),
+        product,
+        ExportMeta(),
+        options=ExportOptions(compression=codec, chunk_frames=CHUNK[0], **options),
     )
     return product
 
@@ -157,7 +160,7 @@ def test_progress_counts_every_frame_once(tmp_path):
     source = write(tmp_path / "diffraction.h5")
     counted = []
     options = ExportOptions(compression="none", chunk_frames=4)
-    export_product_from_hdf5(source, tmp_path / "product.h5", options=options, progress=counted.append)
+    export_product_from_files(ScanFiles(source), tmp_path / "product.h5", options=options, progress=counted.append)
     assert sum(counted) == STACK.nbytes
 
 

@@ -13,8 +13,9 @@ from ptychoproduct import (
     OutputError,
     Problem,
     ProductWriter,
+    ScanFiles,
     SourceError,
-    export_product_from_hdf5,
+    export_product_from_files,
     export_product_from_npz,
     import_product_to_npz,
     validate_product,
@@ -120,12 +121,10 @@ def test_frames_whose_chunks_could_be_copied_have_a_digest(make_scan, centered_m
     with h5py.File(tmp_path / "patterns.h5", "w") as file:
         codec = hdf5plugin.Zstd(clevel=2)
         file.create_dataset("patterns", data=scan["diff3d"], chunks=(5, 16, 16), **codec)
-    export_product_from_hdf5(
-        tmp_path / "patterns.h5",
+    export_product_from_files(
+        ScanFiles(tmp_path / "patterns.h5", positions=(scan["xcoords"], scan["ycoords"]), probe=scan["probeGuess"]),
         tmp_path / "product.h5",
         centered_meta,
-        positions=(scan["xcoords"], scan["ycoords"]),
-        probe=scan["probeGuess"],
         options=ExportOptions(digests=True, chunk_frames=5, compression="zstd:2"),
     )
     with h5py.File(tmp_path / "product.h5") as file:
