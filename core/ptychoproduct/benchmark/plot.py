@@ -64,12 +64,17 @@ def plot_report(report: BenchmarkReport, path: Path) -> None:
     if report.scaling:
         _plot_scaling(axes[1], report)
     machine = report.machine
+    medians = "1 round" if report.rounds == 1 else f"medians of {report.rounds} rounds"
     figure.suptitle(
-        f"{machine.cpu}, {machine.cores} cores, {machine.file_system}\n"
-        f"{report.codec}, {report.threads} threads, medians of {report.rounds} rounds",
+        f"{machine.cpu}, {_counted(machine.cores, 'core')}, {machine.file_system}\n"
+        f"{report.codec}, {_counted(report.threads, 'thread')}, {medians}",
         fontsize="small",
     )
     save_picture(figure, path)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _plot_sizes(axes: Axes, report: BenchmarkReport) -> None:
