@@ -11,6 +11,7 @@ from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.options import add_output_options
 from ptychoproduct_cli.output import print_json, print_rows
 from ptychoproduct_cli.progress import step_progress
+from ptychoproduct_cli.quantities import number_in, numbers_in, whole_number_in
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,7 +50,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--deflated", action="store_true", help="deflate the members of the scans")
     what.add_argument(
-        "--size", type=int, default=256, metavar="px", help="rows and columns of a frame (default: %(default)s)"
+        "--size",
+        type=whole_number_in("px"),
+        default=256,
+        metavar="px",
+        help="rows and columns of a frame (default: %(default)s)",
     )
     what.add_argument(
         "--compression",
@@ -73,7 +78,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     extent = parser.add_argument_group("how much is measured")
     extent.add_argument(
         "--seconds",
-        type=float,
+        type=number_in("s"),
         default=60.0,
         metavar="s",
         help="about how long it may take; the slowest tools are left out of sizes that would take longer "
@@ -81,7 +86,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     extent.add_argument(
         "--megabytes",
-        type=_numbers,
+        type=numbers_in("MB"),
         default=(),
         metavar="MB,MB,...",
         help="sizes of the frames of the scans, however long they take (default: from 16 MB on, by fours)",
@@ -123,10 +128,6 @@ def bench(arguments: argparse.Namespace) -> int:
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(number) for number in text.split(","))
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.options import add_chunk_options, add_memory_option, add_output_options, memory_bytes
 from ptychoproduct_cli.output import megabytes, report
 from ptychoproduct_cli.progress import progress_bars
+from ptychoproduct_cli.quantities import number_in, numbers_in
 from ptychoproduct_cli.running import collected_warnings, peak_memory_bytes, run
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _add_paths(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [options] SCAN {PRODUCT.h5 | --standard-layout DIR}"
     parser.add_argument("scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5, whatever its name ends in")
     parser.add_argument("output_product", metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
-    _add_options(parser)
+    _add_options(parser, object_center="auto")
 
 
 def _add_path_options(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +79,7 @@ def _add_path_options(parser: argparse.ArgumentParser) -> None:
     scan.add_argument("--input-npy", metavar="FRAMES.npy", help="frames to convert, with --positions and --probe")
     scan.add_argument("--input-h5", metavar="FILE", help="HDF5 file to convert, with --dataset, --positions, --probe")
     parser.add_argument("--output-product", required=True, metavar="PRODUCT.h5", help="product, *.h5 or *.hdf5")
-    _add_options(parser)
+    _add_options(parser, object_center="zero")
 
 
 class _StandardLayout(argparse.Action):
@@ -95,7 +96,7 @@ class _StandardLayout(argparse.Action):
                 action.required = False
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
     options.add_companion_options(parser)
     _add_metadata(parser)
     _add_companion(parser)
@@ -113,6 +114,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="numbers that pair patterns with positions; auto: the scan's scan_index where its values are distinct, "
         "else 0 to N-1 (default: %(default)s)",
+    )
+    content.add_argument(
+        "--object-center",
+        choices=("auto", "corner", "zero"),
+        default=object_center,
+        help="where the object's middle is, without --object-center-x-m and -y-m; corner: positions count "
+        "from the object's first pixel; zero: they count from its middle; auto: the one of the two that has all "
+        "positions on the object, else zero (default: %(default)s)",
     )
     content.add_argument(
         "--nexus",
@@ -153,7 +162,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_metadata(parser: argparse.ArgumentParser) -> None:
     metadata = parser.add_argument_group(
-        "metadata", "zero stands for a value that is not known; what is not given is listed in the summary"
+        "metadata",
+        "zero stands for a value that is not known; what is not given is listed in the summary; a number may have "
+        "another unit behind it: 8keV, 632.8nm (a wavelength), 2000mm, 75um",
     )
     metadata.add_argument(
         "--metadata",
@@ -175,10 +186,10 @@ def _add_metadata(parser: argparse.ArgumentParser) -> None:
         ("--detector-pixel-size-m", "m", "0", "detector pixel size"),
         ("--object-pixel-size-m", "m", f"{follows} 5e-8", "object pixel size; positions in pixels are multiples of it"),
         ("--probe-pixel-size-m", "m", f"{follows} 1.25e-7", "probe pixel size"),
-        ("--object-center-x-m", "m", "0", "x of the object array's middle, in the frame of the positions"),
-        ("--object-center-y-m", "m", "0", "y of the object array's middle"),
+        ("--object-center-x-m", "m", "see --object-center", "x of the object's middle, in the frame of the positions"),
+        ("--object-center-y-m", "m", "see --object-center", "y of the object's middle"),
     ):
-        metadata.add_argument(flag, type=float, metavar=unit, help=f"{meaning} (default: {default})")
+        metadata.add_argument(flag, type=number_in(unit), metavar=unit, help=f"{meaning} (default: {default})")
     metadata.add_argument(
         "--far-field",
         action=argparse.BooleanOptionalAction,
@@ -189,7 +200,7 @@ def _add_metadata(parser: argparse.ArgumentParser) -> None:
     )
     metadata.add_argument(
         "--object-layer-spacing-m",
-        type=_numbers,
+        type=numbers_in("m"),
         metavar="m,m,...",
         help="distances between the layers of an object that has several (default: none)",
     )
@@ -275,10 +286,6 @@ def convert(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(number) for number in text.split(","))
-
-
 def _files(arguments: argparse.Namespace) -> ScanFiles:
     named = {kind: getattr(arguments, f"input_{kind}", None) for kind in ("npz", "npy", "h5")}
     kind, path = next(((kind, path) for kind, path in named.items() if path is not None), (None, None))
@@ -322,6 +329,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         threads=arguments.threads,
         axis_order=arguments.axis_order,
         position_index=arguments.position_index,
+        object_center=arguments.object_center,
         chunk_frames=arguments.chunk_frames,
         chunk_shape=arguments.chunk_shape,
         memory_bytes=memory_bytes(arguments),
@@ -383,6 +391,10 @@ def _metadata_rows(meta: ExportMeta) -> dict[str, str]:
         width, height = f"{owner}_pixel_width_m", f"{owner}_pixel_height_m"
         source = "the default" if width in meta.not_given else "derived" if width in meta.derived else "given"
         rows[f"{owner} pixel"] = f"{getattr(meta, width):.6g} x {getattr(meta, height):.6g} m  ({source})"
+    if "object_center_x_m" in meta.derived or "object_center_y_m" in meta.derived:
+        rows["object centre"] = (
+            f"{meta.object_center_x_m:.6g}, {meta.object_center_y_m:.6g} m  (positions count from the object's corner)"
+        )
     missing = [name for name in meta.not_given if not name.startswith(("object_pixel", "probe_pixel"))]
     if missing:
         rows["not given"] = ", ".join(missing)

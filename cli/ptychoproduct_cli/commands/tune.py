@@ -13,6 +13,7 @@ from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.options import add_memory_option, add_output_options, memory_bytes
 from ptychoproduct_cli.output import print_json, print_rows
 from ptychoproduct_cli.progress import step_progress
+from ptychoproduct_cli.quantities import number_in
 from ptychoproduct_cli.running import collected_warnings
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     wanted.add_argument(
         "--min-write-mb-s",
-        type=float,
+        type=number_in("MB/s"),
         default=0.0,
         metavar="MB/s",
         help="least writing speed of what is recommended (default: none)",
@@ -53,7 +54,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     wanted.add_argument("--threads", type=int, metavar="N", help="cores to compress on (default: all)")
     wanted.add_argument(
         "--seconds",
-        type=float,
+        type=number_in("s"),
         default=25.0,
         metavar="s",
         help="about how long it may take (default: %(default)g)",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 from ptychoproduct.errors import OptionError
 from ptychoproduct.model.contract import POLARIZATIONS
-
-_PIXEL_SIZES = ("object_pixel_width_m", "object_pixel_height_m", "probe_pixel_width_m", "probe_pixel_height_m")
+from ptychoproduct.model.plausibility import check_signs
 
 
 class NotGiven(float):
@@ -54,7 +54,7 @@ class ExportMeta:
     object_center_x_m, object_center_y_m : float
         Where the middle of the object array is, in the frame of the scan positions.
     focus_object_distance_m : float
-        From the focus to the object; 0 without a focusing optic.
+        From the focus to the object; 0 without a focusing optic, negative where the focus lies upstream.
     far_field : bool
         Whether the detector records the Fraunhofer pattern.
     polarization : str or None
@@ -65,7 +65,8 @@ class ExportMeta:
     Raises
     ------
     OptionError
-        A number is not finite, a pixel size is not positive, a text cannot be stored, or the polarization is unknown.
+        A number is not finite; a pixel size is not positive; an energy, a distance, a time, or a number of photons is
+        negative; a text cannot be stored; or the polarization is unknown.
     """
 
     name: str = ""
@@ -96,15 +97,15 @@ class ExportMeta:
         for field, value in vars(self).items():
             if isinstance(value, Real) and not _is_finite(value):
                 raise OptionError(field, found=str(value), expected="a finite number")
-        for field in _PIXEL_SIZES:
-            if getattr(self, field) <= 0:
-                raise OptionError(field, found=str(getattr(self, field)), expected="a positive size in metres")
-        for field in ("detector_pixel_width_m", "detector_pixel_height_m"):
-            if getattr(self, field) < 0:
-                raise OptionError(field, found=str(getattr(self, field)), expected="a size in metres, not negative")
+        check_signs(vars(self))
         if self.polarization is not None and self.polarization not in POLARIZATIONS:
             expected = f"None, {', '.join(POLARIZATIONS)}"
             raise OptionError("polarization", found=repr(self.polarization), expected=expected)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """All fields but numbers that nobody gave, by name."""
+        return {field: value for field, value in vars(self).items() if not isinstance(value, NotGiven | Derived)}
 
     @property
     def not_given(self) -> tuple[str, ...]:

@@ -237,7 +237,7 @@ class Product:
         try:
             return ExportMeta(**values)
         except OptionError as error:
-            raise ContractError(self.path, key=error.file, found=error.found, expected=error.expected) from error
+            raise ContractError(self.path, key=error.option, found=error.found, expected=error.expected) from error
 
     def _read_if_there(self, dataset: contract.Dataset) -> Array | None:
         found = find_dataset(self._file, dataset)
