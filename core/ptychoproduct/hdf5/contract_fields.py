@@ -115,7 +115,7 @@ def read_recipe(frames: h5py.Dataset) -> CountsRecipe | None:
     try:
         return CountsRecipe(count_dtype=frames.dtype.newbyteorder("=").name, **values)
     except OptionError as error:
-        key = frames.name if error.file == "count_dtype" else f"{frames.name}@{error.file}"
+        key = frames.name if error.option == "count_dtype" else f"{frames.name}@{error.option}"
         raise ContractError(frames.file.filename, key=key, found=error.found, expected=error.expected) from error
 
 

@@ -100,7 +100,7 @@ def wrong_signs(values: Mapping[str, Any]) -> dict[str, str]:
     return expected
 
 
-def implausible(values: Mapping[str, Any]) -> list[str]:
+def implausible(values: Mapping[str, Any]) -> dict[str, str]:
     """Say which values make sense only in another unit, and in which.
 
     Parameters
@@ -110,11 +110,11 @@ def implausible(values: Mapping[str, Any]) -> list[str]:
 
     Returns
     -------
-    list of str
-        Sentences for the user, each once.
+    dict
+        A sentence for the user, by the field; width and height may have the same.
     """
-    found = (_sentence(field, value) for field, value in values.items())
-    return list(dict.fromkeys(filter(None, found)))
+    found = {field: _sentence(field, value) for field, value in values.items()}
+    return {field: sentence for field, sentence in found.items() if sentence is not None}
 
 
 def warn_of_implausible(values: Mapping[str, Any], origin: Origin) -> None:
@@ -125,7 +125,7 @@ def warn_of_implausible(values: Mapping[str, Any], origin: Origin) -> None:
     ProductWarning
         With the likely unit and the option that gives the value.
     """
-    for sentence in implausible(values):
+    for sentence in dict.fromkeys(implausible(values).values()):
         warn(f"{origin}: {sentence}")
 
 
