@@ -210,15 +210,6 @@ def test_a_likely_other_unit_is_warned_of_and_what_is_advised_is_not(attributes,
     assert " say " not in result.stderr
 
 
-def test_a_detector_pixel_in_place_of_the_objects_is_warned_of(attributes):
-    words = ("--positions-in", "m", "--object-pixel-size-m", "75um")
-    metres = {"xcoords": np.arange(12) * 1e-7, "ycoords": np.arange(12) * 1e-7}
-    result, _, _ = attributes(*words, **metres)
-    assert "object_pixel_size_m is 7.5e-05 m, more than the whole scan (1.1e-06 m)" in result.stderr
-    result, _, _ = attributes(*words[:3], "50nm", **metres)
-    assert "whole scan" not in result.stderr
-
-
 @pytest.mark.parametrize("option", ["--probe-energy-eV", "--detector-distance-m", "--exposure-time-s"])
 def test_what_cannot_be_negative_is_an_error_and_leaves_no_product(run_command, save_scan, tmp_path, option):
     result = run_command("ptychoproduct", "convert", save_scan(), "product.h5", option, "-1e-6")

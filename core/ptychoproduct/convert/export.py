@@ -19,7 +19,6 @@ from ptychoproduct.model.array_checks import check_frames, real_array
 from ptychoproduct.model.axes import axis_order, canonical_axes
 from ptychoproduct.model.geometry import warn_of_contradictions, with_detector_pixels, with_sample_pixels
 from ptychoproduct.model.metadata import ExportMeta
-from ptychoproduct.model.plausibility import warn_of_pixel_beyond_scan
 from ptychoproduct.model.positions import to_object_pixels
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product.options import ExportOptions
@@ -168,8 +167,6 @@ def export_product_from_scan(
     ):
         x_px, y_px = _in_pixels(scan, meta, "xcoords", scan.x), _in_pixels(scan, meta, "ycoords", scan.y)
         writer.set_positions(x_px, y_px, scan.scan_index)
-        if scan.positions_in != "px":
-            warn_of_pixel_beyond_scan(x_px, y_px, meta.object_pixel_width_m, scan.origin)
         _write_reconstruction(writer, scan.probe, scan.object, results)
         if diffraction is not None:
             companion = _write_both(writer, scan, diffraction, results, group)

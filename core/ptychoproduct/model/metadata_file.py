@@ -90,6 +90,7 @@ def named_metadata(values: Mapping[str, Any], origin: str | PathLike[str]) -> Na
     values : mapping
         By the names of the fields of `ExportMeta`, or ``object_pixel_size_m``, ``probe_pixel_size_m`` and
         ``detector_pixel_size_m`` for square pixels, and ``object_layer_spacing_m``; with dashes or underscores.
+        A number may be a text with a unit, such as ``"8keV"``, see `parse_number`.
     origin : path or str
         Name for the messages.
 

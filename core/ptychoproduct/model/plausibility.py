@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ptychoproduct.aliases import Array, Origin
+from ptychoproduct.aliases import Origin
 from ptychoproduct.errors import OptionError, warn
 from ptychoproduct.model.units import convert_unit, field_unit
 
@@ -127,31 +125,6 @@ def warn_of_implausible(values: Mapping[str, Any], origin: Origin) -> None:
     """
     for sentence in dict.fromkeys(implausible(values).values()):
         warn(f"{origin}: {sentence}")
-
-
-def warn_of_pixel_beyond_scan(x_px: Array, y_px: Array, pixel_m: float, origin: Origin) -> None:
-    """Warn of an object pixel that is larger than a whole scan whose positions are known in metres.
-
-    Parameters
-    ----------
-    x_px, y_px : array, [N]
-        Positions, divided by the size of the pixel.
-    pixel_m : float
-        Its width.
-    origin : path or str
-        What messages name.
-
-    Warns
-    -----
-    ProductWarning
-        With both sizes.
-    """
-    span_px = max((float(np.ptp(positions_px)) for positions_px in (x_px, y_px) if len(positions_px)), default=0.0)
-    if 0 < span_px < 1:
-        warn(
-            f"{origin}: object_pixel_size_m is {pixel_m:.6g} m, more than the whole scan ({span_px * pixel_m:.3g} m); "
-            "is it the pixel size of the detector? Check --object-pixel-size-m and --positions-in"
-        )
 
 
 def _sentence(field: str, value: Any) -> str | None:
