@@ -1,7 +1,7 @@
 """Numbers with a unit, as people write them: 8keV, 2000 mm, 75um.
 
 Imports the standard library only, because the command line reads its options with this before NumPy is loaded. `pint`
-would do it too, in a tenth of a second more at every start, for a table of the few units that stand here.
+would do it too, but it is heavy to import, and only the few units of the table here are needed.
 """
 
 from __future__ import annotations
