@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ptychoproduct_cli.quantities import NEGATIVE_NUMBER
+
 EXIT_OK = 0
 EXIT_COULD_NOT_RUN = 1
 EXIT_BAD_INPUT = 2
@@ -74,6 +76,7 @@ class Command:
 
     def configure(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         """Give a parser the texts and arguments of this command."""
+        parser._negative_number_matcher = NEGATIVE_NUMBER
         parser.description = self.description
         parser.epilog = _epilog(self.examples, self.exit_codes)
         parser.formatter_class = HelpFormatter

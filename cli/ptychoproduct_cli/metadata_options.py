@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ptychoproduct_cli.options import numbers
-
 _FOLLOWS = "lambda z / (N pixels) where the detector is known, else"
 # Flag, unit, default, meaning.
 _NUMBERS = (
@@ -59,7 +57,7 @@ def add_metadata_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--object-layer-spacing-m",
-        type=numbers,
+        type=numbers_in("m"),
         metavar="m,m,...",
         help="distances between the layers of an object that has several (default: none)",
     )

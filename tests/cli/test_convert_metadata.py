@@ -80,9 +80,11 @@ def test_a_contradiction_is_a_warning_with_both_numbers(convert):
 
 def test_what_is_not_given_is_said(convert):
     result = json.loads(convert("--exposure-time-s", 0, *DETECTOR, "--json").stdout)
-    assert {"probe_photon_count", "object_center_x_m", "tomography_angle_deg"} <= set(result["not_given"])
+    assert {"probe_photon_count", "focus_object_distance_m", "tomography_angle_deg"} <= set(result["not_given"])
     assert not {"exposure_time_s", "probe_energy_eV", "object_pixel_width_m"} & set(result["not_given"])
-    assert "probe_pixel_width_m" in result["derived"]
+    assert {"probe_pixel_width_m", "object_center_x_m"} <= set(result["derived"])
+    result = json.loads(convert("--object-center", "zero", "--json").stdout)
+    assert "object_center_x_m" in result["not_given"]
     table = convert("--exposure-time-s", 0).stdout
     assert "(the default)" in table
     assert "probe_photon_count" in table

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptychoproduct_cli.command import EXIT_OK, Command
-from ptychoproduct_cli.options import add_output_options, add_plot_option, numbers, whole_numbers
+from ptychoproduct_cli.options import add_output_options, add_plot_option, whole_numbers
 from ptychoproduct_cli.output import counted, print_result, print_rows
 from ptychoproduct_cli.progress import step_progress
+from ptychoproduct_cli.quantities import number_in, numbers_in, whole_number_in
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,7 +53,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--deflated", action="store_true", help="compress the NPZ scans (deflate)")
     what.add_argument(
-        "--size", type=int, default=256, metavar="px", help="width and height of a frame (default: %(default)s)"
+        "--size",
+        type=whole_number_in("px"),
+        default=256,
+        metavar="px",
+        help="width and height of a frame (default: %(default)s)",
     )
     what.add_argument(
         "--compression",
@@ -78,7 +83,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     extent = parser.add_argument_group("how much is measured")
     extent.add_argument(
         "--seconds",
-        type=float,
+        type=number_in("s"),
         default=60.0,
         metavar="s",
         help="about how long to measure, in seconds; slow tools are left out where a size would take longer "
@@ -86,7 +91,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     extent.add_argument(
         "--megabytes",
-        type=numbers,
+        type=numbers_in("MB"),
         default=(),
         metavar="MB,MB,...",
         help="sizes of the scans' frames; all are measured, however long it takes (default: 16, 64, 256 and so on)",

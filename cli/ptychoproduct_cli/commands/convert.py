@@ -59,7 +59,7 @@ def _add_paths(parser: argparse.ArgumentParser) -> None:
         "scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5; its content counts, not its name"
     )
     parser.add_argument("output_product", metavar="PRODUCT.h5", help="product to write, *.h5 or *.hdf5")
-    _add_options(parser)
+    _add_options(parser, object_center="auto")
 
 
 def _add_path_options(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +75,7 @@ def _add_path_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-product", required=True, metavar="PRODUCT.h5", help="product to write, *.h5 or *.hdf5"
     )
-    _add_options(parser)
+    _add_options(parser, object_center="zero")
 
 
 class _StandardLayout(argparse.Action):
@@ -92,7 +92,7 @@ class _StandardLayout(argparse.Action):
                 action.required = False
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
     options.add_companion_options(parser)
     add_metadata_options(parser)
     _add_patterns_options(parser)
@@ -110,6 +110,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="numbers that pair patterns with positions: the scan's scan_index, or 0 to N-1 in sequence; auto: "
         "scan_index where its values are distinct, else the sequence (default: %(default)s)",
+    )
+    content.add_argument(
+        "--object-center",
+        choices=("auto", "corner", "zero"),
+        default=object_center,
+        help="where the object's middle is, without --object-center-x-m and -y-m; corner: positions count "
+        "from the object's first pixel; zero: they count from its middle; auto: the one of the two that has all "
+        "positions on the object, else zero (default: %(default)s)",
     )
     content.add_argument(
         "--nexus",
@@ -291,6 +299,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         threads=arguments.threads,
         axis_order=arguments.axis_order,
         position_index=arguments.position_index,
+        object_center=arguments.object_center,
         chunk_frames=arguments.chunk_frames,
         chunk_shape=arguments.chunk_shape,
         memory_bytes=options.memory_bytes(arguments),
@@ -352,6 +361,10 @@ def _metadata_rows(meta: ResolvedMetadata) -> dict[str, str]:
         width, height = f"{owner}_pixel_width_m", f"{owner}_pixel_height_m"
         origin = meta.origins[width].replace("default", "the default").replace("source", "from the source")
         rows[f"{owner} pixel"] = f"{getattr(meta, width):.6g} x {getattr(meta, height):.6g} m  ({origin})"
+    if "object_center_x_m" in meta.derived or "object_center_y_m" in meta.derived:
+        rows["object centre"] = (
+            f"{meta.object_center_x_m:.6g}, {meta.object_center_y_m:.6g} m  (positions count from the object's corner)"
+        )
     missing = [name for name in meta.not_given if not name.startswith(("object_pixel", "probe_pixel"))]
     if missing:
         rows["not given"] = ", ".join(missing)

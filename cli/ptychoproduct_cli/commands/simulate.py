@@ -11,6 +11,7 @@ from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.options import add_output_options, add_overwrite_option
 from ptychoproduct_cli.output import megabytes, print_result, print_rows
 from ptychoproduct_cli.progress import progress_bar
+from ptychoproduct_cli.quantities import number_in, whole_number_in
 
 if TYPE_CHECKING:
     from ptychoproduct import ExportMeta
@@ -31,10 +32,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output_npz", metavar="SCAN.npz", help="scan to write")
     parser.add_argument("--frames", type=int, default=2000, metavar="N", help="number of frames (default: %(default)s)")
     parser.add_argument(
-        "--size", type=int, default=256, metavar="px", help="width and height of a frame (default: %(default)s)"
+        "--size",
+        type=whole_number_in("px"),
+        default=256,
+        metavar="px",
+        help="width and height of a frame (default: %(default)s)",
     )
     parser.add_argument(
-        "--photons", type=float, default=1e6, metavar="N", help="number of photons in a frame (default: %(default)g)"
+        "--photons",
+        type=number_in("count"),
+        default=1e6,
+        metavar="N",
+        help="number of photons in a frame (default: %(default)g)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
     parser.add_argument(

@@ -12,6 +12,7 @@ from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.output import collected_warnings, counted, print_result, print_rows
 from ptychoproduct_cli.progress import step_progress
+from ptychoproduct_cli.quantities import number_in
 
 if TYPE_CHECKING:
     from ptychoproduct import TuneReport
@@ -43,7 +44,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     wanted.add_argument(
         "--min-write-mb-s",
-        type=float,
+        type=number_in("MB/s"),
         default=0.0,
         metavar="MB/s",
         help="least writing speed that the best trial must have (default: none)",
@@ -51,7 +52,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     wanted.add_argument("--threads", type=int, metavar="N", help="number of cores that compress (default: all)")
     wanted.add_argument(
         "--seconds",
-        type=float,
+        type=number_in("s"),
         default=25.0,
         metavar="s",
         help="about how long to try, in seconds (default: %(default)g)",

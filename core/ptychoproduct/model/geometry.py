@@ -13,12 +13,7 @@ import numpy as np
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.errors import warn
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata, merged_metadata
-
-# Exact in the SI since 2019; CODATA 2022, https://physics.nist.gov/constants
-PLANCK_J_S = 6.62607015e-34
-LIGHT_SPEED_M_S = 299792458.0
-ELEMENTARY_CHARGE_C = 1.602176634e-19
-_HC_EV_M = PLANCK_J_S * LIGHT_SPEED_M_S / ELEMENTARY_CHARGE_C
+from ptychoproduct.model.units import HC_EV_M
 
 # Over a scan of 1000 pixels, a difference of more than this is a pixel; people give sizes to three digits or more.
 _ROUNDING = 1e-3
@@ -32,7 +27,7 @@ _SIDES = (
 
 def wavelength_m(photon_energy_eV: float) -> float:
     """Return the wavelength of photons: hc / E."""
-    return _HC_EV_M / photon_energy_eV
+    return HC_EV_M / photon_energy_eV
 
 
 def far_field_pixel_m(photon_energy_eV: float, distance_m: float, pixels: int, pixel_m: float) -> float:

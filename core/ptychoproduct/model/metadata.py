@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from ptychoproduct.errors import OptionError
 from ptychoproduct.model.contract import POLARIZATIONS
+from ptychoproduct.model.plausibility import check_signs
 
 Source = Literal["given", "source", "derived", "default"]
 
@@ -57,7 +58,7 @@ class ExportMeta:
     object_center_x_m, object_center_y_m : float
         Where the middle of the object array is, in the frame of the scan positions.
     focus_object_distance_m : float
-        From the focus to the object; 0 without a focusing optic.
+        From the focus to the object; 0 without a focusing optic, negative where the focus lies upstream.
     far_field : bool
         Whether the detector records the Fraunhofer pattern; yes by default.
     polarization : str or None
@@ -68,7 +69,8 @@ class ExportMeta:
     Raises
     ------
     OptionError
-        A number is not finite, a pixel size is not positive, a text cannot be stored, or the polarization is unknown.
+        A number is not finite; a pixel size is not positive; an energy, a distance, a time, or a number of photons is
+        negative; a text cannot be stored; or the polarization is unknown.
     """
 
     name: str | None = None
@@ -100,10 +102,7 @@ class ExportMeta:
                 raise OptionError(name, found=repr(value), expected="text in Unicode without NUL")
             if isinstance(value, Real) and not _is_finite(value):
                 raise OptionError(name, found=str(value), expected="a finite number")
-            if name.startswith(("object_pixel", "probe_pixel")) and value <= 0:
-                raise OptionError(name, found=str(value), expected="a positive size in metres")
-            if name.startswith("detector_pixel") and value < 0:
-                raise OptionError(name, found=str(value), expected="a size in metres, not negative")
+        check_signs(vars(self))
         if self.polarization is not None and self.polarization not in POLARIZATIONS:
             expected = f"None, {', '.join(POLARIZATIONS)}"
             raise OptionError("polarization", found=repr(self.polarization), expected=expected)

@@ -14,6 +14,7 @@ from typing import Any
 
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.model.metadata import ExportMeta
+from ptychoproduct.model.units import field_unit, parse_number
 
 LAYER_SPACING = "object_layer_spacing_m"
 
@@ -54,7 +55,8 @@ def read_metadata_file(path: str | PathLike[str]) -> NamedMetadata:
     Parameters
     ----------
     path : path
-        A TOML file, or a JSON file with one object, whatever its name; with the names of `named_metadata`.
+        A TOML file, or a JSON file with one object, whatever its name; with the names of `named_metadata`. A number may
+        be a text with a unit, such as ``"8keV"``.
 
     Raises
     ------
@@ -88,6 +90,7 @@ def named_metadata(values: Mapping[str, Any], origin: str | PathLike[str]) -> Na
     values : mapping
         By the names of the fields of `ExportMeta`, or ``object_pixel_size_m``, ``probe_pixel_size_m`` and
         ``detector_pixel_size_m`` for square pixels, and ``object_layer_spacing_m``; with dashes or underscores.
+        A number may be a text with a unit, such as ``"8keV"``, see `parse_number`.
     origin : path or str
         Name for the messages.
 
@@ -115,6 +118,8 @@ def named_metadata(values: Mapping[str, Any], origin: str | PathLike[str]) -> Na
 
 
 def _checked(value: Any, field_type: str, key: str, origin: str | PathLike[str]) -> Any:
+    if field_type == "float" and isinstance(value, str):
+        return _parsed(value, key, origin)
     kind, description = {
         "float": (Real, "a number"),
         "bool": (bool, "true or false"),
@@ -122,6 +127,20 @@ def _checked(value: Any, field_type: str, key: str, origin: str | PathLike[str])
     if not isinstance(value, kind) or (kind is Real and isinstance(value, bool)):
         raise OptionError(file=origin, option=key, found=repr(value), expected=description)
     return value
+
+
+def _parsed(text: str, key: str, origin: str | PathLike[str]) -> float:
+    """Read a number with its unit; a text without one is more likely a slip."""
+    try:
+        float(text)
+    except ValueError:
+        pass
+    else:
+        raise OptionError(file=origin, option=key, found=repr(text), expected="a number")
+    try:
+        return parse_number(text, field_unit(key.replace("-", "_")))
+    except ValueError as error:
+        raise OptionError(key, str(error), file=origin) from None
 
 
 def _numbers(value: Any, key: str, origin: str | PathLike[str]) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ from ptychoproduct.compression.codecs import Codec
 from ptychoproduct.compression.profiles import DEFAULT, Profile, Storage, is_measured, parse_compression, storage_for
 from ptychoproduct.errors import OptionError
 from ptychoproduct.model.contract import AXIS_ORDERS
+from ptychoproduct.model.object_center import OBJECT_CENTERS
 from ptychoproduct.model.positions import POSITION_INDEX_CHOICES
 from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES
 
@@ -30,6 +31,9 @@ class ExportOptions:
         Of the source's frames; "auto" takes the axis that has the length of the positions as N.
     position_index : {"auto", "scan-index", "sequence"}
         Where ``probe_position_indexes`` come from, see `position_indexes`.
+    object_center : {"auto", "corner", "zero"}
+        Where an object lies whose centre `ExportMeta` does not have, see `with_object_center`. Without an object in the
+        scan, one of ones lies under all positions.
     chunk_frames : int or None
         Whole frames of a chunk; None for about 1 MiB.
     chunk_shape : tuple of int, optional
@@ -58,6 +62,7 @@ class ExportOptions:
     threads: int | None = None
     axis_order: str = "auto"
     position_index: str = "auto"
+    object_center: str = "zero"
     chunk_frames: int | None = None
     chunk_shape: tuple[int, int, int] | None = None
     memory_bytes: int = DEFAULT_MEMORY_BYTES
@@ -82,6 +87,7 @@ class ExportOptions:
         for field, choices in (
             ("axis_order", ("auto", *AXIS_ORDERS)),
             ("position_index", POSITION_INDEX_CHOICES),
+            ("object_center", OBJECT_CENTERS),
         ):
             if getattr(self, field) not in choices:
                 raise OptionError(field, found=repr(getattr(self, field)), expected=f"one of {', '.join(choices)}")

@@ -25,8 +25,10 @@ from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_raw_array, complex_array, coordinates, real_array, require_length
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.counts import CountsRecipe
-from ptychoproduct.model.geometry import covering_object, outside_object, resolve_metadata, with_corner_at_zero
+from ptychoproduct.model.geometry import covering_object, resolve_metadata
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
+from ptychoproduct.model.object_center import warn_outside, with_object_center
+from ptychoproduct.model.plausibility import warn_of_implausible
 from ptychoproduct.model.positions import pixels_to_metres, position_indexes
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product.frame_writer import FrameWriter
@@ -113,6 +115,7 @@ class ProductWriter:
         self._file_bytes = 0
         self._digests = ContentDigests(wanted=self.options.has_digests or self.options.verify)
         require_hdf5_suffix(self.path)
+        warn_of_implausible({name: self.meta.known(name) for name in self.meta.origins}, self._origin)
 
     def __enter__(self) -> Self:
         self._started = time.perf_counter()
@@ -213,14 +216,17 @@ class ProductWriter:
         ------
         SourceError
             The shape or type is another, or the number of spacings does not fit.
+        OptionError
+            A spacing is negative or not finite.
         """
         array = complex_array(array, (2, 3), "objectGuess", self._origin)
         layers = array.shape[0] if array.ndim == 3 else 1
         spacing_m = real_array(layer_spacing_m, 1, "object_layer_spacing_m", self._origin)
         require_length(len(spacing_m), layers - 1, "object_layer_spacing_m", self._origin, "gaps between layers")
+        if not (np.isfinite(spacing_m) & (spacing_m >= 0)).all():
+            raise OptionError("object_layer_spacing_m", found=str(spacing_m), expected="distances, not negative")
         with hdf5_errors(self.path, self._output):
-            dataset = self._file.create_dataset(contract.OBJECT.name, data=array)
-            _write_attributes(dataset, contract.OBJECT.attributes, self.meta)
+            self._file.create_dataset(contract.OBJECT.name, data=array)
             self._file.create_dataset(contract.OBJECT_LAYER_SPACING.name, data=spacing_m)
 
     def set_losses(self, values: Sequence[float] | Array, epochs: Sequence[int] | Array | None = None) -> None:
@@ -399,9 +405,12 @@ class ProductWriter:
             if self._frames.dataset is not None:
                 require_length(len(self._frames.dataset), len(x_px), "frames", self._origin)
             if contract.OBJECT.name in self._file:
-                self._warn_outside(x_m, y_m)
+                shape = self._file[contract.OBJECT.name].shape
+                self.meta = with_object_center(self.options.object_center, x_m, y_m, shape, self.meta)
+                warn_outside(x_m, y_m, shape, self.meta, self._origin)
             else:
                 self._write_synthetic_object(x_px, y_px)
+            _write_attributes(self._file[contract.OBJECT.name], contract.OBJECT.attributes, self.meta)
             if contract.LOSS_VALUES.name not in self._file:
                 self.set_losses([])
             if contract.PHOTON_COUNTS.name in self._file:
@@ -457,20 +466,6 @@ class ProductWriter:
         self.set_object(np.ones(shape, probe.dtype))
         self._file[contract.OBJECT.name].attrs[contract.SYNTHETIC.name] = True
         self._warn(f"has no objectGuess; the object is {shape[0]} x {shape[1]} ones, marked synthetic")
-
-    def _warn_outside(self, x_m: Array, y_m: Array) -> None:
-        shape = self._file[contract.OBJECT.name].shape
-        count = outside_object(x_m, y_m, shape, self.meta)
-        if not count:
-            return
-        advice = "check pixel size and object center"
-        better = with_corner_at_zero(shape, self.meta)
-        if not outside_object(x_m, y_m, shape, better):
-            advice = (
-                f"positions count from the object's corner: --object-center-x-m {better.object_center_x_m} "
-                f"--object-center-y-m {better.object_center_y_m} would put them on it"
-            )
-        self._warn(f"{count} of {len(x_m)} positions are not on the object; {advice}")
 
     def _warn(self, message: str) -> None:
         warn(f"{self._origin}: {message}")

@@ -468,7 +468,7 @@ positions_px = st.lists(
 
 
 @settings(max_examples=60, **QUIET)
-@given(positions_px, st.tuples(st.integers(60, 70), st.integers(60, 70)), st.sampled_from([5e-8, 1.2345678e-8, 1.0]))
+@given(positions_px, st.tuples(st.integers(60, 70), st.integers(60, 70)), st.sampled_from([5e-8, 1.2345678e-8, 1e-3]))
 @example([0.0, 64.0], (64, 64), 5e-8)
 @example([63.5], (64, 64), 1.2345678e-8)
 def test_whatever_center_is_advised_mends_the_product(tmp_path, x_px, shape, pixel_m):

@@ -136,6 +136,11 @@ def warning(where, words, *changes):
     return "warning", where, words, changes
 
 
+def set_energy(value):
+    """Give both names of the energy a value."""
+    return lambda file: file.attrs.update(photon_energy_eV=value, probe_energy_eV=value)
+
+
 # What breaks the rule of each check, and no other.
 BROKEN = {
     "attributes_present": [
@@ -219,6 +224,14 @@ BROKEN = {
             delete("raw_data"),
             set_attribute("object", "pixel_width_m", 0.0),
         ),
+    ],
+    "numbers_not_negative": [
+        error("/@photon_energy_eV", "found -8000.0, expected a number in eV, not", set_energy(-8000.0)),
+        error("/@exposure_time_s", "in seconds, not negative", set_attribute("/", "exposure_time_s", -0.1)),
+    ],
+    "units_plausible": [
+        warning("/@photon_energy_eV", "8 eV; for 8 keV say --probe-energy-eV 8000", set_energy(8.0)),
+        warning("/probe@pixel_width_m", "for 125 nm say", set_attribute("probe", "pixel_width_m", 125.0)),
     ],
     "layers_spaced": [
         error(

@@ -1,0 +1,40 @@
+"""Checks of the experiment's numbers: that they can be, and that they are in the unit that the contract says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ptychoproduct.model import contract
+from ptychoproduct.model.plausibility import NOT_NEGATIVE, implausible, wrong_signs
+from ptychoproduct.validation.checks import Problem, Subject, check
+
+
+@check
+def numbers_not_negative(subject: Subject) -> Iterator[Problem]:
+    """Energies, distances, times and numbers of photons are not negative."""
+    values, places = _fields(subject)
+    for field, expected in wrong_signs({field: values.get(field) for field in NOT_NEGATIVE}).items():
+        yield Problem("error", places[field], f"found {values[field]}, expected {expected}")
+
+
+@check
+def units_plausible(subject: Subject) -> Iterator[Problem]:
+    """No number makes sense in another unit only."""
+    values, places = _fields(subject)
+    for field, sentence in implausible(values).items():
+        yield Problem("warning", places[field], sentence)
+
+
+def _fields(subject: Subject) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the values of `ExportMeta` that the product has, and where they are; by their fields."""
+    values, places = {}, {}
+    owners: list[tuple[contract.Dataset | None, str, tuple[contract.Attribute, ...]]]
+    owners = [(None, "/", contract.ROOT_ATTRIBUTES)]
+    owners += [(dataset, f"/{dataset.name}", dataset.attributes) for dataset in contract.DATASETS]
+    for owner, where, attributes in owners:
+        for attribute in attributes:
+            value = subject.attribute(owner, attribute) if attribute.field else None
+            if attribute.field and value is not None:
+                values[attribute.field], places[attribute.field] = value, f"{where}@{attribute.name}"
+    return values, places
