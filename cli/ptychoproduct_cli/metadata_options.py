@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ptychoproduct_cli.quantities import number_in, numbers_in
+
 _FOLLOWS = "lambda z / (N pixels) where the detector is known, else"
 # Flag, unit, default, meaning.
 _NUMBERS = (
@@ -19,8 +21,13 @@ _NUMBERS = (
     ("--detector-pixel-size-m", "m", "0", "detector pixel size"),
     ("--object-pixel-size-m", "m", f"{_FOLLOWS} 5e-8", "object pixel size, the unit of positions in pixels"),
     ("--probe-pixel-size-m", "m", f"{_FOLLOWS} 1.25e-7", "pixel size of the probe"),
-    ("--object-center-x-m", "m", "0", "x of the middle of the object array, in the coordinates of the positions"),
-    ("--object-center-y-m", "m", "0", "y of the middle of the object array"),
+    (
+        "--object-center-x-m",
+        "m",
+        "see --object-center",
+        "x of the middle of the object array, in the coordinates of the positions",
+    ),
+    ("--object-center-y-m", "m", "see --object-center", "y of the middle of the object array"),
 )
 # Square pixels have one flag for their width and height.
 PIXEL_SIZE_FLAGS = {
@@ -33,7 +40,9 @@ PIXEL_SIZE_FLAGS = {
 def add_metadata_options(parser: argparse.ArgumentParser) -> None:
     """Add the options, which `given_metadata` reads."""
     group = parser.add_argument_group(
-        "metadata", "zero stands for a value that is not known; the summary lists the values that were not given"
+        "metadata",
+        "zero stands for a value that is not known; the summary lists the values that were not given; a number may have "
+        "another unit behind it: 8keV, 632.8nm (a wavelength), 2000mm, 75um",
     )
     group.add_argument(
         "--metadata",
@@ -44,7 +53,7 @@ def add_metadata_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--name", help="product name (default: empty)")
     group.add_argument("--comments", help="description (default: empty)")
     for flag, unit, default, meaning in _NUMBERS:
-        group.add_argument(flag, type=float, metavar=unit, help=f"{meaning} (default: {default})")
+        group.add_argument(flag, type=number_in(unit), metavar=unit, help=f"{meaning} (default: {default})")
     group.add_argument(
         "--far-field",
         action=argparse.BooleanOptionalAction,
