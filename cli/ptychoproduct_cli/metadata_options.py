@@ -25,7 +25,7 @@ _NUMBERS = (
         "--object-center-x-m",
         "m",
         "see --object-center",
-        "x of the middle of the object array, in the coordinates of the positions",
+        "x of the object array's middle, in the coordinates of the positions",
     ),
     ("--object-center-y-m", "m", "see --object-center", "y of the middle of the object array"),
 )
@@ -41,8 +41,8 @@ def add_metadata_options(parser: argparse.ArgumentParser) -> None:
     """Add the options, which `given_metadata` reads."""
     group = parser.add_argument_group(
         "metadata",
-        "zero stands for a value that is not known; the summary lists the values that were not given; a number may have "
-        "another unit behind it: 8keV, 632.8nm (a wavelength), 2000mm, 75um",
+        "zero stands for a value that is not known; the summary lists the values that were not given; a number may "
+        "have another unit behind it: 8keV, 632.8nm (a wavelength), 2000mm, 75um",
     )
     group.add_argument(
         "--metadata",
