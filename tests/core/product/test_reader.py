@@ -351,7 +351,7 @@ def test_a_product_that_ptychodus_saved_is_read(tmp_path):
 @pytest.mark.parametrize("name", REQUIRED)
 def test_a_product_without_a_required_dataset_is_refused(product, read, name):
     edit(product, lambda file: file.__delitem__(name))
-    with pytest.raises(ContractError, match=f"{name}: found no such dataset"):
+    with pytest.raises(ContractError, match=f"there is no dataset '{name}'"):
         read(product)
 
 
