@@ -158,7 +158,7 @@ def test_validating_tells_every_problem_and_exits_with_2(run_command, save_scan,
     with h5py.File(tmp_path / "product.h5", "r+") as file:
         del file.attrs["name"], file["probe_position_x_m"]
     result = run_command("ptychoproduct", "validate", "product.h5")
-    assert (result.returncode, result.stdout.count("is missing")) == (2, 2)
+    assert (result.returncode, result.stdout.count("is missing; a product needs")) == (2, 2)
 
 
 def test_validating_what_is_not_there_exits_with_1(run_command):

@@ -107,7 +107,7 @@ BAD = {
     "an empty dataset": (("scan.h5", "--dataset", "/void"), None, ["/void", "(0, 16, 16)"]),
     "a plane": (("scan.h5", "--dataset", "/plane"), None, ["/plane", "(16, 16)", "[N, H, W]"]),
     "text": (("scan.h5", "--dataset", "/text"), None, ["/text", "|S1", "real numbers"]),
-    "out of the folder": (("scan.h5", "--dataset", "/out"), None, ["/out", "../elsewhere.h5", "out of its folder"]),
+    "out of the folder": (("scan.h5", "--dataset", "/out"), None, ["/out", "../elsewhere.h5", "outside its folder"]),
     "short frames": (NPY, lambda files: np.save(files / "frames.npy", FRAMES[:5]), ["(5, 16, 16)", "12"]),
     "complex frames": (NPY, lambda files: np.save(files / "frames.npy", FRAMES + 0j), ["frames", "complex128"]),
     "flat frames": (NPY, lambda files: np.save(files / "frames.npy", FRAMES[0]), ["frames", "3 dimensions"]),
@@ -118,10 +118,18 @@ BAD = {
     "infinite": (NPY, csv("x,y\n" + "1,inf\n" * 12), ["ycoords", "inf at position 0"]),
     "no probe": (NPY[:3], None, ["frames.npy: probeGuess: found no probe, expected --probe"]),
     "no such probe": ((*NPY[:4], "none.npy"), None, ["none.npy: no such file"]),
-    "no such probe in a file": ((*NPY[:4], "scan.h5:/x"), None, ["scan.h5: /x: found no probe"]),
-    "no positions": (("frames.npy",), None, ["positions: found none with an NPY file"]),
-    "a dataset of an NPY file": ((*NPY, "--dataset", "/dp"), None, ["dataset: found it with an NPY file"]),
-    "positions for an NPZ scan": (("rest.npz", *NPY[1:]), None, ["positions: found it with an NPZ scan"]),
+    "no such probe in a file": ((*NPY[:4], "scan.h5:/x"), None, ["scan.h5: there is no probe: no dataset '/x'"]),
+    "no positions": (("frames.npy",), None, ["positions: frames.npy is an NPY file without positions"]),
+    "a dataset of an NPY file": (
+        (*NPY, "--dataset", "/dp"),
+        None,
+        ["dataset: applies to HDF5 files; frames.npy is an NPY file"],
+    ),
+    "positions for an NPZ scan": (
+        ("rest.npz", *NPY[1:]),
+        None,
+        ["positions: applies to NPY and HDF5 files; rest.npz is an NPZ file"],
+    ),
 }
 
 

@@ -110,8 +110,8 @@ def read_recipe(frames: h5py.Dataset) -> CountsRecipe | None:
     for attribute in contract.RECIPE:
         values[attribute.name] = read_attribute(frames, attribute)
         if values[attribute.name] is None:
-            problem = f"there is no attribute {attribute.name!r}; {contract.QUANTITY.name!r} needs it"
-            raise ContractError(frames.file.filename, problem, key=frames.name)
+            problem = f"is missing; it must stand beside {contract.QUANTITY.name}"
+            raise ContractError(frames.file.filename, problem, key=f"{frames.name}@{attribute.name}")
     try:
         return CountsRecipe(count_dtype=frames.dtype.newbyteorder("=").name, **values)
     except OptionError as error:

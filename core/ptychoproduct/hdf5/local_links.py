@@ -29,7 +29,7 @@ def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
     if path.is_dir():
         raise SourceError(path, "this is a folder; give an HDF5 file")
     if not path.exists():
-        raise SourceError(path, "there is no such file")
+        raise SourceError(path, "no such file")
     try:
         return h5py.File(path, "r")
     except OSError as error:

@@ -172,7 +172,7 @@ def _read_array(
                 raise SourceError(path, f"there is no {what}: no dataset {names}")
             return source.read(found), source.files
     if not path.exists():
-        raise SourceError(path, "there is no such file")
+        raise SourceError(path, "no such file")
     raise SourceError(path, f"is another kind of file; give the {what} in an NPY, NPZ or HDF5 file")
 
 
@@ -223,7 +223,7 @@ def _read_csv(path: Path) -> tuple[Array, Array]:
             file.seek(0)
             table = np.loadtxt(file, delimiter=",", skiprows=header_lines, ndmin=2)
     except FileNotFoundError:
-        raise SourceError(path, "there is no such file") from None
+        raise SourceError(path, "no such file") from None
     except OSError as error:
         raise SourceError(path, f"cannot be read: {error.strerror}") from error
     except (ValueError, UserWarning, csv.Error) as error:  # UnicodeDecodeError is a ValueError

@@ -187,7 +187,7 @@ def test_raw_data_by_a_relative_name_behind_a_virtual_dataset_is_refused(folder)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_missing_files_are_told_and_are_not_taken_for_zeros(folder, kind):
-    refused(make(folder, KINDS[kind]("none.h5")), "none.h5", "missing")
+    refused(make(folder, KINDS[kind]("none.h5")), "none.h5", "does not exist")
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,8 @@ def test_virtual_data_from_numbered_files_is_refused(folder):
 
 def test_a_file_that_is_no_hdf5_is_told(folder):
     (folder / "text.h5").write_text("no HDF5")
-    refused(make(folder, external("text.h5")), "text.h5", "no HDF5 file")
-    refused(make(folder, virtual("d", "text.h5")), "text.h5", "no HDF5 file")
+    refused(make(folder, external("text.h5")), "text.h5", "not an HDF5 file")
+    refused(make(folder, virtual("d", "text.h5")), "text.h5", "not an HDF5 file")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_file_that_is_no_hdf5_is_told(folder):
     ids=["itself", "each other", "by way of the file"],
 )
 def test_links_that_go_round_are_told(folder, fill):
-    refused(make(folder, fill), "go round")
+    refused(make(folder, fill), "form a circle")
 
 
 def test_virtual_datasets_that_go_round_come_to_an_end(folder):
@@ -311,7 +311,7 @@ def test_stacks_lists_what_has_three_dimensions(folder):
 )
 def test_what_is_no_array_of_numbers_is_not_read(folder, data):
     path = make(folder, lambda file: file.create_dataset("d", data=data))
-    with Hdf5Source(path) as source, pytest.raises(SourceError, match="no array"):
+    with Hdf5Source(path) as source, pytest.raises(SourceError, match="must be an array of numbers"):
         source.read(source.find("/d"))
 
 

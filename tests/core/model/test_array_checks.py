@@ -18,7 +18,7 @@ def test_lists_of_real_numbers_are_coordinates(dtype):
     [
         (np.zeros((2, 2)), "1 dimension"),
         (np.array(1.0), "1 dimension"),
-        (np.array([]), "at least one"),
+        (np.array([]), "at least 1"),
         (np.zeros(2, "c16"), "real numbers"),
         (np.zeros(2, "?"), "real numbers"),
         (np.array(["1", "2"]), "real numbers"),

@@ -235,9 +235,9 @@ def test_a_probe_of_matlab_is_turned_the_right_way(tmp_path, precision):
         ("none", "no such file"),
         ("probe.txt", "another kind of file"),
         ("probe.npz:none", "none: found only other, probeGuess"),
-        ("probe.h5:/none", "/none: found no probe"),
-        ("probe.h5:/a", "/a: found no probe"),
-        ("empty.h5", "found no probe, expected one of /raw_data/probeGuess, /probe"),
+        ("probe.h5:/none", "there is no probe: no dataset '/none'"),
+        ("probe.h5:/a", "there is no probe: no dataset '/a'"),
+        ("empty.h5", "there is no probe: no dataset named /raw_data/probeGuess or /probe or "),
         ("", "cannot be read|another kind|directory"),
     ],
 )

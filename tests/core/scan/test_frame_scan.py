@@ -373,13 +373,17 @@ def test_messages_name_the_file_as_the_user_does(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [
-        ("scan.npz", {"dataset": "/dp"}, "dataset: found it with an NPZ scan"),
-        ("scan.npy", {"dataset": "/dp", "positions": "p.csv"}, "dataset: found it with an NPY file"),
-        ("scan.npz", {"positions": "p.csv"}, "positions: found it with an NPZ scan"),
-        ("scan.npz", {"probe": "p.npy"}, "probe: found it with an NPZ scan"),
-        ("scan.npy", {}, "positions: found none with an NPY file"),
-        ("scan", {"kind": "npy"}, "positions: found none with an NPY file"),
-        ("scan", {"dataset": "/dp"}, "dataset: found it with an NPZ scan"),
+        ("scan.npz", {"dataset": "/dp"}, "dataset: applies to HDF5 files; scan.npz is an NPZ file"),
+        (
+            "scan.npy",
+            {"dataset": "/dp", "positions": "p.csv"},
+            "dataset: applies to HDF5 files; scan.npy is an NPY file",
+        ),
+        ("scan.npz", {"positions": "p.csv"}, "positions: applies to NPY and HDF5 files; scan.npz is an NPZ file"),
+        ("scan.npz", {"probe": "p.npy"}, "probe: applies to NPY and HDF5 files; scan.npz is an NPZ file"),
+        ("scan.npy", {}, "positions: scan.npy is an NPY file without positions"),
+        ("scan", {"kind": "npy"}, "positions: scan is an NPY file without positions"),
+        ("scan", {"dataset": "/dp"}, "dataset: applies to HDF5 files; scan is an NPZ file"),
     ],
 )
 def test_arguments_that_do_not_go_together_are_an_option_error(name, arguments, words):

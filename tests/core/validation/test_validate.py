@@ -146,7 +146,9 @@ BROKEN = {
     "attributes_present": [
         *(
             error(
-                f"/@{attribute.name}", "missing, required", delete_attributes("/", attribute.name, *attribute.aliases)
+                f"/@{attribute.name}",
+                "is missing; a product needs",
+                delete_attributes("/", attribute.name, *attribute.aliases),
             )
             for attribute in ROOT_ATTRIBUTES
             if attribute.presence == "required"
@@ -154,7 +156,7 @@ BROKEN = {
         *(
             error(
                 f"/{dataset.name}@{attribute.name}",
-                "missing, required",
+                "is missing; a product needs",
                 delete_attributes(dataset.name, attribute.name),
             )
             for dataset in DATASETS
@@ -172,7 +174,7 @@ BROKEN = {
     ],
     "datasets_present": [
         *(
-            error(f"/{dataset.name}", "missing, required", delete(dataset.name, *dataset.aliases))
+            error(f"/{dataset.name}", "is missing; a product needs", delete(dataset.name, *dataset.aliases))
             for dataset in DATASETS
             if dataset.presence == "required"
         ),
@@ -207,12 +209,16 @@ BROKEN = {
         ),
     ],
     "positions_finite": [
-        error("/probe_position_x_m", "1 values", delete("raw_data"), set_item("probe_position_x_m", 3, np.nan)),
-        error("/probe_position_y_m", "2 values", delete("raw_data"), set_item("probe_position_y_m", [3, 4], np.inf)),
+        error("/probe_position_x_m", "1 value is", delete("raw_data"), set_item("probe_position_x_m", 3, np.nan)),
+        error(
+            "/probe_position_y_m", "2 values are", delete("raw_data"), set_item("probe_position_y_m", [3, 4], np.inf)
+        ),
     ],
     "indexes_pair": [
         warning("/probe_position_indexes", "11 distinct values for 12", set_item("probe_position_indexes", 3, 4)),
-        warning("/probe_position_indexes", "do not ascend", set_item("probe_position_indexes", slice(3, 5), [4, 3])),
+        warning(
+            "/probe_position_indexes", "not in ascending order", set_item("probe_position_indexes", slice(3, 5), [4, 3])
+        ),
         error("/probe_position_indexes", "no negative", set_item("probe_position_indexes", 0, -1)),
     ],
     "pixel_sizes_positive": [
@@ -258,11 +264,11 @@ BROKEN = {
             delete_attributes("probe", "opr_weights"),
             replace_dataset("opr_weights", lambda _: np.ones((12, 2))),
         ),
-        error("/opr_weights", "other values than the attribute", set_item("opr_weights", (3, 0), 0.5)),
+        error("/opr_weights", "differ from the attribute", set_item("opr_weights", (3, 0), 0.5)),
     ],
     "losses_agree": [
         error("/loss_epochs", "found length 1, expected 2", replace_dataset("loss_epochs", lambda data: data[:1])),
-        error("/costs", "other values than loss_values", replace_dataset("costs", lambda data: data + 1)),
+        error("/costs", "differ from loss_values", replace_dataset("costs", lambda data: data + 1)),
     ],
     "polarization_known": [
         error("/@polarization", "found 'vertical'", set_attribute("/", "polarization", "vertical")),
@@ -278,12 +284,12 @@ BROKEN = {
     "counts_come_back": [
         error(
             f"/{FRAMES}@amplitude_scale",
-            "found without quantity, expected both or none",
+            "has no meaning without quantity",
             set_attribute(FRAMES, "amplitude_scale", 2.0),
         ),
         error(
             f"/{FRAMES}@operation_order",
-            "no such attribute, expected it beside quantity",
+            "is missing; it must stand beside quantity",
             *stored_as_counts(operation_order=None),
         ),
         error(f"/{FRAMES}@quantity", "found 'photons', expected one of counts", *stored_as_counts(quantity="photons")),
@@ -302,8 +308,8 @@ BROKEN = {
         error(f"/{FRAMES}", "found 'int16', expected one of uint8", *stored_as_counts(np.int16)),
     ],
     "pixels_and_metres_agree": [
-        error("/probe_position_x_m", "than raw_data/xcoords times", set_item("raw_data/xcoords", 3, 20.0)),
-        error("/probe_position_y_m", "than raw_data/ycoords times", set_item("raw_data/ycoords", 3, 20.0)),
+        error("/probe_position_x_m", "not raw_data/xcoords times", set_item("raw_data/xcoords", 3, 20.0)),
+        error("/probe_position_y_m", "not raw_data/ycoords times", set_item("raw_data/ycoords", 3, 20.0)),
     ],
     "positions_on_object": [
         warning("/probe_position_x_m", "12 of 12 positions outside", set_attribute("object", "center_x_m", 1.0)),
@@ -314,15 +320,15 @@ BROKEN = {
     "plots_show_the_product": [
         warning(
             "/entry/frames/diffraction",
-            "found another dataset than /raw_data/diffraction",
+            "not the same dataset as /raw_data/diffraction",
             lambda file: put(file, "entry/frames/diffraction", file["raw_data/diffraction"][()]),
         ),
     ],
     "links_stay_inside": [
-        error("/more", "a link to other.h5", lambda file: file.__setitem__("more", h5py.ExternalLink("other.h5", "/"))),
+        error("/more", "links to other.h5", lambda file: file.__setitem__("more", h5py.ExternalLink("other.h5", "/"))),
         error(
             "/raw_data/more",
-            "a link to other.h5",
+            "links to other.h5",
             lambda file: file["raw_data"].__setitem__("more", h5py.ExternalLink("other.h5", "/")),
         ),
     ],
@@ -372,7 +378,7 @@ def test_a_group_in_place_of_a_dataset_is_a_problem(product, name):
     edit(product, delete(name), lambda file: file.create_group(name))
     problems = validate_product(product).problems
     assert {problem.where for problem in problems} == {f"/{name}"}
-    assert "found a group, expected a dataset" in problems[0].message
+    assert "must be a dataset, but it is a group" in problems[0].message
 
 
 def test_all_problems_are_reported_at_once(product):
