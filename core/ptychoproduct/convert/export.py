@@ -19,6 +19,7 @@ from ptychoproduct.model.array_checks import check_frames, real_array
 from ptychoproduct.model.axes import axis_order, canonical_axes
 from ptychoproduct.model.geometry import warn_of_contradictions, with_detector_pixels, with_sample_pixels
 from ptychoproduct.model.metadata import ExportMeta
+from ptychoproduct.model.position_units import known_unit, warn_of_span
 from ptychoproduct.model.positions import to_object_pixels
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product.options import ExportOptions
@@ -165,8 +166,11 @@ def export_product_from_scan(
             group=group,
         ) as writer,
     ):
+        unit = known_unit(scan.positions_in, scan.x, scan.y, scan.origin)
+        scan = replace(scan, positions_in=unit)
         x_px, y_px = _in_pixels(scan, meta, "xcoords", scan.x), _in_pixels(scan, meta, "ycoords", scan.y)
         writer.set_positions(x_px, y_px, scan.scan_index)
+        warn_of_span(scan.x, scan.y, unit, meta.object_pixel_width_m, meta.object_pixel_height_m, scan.origin)
         _write_reconstruction(writer, scan.probe, scan.object, results)
         if diffraction is not None:
             companion = _write_both(writer, scan, diffraction, results, group)
@@ -188,7 +192,7 @@ def _geometry(scan: Scan, meta: ExportMeta, options: ExportOptions) -> ExportMet
 
 def _in_pixels(scan: Scan, meta: ExportMeta, key: str, coordinates: Array) -> Array:
     pixel_m = meta.object_pixel_width_m if key.startswith("x") else meta.object_pixel_height_m
-    return to_object_pixels(coordinates, key, scan.positions_in, pixel_m, scan.origin)
+    return to_object_pixels(coordinates, key, scan.positions_in or "px", pixel_m, scan.origin)
 
 
 def _extra_in_pixels(scan: Scan, meta: ExportMeta, extra: Extra) -> Extra:
@@ -313,8 +317,9 @@ def export_product_from_npz(
     meta : ExportMeta, optional
     include_raw : bool
         Whether ``/raw_data`` is written.
-    positions_in : {"px", "m", "um"}, optional
-        Unit of the positions, object pixels by default; ``/raw_data`` has them in pixels whatever it is.
+    positions_in : {"px", "m", "mm", "um", "nm"}, optional
+        Unit of the positions; by default metres where none is above 1e-3, as in ptychodus, else object pixels.
+        ``/raw_data`` has them in pixels whatever it is.
     reconstruction : Reconstruction, optional
     diffraction : DiffractionFile, optional
         The companion that ptychodus reconstructs from, written in the same pass: both files appear, or neither.
@@ -361,6 +366,7 @@ def export_product_from_npy(
     *,
     positions: str | PathLike[str] | tuple[Array, Array],
     positions_in: str | None = None,
+    positions_columns: str | None = None,
     probe: str | PathLike[str] | Array | None = None,
     reconstruction: Reconstruction | None = None,
     diffraction: DiffractionFile | None = None,
@@ -375,10 +381,12 @@ def export_product_from_npy(
     npy_path : path
         Frames, in any axis order.
     positions : path, or pair of arrays [N]
-        A CSV file with the columns x and y, an NPZ file with ``xcoords`` and ``ycoords``, an HDF5 file in a layout that
-        is known; or x and y themselves.
-    positions_in : {"px", "m", "um"}, optional
-        Their unit; by default what the file's layout says, else object pixels.
+        A table of numbers (text, or an NPY array [N, 2]), an NPZ file with ``xcoords`` and ``ycoords``, an HDF5 file in
+        a layout that is known; or x and y themselves.
+    positions_in : {"px", "m", "mm", "um", "nm"}, optional
+        Their unit; by default what the file says, else metres where none is above 1e-3, else object pixels.
+    positions_columns : str, optional
+        Names of a table's columns, such as ``"y,x"`` or ``"index,x_um,y_um"``; by default its header.
     probe : path or array, optional
         An NPY, NPZ or HDF5 file, ``FILE:KEY`` where the key is no usual one; or the probe itself. By default that of
         the file of positions.
@@ -402,7 +410,14 @@ def export_product_from_npy(
         Something was decided that the user should know of.
     """
     return export_product_from_files(
-        ScanFiles(npy_path, NPY, positions=positions, positions_in=positions_in, probe=probe),
+        ScanFiles(
+            npy_path,
+            NPY,
+            positions=positions,
+            positions_in=positions_in,
+            probe=probe,
+            positions_columns=positions_columns,
+        ),
         out_path,
         meta,
         include_raw,
@@ -423,6 +438,7 @@ def export_product_from_hdf5(
     dataset: str | None = None,
     positions: str | PathLike[str] | tuple[Array, Array] | None = None,
     positions_in: str | None = None,
+    positions_columns: str | None = None,
     probe: str | PathLike[str] | Array | None = None,
     reconstruction: Reconstruction | None = None,
     diffraction: DiffractionFile | None = None,
@@ -441,7 +457,7 @@ def export_product_from_hdf5(
         Of ptychodus, fold_slice, a CXI or NeXus file, or any other.
     dataset : str, optional
         Path of the frames in the file; by default where those programs keep them, see `layouts`.
-    positions, positions_in, probe : optional
+    positions, positions_in, positions_columns, probe : optional
         As in `export_product_from_npy`; by default those of the HDF5 file itself.
     out_path, meta, include_raw, reconstruction, diffraction, options, progress, reorder_progress
         As in `export_product_from_npz`.
@@ -462,7 +478,7 @@ def export_product_from_hdf5(
     ProductWarning
         Something was decided that the user should know of.
     """
-    files = ScanFiles(h5_path, HDF5, dataset, positions, positions_in, probe)
+    files = ScanFiles(h5_path, HDF5, dataset, positions, positions_in, probe, positions_columns)
     return export_product_from_files(
         files,
         out_path,

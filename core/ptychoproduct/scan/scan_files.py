@@ -36,7 +36,9 @@ class ScanFiles:
         Path of the frames in an HDF5 file.
     positions, probe : optional
         As in `export_product_from_npy`; not with an NPZ scan, which has its own.
-    positions_in : {"px", "m", "um"}, optional
+    positions_in : {"px", "m", "mm", "um", "nm"}, optional
+        As in `export_product_from_npy`.
+    positions_columns : str, optional
         As in `export_product_from_npy`.
 
     Raises
@@ -51,6 +53,7 @@ class ScanFiles:
     positions: str | PathLike[str] | tuple[Array, Array] | None = None
     positions_in: str | None = None
     probe: str | PathLike[str] | Array | None = None
+    positions_columns: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind is None:
@@ -63,6 +66,8 @@ class ScanFiles:
                 raise OptionError(key, found=f"it with {kind}", expected="it with frames in an NPY or HDF5 file")
         if self.positions is None and self.kind == NPY:
             raise OptionError("positions", found=f"none with {kind}", expected="a CSV, NPZ or HDF5 file")
+        if self.positions_columns is not None and (self.positions is None or isinstance(self.positions, tuple)):
+            raise OptionError("positions_columns", "names the columns of the file given by --positions; there is none")
 
 
 @contextmanager
@@ -88,13 +93,13 @@ def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = T
         from ptychoproduct.scan.npz_scan import npz_scan
 
         with NpzArchive(path) as archive:
-            yield npz_scan(archive, include_frames, resources, files.positions_in or "px")
+            yield npz_scan(archive, include_frames, resources, files.positions_in)
         return
 
     from ptychoproduct.hdf5.folder_links import Hdf5Source
     from ptychoproduct.scan.frame_scan import Companions, hdf5_scan, npy_scan
 
-    companions = Companions(files.positions, files.positions_in, files.probe)
+    companions = Companions(files.positions, files.positions_in, files.probe, files.positions_columns)
     if files.kind == NPY:
         with NpyFile(path) as file:
             yield npy_scan(file, companions, resources)
