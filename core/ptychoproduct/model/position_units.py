@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -72,14 +73,11 @@ def warn_of_span(x: Array, y: Array, unit: str, pixel_width_m: float, pixel_heig
         Names the likely unit.
     """
     span_px = _span_px(x, y, unit, pixel_width_m, pixel_height_m)
-    if len(x) < 2 or 1 <= span_px <= _MOST_PX:
-        return
-    if not span_px:
-        warn(f"{origin}: all {len(x)} positions are the same")
-        return
+    if not span_px or 1 <= span_px <= _MOST_PX:
+        return  # positions that are all the same have no unit that would be wrong
     spans_px = {other: _span_px(x, y, other, pixel_width_m, pixel_height_m) for other in UNITS if other != unit}
     usual_px = _USUAL_STEP_PX * math.sqrt(len(x))
-    likely = min(spans_px, key=lambda other: abs(math.log(spans_px[other] / usual_px)))
+    likely = min(spans_px, key=lambda other: abs(math.log(max(spans_px[other], sys.float_info.min) / usual_px)))
     advice = "check the object's pixel size"
     if 1 <= spans_px[likely] <= _MOST_PX:
         advice = f"their unit is probably {likely} (--positions-in {likely}), or the object's pixel size is wrong"
