@@ -17,6 +17,7 @@ from ptychoproduct import (
     export_product_from_npy,
     export_product_from_npz,
     export_product_from_rawdata,
+    validate_product,
 )
 from ptychoproduct.model.position_units import are_metres, known_unit, warn_of_span
 
@@ -83,6 +84,22 @@ def test_metres_are_recognised_and_told(tmp_path, export):
     assert "taken as metres" in message
     assert "--positions-in" in message
     np.testing.assert_allclose(positions_of(tmp_path), [X_PX * PIXEL_M, Y_PX * PIXEL_M], rtol=1e-14)
+
+
+@pytest.mark.parametrize("unit", ["m", "mm", "um", "nm", "px", None])
+def test_validation_knows_the_positions_of_the_source_in_any_unit(tmp_path, unit):
+    factor = PIXEL_M / METRES_OF[unit or "m"]
+    messages(export_npz, tmp_path, X_PX * factor, Y_PX * factor, unit)
+    assert _positions_that_differ(tmp_path) == []
+    with h5py.File(tmp_path / "p.h5", "r+") as file:
+        file["probe_position_x_m"][3] *= 1.001
+    (message,) = _positions_that_differ(tmp_path)
+    assert "at position 3" in message
+
+
+def _positions_that_differ(folder):
+    report = validate_product(folder / "p.h5", source_npz=folder / "s.npz")
+    return [problem.message for problem in report.problems if "by the source's" in problem.message]
 
 
 def test_positions_before_correction_are_metres_too(tmp_path):
