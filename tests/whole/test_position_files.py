@@ -14,7 +14,7 @@ from ptychodus.api.probe_positions import ProbePosition, ProbePositionSequence
 from ptychodus.api.product import Product, ProductMetadata
 from ptychodus.api.reconstruct import ReconstructInput
 
-from ptychoproduct import ExportMeta, ProductWarning, export_product_from_hdf5, export_product_from_npy
+from ptychoproduct import ExportMeta, ProductWarning, ScanFiles, export_product_from_files
 
 N, PX, PIXEL_M = 12, 16, 5e-8
 RNG = np.random.default_rng(3)
@@ -45,14 +45,14 @@ def convert(folder, positions, frames="npy", **options):
     """Return positions in metres as h5py has them, and what was warned of."""
     if frames == "npy":
         np.save(folder / "frames.npy", FRAMES)
-        path, export = folder / "frames.npy", export_product_from_npy
+        path = folder / "frames.npy"
     else:
         with h5py.File(folder / "frames.h5", "w") as file:
             file["patterns"] = FRAMES
-        path, export = folder / "frames.h5", export_product_from_hdf5
+        path = folder / "frames.h5"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ProductWarning)
-        export(path, folder / "p.h5", META, positions=positions, probe=PROBE, **options)
+        export_product_from_files(ScanFiles(path, positions=positions, probe=PROBE, **options), folder / "p.h5", META)
     with h5py.File(folder / "p.h5") as file:
         found = file["probe_position_x_m"][()], file["probe_position_y_m"][()]
     return found, " ".join(str(warning.message) for warning in caught)

@@ -15,6 +15,7 @@ from ptychoproduct.errors import ContractError
 from ptychoproduct.hdf5.contract_fields import find_dataset
 from ptychoproduct.hdf5.local_links import last_words, open_hdf5
 from ptychoproduct.model import contract
+from ptychoproduct.validation import content_checks  # noqa: F401 - it registers its checks
 from ptychoproduct.validation.checks import CHECKS, Problem, Subject
 
 # Whatever h5py makes of addresses, sizes, names and types that are nonsense.

@@ -12,10 +12,9 @@ from ptychoproduct import (
     ExportMeta,
     ExportOptions,
     ProductWarning,
+    ScanFiles,
     SourceError,
-    export_product_from_hdf5,
-    export_product_from_npy,
-    export_product_from_npz,
+    export_product_from_files,
     export_product_from_rawdata,
     validate_product,
 )
@@ -30,39 +29,32 @@ FRAMES = np.ones((N, 16, 16), np.uint16)
 PROBE = np.ones((16, 16), complex)
 
 
+def convert(folder, files):
+    export_product_from_files(files, folder / "p.h5", META, options=ExportOptions(position_index="sequence"))
+
+
 def export_npz(folder, x, y, unit):
     np.savez(folder / "s.npz", xcoords=x, ycoords=y, diff3d=FRAMES, probeGuess=PROBE, xcoords_start=x, ycoords_start=y)
-    return export_product_from_npz(folder / "s.npz", folder / "p.h5", META, positions_in=unit, options=OPTIONS)
+    convert(folder, ScanFiles(folder / "s.npz", positions_in=unit))
 
 
 def export_npy(folder, x, y, unit):
     np.save(folder / "frames.npy", FRAMES)
     np.savetxt(folder / "p.txt", np.c_[x, y], header="x y")
-    return export_product_from_npy(
-        folder / "frames.npy",
-        folder / "p.h5",
-        META,
-        positions=folder / "p.txt",
-        positions_in=unit,
-        probe=PROBE,
-        options=OPTIONS,
-    )
+    convert(folder, ScanFiles(folder / "frames.npy", positions=folder / "p.txt", positions_in=unit, probe=PROBE))
 
 
 def export_hdf5(folder, x, y, unit):
     with h5py.File(folder / "s.h5", "w") as file:
         file["diffraction"], file["xcoords"], file["ycoords"], file["probeGuess"] = FRAMES, x, y, PROBE
-    return export_product_from_hdf5(folder / "s.h5", folder / "p.h5", META, positions_in=unit, options=OPTIONS)
+    convert(folder, ScanFiles(folder / "s.h5", positions_in=unit))
 
 
 def export_arrays(folder, x, y, unit):
     np.save(folder / "frames.npy", FRAMES)
-    return export_product_from_npy(
-        folder / "frames.npy", folder / "p.h5", META, positions=(x, y), positions_in=unit, probe=PROBE, options=OPTIONS
-    )
+    convert(folder, ScanFiles(folder / "frames.npy", positions=(x, y), positions_in=unit, probe=PROBE))
 
 
-OPTIONS = ExportOptions(position_index="sequence")
 SOURCES = [export_npz, export_npy, export_hdf5, export_arrays]
 
 
