@@ -209,7 +209,7 @@ def _lines(path: Path) -> list[str]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise SourceError(path, "no such file") from None
+        raise SourceError(path, "there is no such file") from None
     except OSError as error:
         raise SourceError(path, f"cannot be read: {error.strerror}") from error
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
