@@ -20,14 +20,20 @@ def add_companion_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--positions",
         metavar="FILE",
-        help="scan positions: CSV with columns x and y, NPZ with xcoords and ycoords, or HDF5 "
+        help="scan positions: a table (CSV, TXT, or an NPY array), NPZ with xcoords and ycoords, or HDF5 "
         "(default: those in the HDF5 file)",
     )
     group.add_argument(
+        "--positions-columns",
+        metavar="NAMES",
+        help="columns of the table of positions, such as y,x or index,x_um,y_um; any other name is a column that is "
+        "not read (default: the table's header; without one x,y, or y,x in a CSV file by ptychodus)",
+    )
+    group.add_argument(
         "--positions-in",
-        choices=("px", "m", "um"),
-        help="unit of the positions, also of those in an NPZ scan; px: object pixels (default: m where the file is "
-        "known to have metres, else px)",
+        choices=("px", "m", "mm", "um", "nm"),
+        help="unit of the positions, also of those in an NPZ scan; px: object pixels (default: what the file says, "
+        "else m where no position is above 0.001, else px)",
     )
     group.add_argument(
         "--probe",
@@ -56,6 +62,7 @@ def scan_files(arguments: argparse.Namespace, path: str, kind: str | None = None
         dataset=arguments.dataset,
         positions=arguments.positions,
         positions_in=arguments.positions_in,
+        positions_columns=arguments.positions_columns,
         probe=arguments.probe,
     )
 

@@ -29,7 +29,7 @@ def test_converting_writes_the_product(run_command, save_scan, tmp_path):
 
 
 def test_quiet_prints_nothing(run_command, save_scan):
-    result = convert(run_command, save_scan(scan_index=np.zeros(12, int)), "--quiet")
+    result = convert(run_command, save_scan(scan_index=np.arange(12) // 2), "--quiet")
     assert (result.stdout, result.stderr) == ("", "")
 
 
@@ -39,7 +39,7 @@ def test_json_is_one_object_and_nothing_else(run_command, save_scan):
 
 
 def test_json_holds_the_warnings(run_command, save_scan):
-    result = convert(run_command, save_scan(scan_index=np.zeros(12, int)), "--json")
+    result = convert(run_command, save_scan(scan_index=np.arange(12) // 2), "--json")
     assert "scan_index" in json.loads(result.stdout)["warnings"][0]
 
 
@@ -48,8 +48,15 @@ def test_json_of_a_failure_is_one_object_too(run_command):
     assert json.loads(result.stdout) == {"error": "missing.npz: no such file"}
 
 
-def test_a_warning_is_one_line(run_command, save_scan):
+def test_the_normal_scan_index_of_ptychopinn_is_a_line_of_the_summary(run_command, save_scan):
     result = convert(run_command, save_scan(scan_index=np.zeros(12, int)))
+    (line,) = [line for line in result.stdout.splitlines() if "position numbers" in line]
+    assert line.rstrip().endswith("0 to 11 (scan_index is the same for all)")
+    assert result.stderr == ""
+
+
+def test_a_warning_is_one_line(run_command, save_scan):
+    result = convert(run_command, save_scan(scan_index=np.arange(12) // 2))
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["warning"]
 
 

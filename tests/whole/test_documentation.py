@@ -57,6 +57,8 @@ def inputs(tmp_path_factory):
         np.save(folder / "probe.npy", scan["probeGuess"])
         positions = np.stack((scan["xcoords"], scan["ycoords"]), axis=1)
         np.savetxt(folder / "positions.csv", positions, delimiter=",", header="x,y", comments="")
+        motors = np.stack((np.arange(len(positions)), scan["ycoords"], scan["xcoords"]), axis=1)
+        np.savetxt(folder / "motors.txt", motors)
         with h5py.File(folder / "diffraction.h5", "w") as file:
             file["patterns"] = scan["diff3d"]
     return folder

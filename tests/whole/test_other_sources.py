@@ -112,7 +112,7 @@ BAD = {
     "complex frames": (NPY, lambda files: np.save(files / "frames.npy", FRAMES + 0j), ["frames", "complex128"]),
     "flat frames": (NPY, lambda files: np.save(files / "frames.npy", FRAMES[0]), ["frames", "3 dimensions"]),
     "no CSV": (NPY, csv("no table"), ["positions.csv", "no table of numbers"]),
-    "three columns": (NPY, csv("x,y,z\n1,2,3\n"), ["positions.csv", "3 columns"]),
+    "three columns": (NPY, csv("1,2,3\n4,5,6\n"), ["positions.csv", "3 columns", "--positions-columns"]),
     "short positions": (NPY, csv("x,y\n1,2\n"), ["(12, 16, 16)", "one axis of length 1"]),
     "NaN": (NPY, csv("x,y\n" + "1,2\n" * 3 + "nan,1\n" + "1,2\n" * 8), ["xcoords", "nan at position 3"]),
     "infinite": (NPY, csv("x,y\n" + "1,inf\n" * 12), ["ycoords", "inf at position 0"]),

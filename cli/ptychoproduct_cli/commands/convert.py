@@ -316,6 +316,8 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
         "product": f"{summary.product}  ({megabytes(summary.file_bytes)})",
         "positions": f"{summary.positions:,}",
     }
+    if summary.position_index_note is not None:
+        rows["position numbers"] = summary.position_index_note
     if summary.frames:
         shape = " x ".join(map(str, summary.frame_shape))
         rows["frames"] = f"{summary.frames:,} of {shape}, {summary.frame_dtype}"

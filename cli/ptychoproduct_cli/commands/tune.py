@@ -156,7 +156,7 @@ def _convert_command(report: TuneReport, arguments: argparse.Namespace) -> list[
     words = ["ptychoproduct", "convert", str(path), str(product), "--compression", report.trials[report.best].codec]
     if report.chunk_shape is not None:
         words += ["--chunk-shape", ",".join(map(str, report.chunk_shape))]
-    for name in ("dataset", "positions", "positions_in", "probe"):
+    for name in ("dataset", "positions", "positions_in", "positions_columns", "probe"):
         value = getattr(arguments, name)
         words += [f"--{name.replace('_', '-')}", value] if value is not None else []
     if arguments.axis_order != "auto":

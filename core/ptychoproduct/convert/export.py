@@ -18,6 +18,7 @@ from ptychoproduct.model.array_checks import check_frames, real_array
 from ptychoproduct.model.axes import axis_order, canonical_axes
 from ptychoproduct.model.geometry import resolve_metadata, warn_of_contradictions, with_detector_pixels
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
+from ptychoproduct.model.position_units import known_unit, warn_of_span
 from ptychoproduct.model.positions import to_object_pixels
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product.options import ExportOptions
@@ -173,8 +174,11 @@ def export_product_from_scan(
             group=group,
         ) as writer,
     ):
+        unit = known_unit(scan.positions_in, scan.x, scan.y, scan.origin)
+        scan = replace(scan, positions_in=unit)
         x_px, y_px = _in_pixels(scan, resolved, "xcoords", scan.x), _in_pixels(scan, resolved, "ycoords", scan.y)
         writer.set_positions(x_px, y_px, scan.scan_index)
+        warn_of_span(scan.x, scan.y, unit, resolved.object_pixel_width_m, resolved.object_pixel_height_m, scan.origin)
         _write_reconstruction(writer, scan.probe, scan.object, results)
         if diffraction is not None:
             companion = _write_both(writer, scan, diffraction, results, group)
@@ -197,7 +201,7 @@ def _resolved(scan: Scan, given: ExportMeta, options: ExportOptions) -> Resolved
 
 def _in_pixels(scan: Scan, meta: ResolvedMetadata, key: str, coordinates: Array) -> Array:
     pixel_m = meta.object_pixel_width_m if key.startswith("x") else meta.object_pixel_height_m
-    return to_object_pixels(coordinates, key, scan.positions_in, pixel_m, scan.origin)
+    return to_object_pixels(coordinates, key, scan.positions_in or "px", pixel_m, scan.origin)
 
 
 def _extra_in_pixels(scan: Scan, meta: ResolvedMetadata, extra: Extra) -> Extra:
@@ -313,8 +317,9 @@ def export_product_from_npz(
     meta : ExportMeta, optional
     include_raw : bool
         Whether ``/raw_data`` is written.
-    positions_in : {"px", "m", "um"}, optional
-        Unit of the positions, object pixels by default; ``/raw_data`` has them in pixels whatever it is.
+    positions_in : {"px", "m", "mm", "um", "nm"}, optional
+        Unit of the positions; by default metres where none is above 1e-3, as in ptychodus, else object pixels.
+        ``/raw_data`` has them in pixels whatever it is.
     reorder_progress : callable, optional
         Called with a number of bytes whenever so many have been read to bring the axes of frames into order.
     **choices : optional

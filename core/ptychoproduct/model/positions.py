@@ -11,7 +11,7 @@ from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.model.array_checks import check_raw_array
 
 POSITION_INDEX_CHOICES = ("auto", "scan-index", "sequence")
-UNITS_M = {"m": 1.0, "um": 1e-6}
+UNITS_M = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "nm": 1e-9}
 UNITS = ("px", *UNITS_M)
 
 
@@ -34,7 +34,7 @@ def to_object_pixels(coordinates: Array, key: str, unit: str, pixel_size_m: floa
         Returned as they are, where they are pixels.
     key : str
         Name for the messages.
-    unit : {"px", "m", "um"}
+    unit : {"px", "m", "mm", "um", "nm"}
     pixel_size_m : float
         Of the object, along this direction.
     origin : path or str
@@ -70,7 +70,7 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
     positions : int
         N.
     choice : {"auto", "scan-index", "sequence"}
-        "auto" takes `scan_index` where its values are distinct.
+        "auto" takes `scan_index` where its values are distinct and none is negative.
     file : path
         Name for the messages.
 
@@ -81,7 +81,12 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
     Raises
     ------
     OptionError
-        There is no `scan_index` to take, or it holds no integers.
+        There is no `scan_index` to take, or it holds no integers, or negative ones, which no product may have.
+
+    Warns
+    -----
+    ProductWarning
+        Numbers are not taken, or repeat; not where they are the same for all, as PtychoPINN writes them.
     """
     sequence = np.arange(positions, dtype=np.int64)
     if choice == "sequence":
@@ -96,13 +101,27 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
     if choice == "scan-index":
         if indexes is None:
             raise OptionError(file=file, option="scan_index", found=f"dtype {scan_index.dtype}", expected="integers")
+        if (indexes < 0).any():
+            raise OptionError(
+                "position_index", "scan_index has negative numbers, which ptychodus refuses; use auto", file=file
+            )
         if not distinct:
             warn(f"{file}: scan_index: values repeat; ptychodus averages positions of one index into one")
         return indexes
-    if indexes is None or not distinct:
-        _warn(file, "scan_index does not number the positions (its values are not distinct)")
-        return sequence
-    return indexes
+    if indexes is None:
+        _warn(file, "scan_index does not number the positions (its values are not 64-bit integers)")
+    elif not distinct and not same_for_all(indexes):
+        _warn(file, "scan_index does not number the positions (some of its values repeat)")
+    elif distinct and (indexes < 0).any():
+        _warn(file, "scan_index has negative numbers, which ptychodus refuses")
+    elif distinct:
+        return indexes
+    return sequence
+
+
+def same_for_all(scan_index: Array | None) -> bool:
+    """Whether all of several positions have one `scan_index`, as in most of PtychoPINN's files."""
+    return scan_index is not None and len(scan_index) > 1 and bool((scan_index == scan_index[0]).all())
 
 
 def distinct_values(numbers: Array) -> int:

@@ -42,6 +42,8 @@ class ExportSummary:
         How the frames are stored as counts; None where they are stored as they are.
     diffraction : DiffractionSummary or None
         The patterns file, where one was asked for.
+    position_index_note : str or None
+        How positions are numbered, where that is not what `scan_index` says and no warning is needed.
     """
 
     product: Path
@@ -59,6 +61,7 @@ class ExportSummary:
     choice: Choice | None = None
     recipe: CountsRecipe | None = None
     diffraction: DiffractionSummary | None = None
+    position_index_note: str | None = None
 
     @property
     def ratio(self) -> float:

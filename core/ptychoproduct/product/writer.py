@@ -29,7 +29,7 @@ from ptychoproduct.model.geometry import covering_object, resolve_metadata
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
 from ptychoproduct.model.object_center import warn_outside, with_object_center
 from ptychoproduct.model.plausibility import warn_of_implausible
-from ptychoproduct.model.positions import pixels_to_metres, position_indexes
+from ptychoproduct.model.positions import pixels_to_metres, position_indexes, same_for_all
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product.frame_writer import FrameWriter
 from ptychoproduct.product.options import ExportOptions
@@ -487,7 +487,14 @@ class ProductWriter:
             seconds=0.0,
             choice=self._frames.choice,
             recipe=self._frames.recipe,
+            position_index_note=self._index_note(),
         )
+
+    def _index_note(self) -> str | None:
+        if self.options.position_index != "auto" or not self._scan_index:
+            return None
+        scan_index = np.concatenate(self._scan_index)
+        return f"0 to {len(scan_index) - 1} (scan_index is the same for all)" if same_for_all(scan_index) else None
 
     def _name_member(self, name: str, member: str) -> None:
         if member != name + NPY_SUFFIX:

@@ -1,13 +1,10 @@
-"""Positions and probes in files beside the frames: CSV, NPY, NPZ and HDF5."""
+"""Positions and probes in files beside the frames: tables, NPY, NPZ and HDF5."""
 
 from __future__ import annotations
 
-import csv
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
@@ -19,8 +16,11 @@ from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.scan import layouts
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
+from ptychoproduct.scan.position_tables import read_npy_table, read_text_table
 
 _PROBE_KEYS = ("probeGuess", "probe")
+# Names of positions in archives, and their unit: PtychoPINN's, and those of ptychodus's products.
+_NPZ_POSITIONS = (("xcoords", "ycoords", None), ("probe_position_x_m", "probe_position_y_m", "m"))
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Positions:
     Parameters
     ----------
     x, y : array, [N]
-    unit : {"px", "m", "um"}
+    unit : {"px", "m", "mm", "um", "nm"} or None
+        None where neither the user nor the file says it.
     numbers : array, [N], optional
         By which ptychodus pairs them with patterns.
     scan_index : array, [N], optional
@@ -43,7 +44,7 @@ class Positions:
 
     x: Array
     y: Array
-    unit: str
+    unit: str | None
     numbers: Array | None = None
     scan_index: Array | None = None
     probe: Array | None = None
@@ -51,39 +52,61 @@ class Positions:
     files: tuple[Path, ...] = ()
 
 
-def read_positions(path: Path, unit: str | None = None) -> Positions:
+def read_positions(path: Path, unit: str | None = None, columns: str | None = None) -> Positions:
     """Read positions from a file of their own.
 
     Parameters
     ----------
     path : Path
-        CSV with the columns x and y, NPZ with ``xcoords`` and ``ycoords``, or HDF5 in one of the known layouts.
-    unit : {"px", "m", "um"}, optional
-        Of the numbers; by default what the file's layout says, else pixels.
+        A table as text or NPY, see `position_tables`, NPZ with ``xcoords`` and ``ycoords``, or HDF5 in one of the known
+        layouts.
+    unit : {"px", "m", "mm", "um", "nm"}, optional
+        Of the numbers; by default what the file says.
+    columns : str, optional
+        Names of a table's columns, such as ``"y,x"``; by default its header.
 
     Raises
     ------
     SourceError
         The file has no positions.
     OptionError
-        The unit is none.
+        The unit is none, or `columns` does not fit the file.
     """
     check_unit(unit)
     kind = file_kind(path)
+    if columns is not None and kind in (HDF5, NPZ):
+        raise OptionError(
+            "positions_columns", f"applies to tables (text and NPY files); {path.name} is an {kind.upper()} file"
+        )
     if kind == HDF5:
         with Hdf5Source(path) as source:
             return positions_in(source, unit)
     if kind == NPZ:
         with NpzArchive(path) as archive:
-            x, y = (archive.read(archive.require(key)) for key in ("xcoords", "ycoords"))
-            others = {
-                field: archive.read(archive.members[key]) if key in archive.members else None
-                for field, key in (("scan_index", "scan_index"), ("probe", "probeGuess"), ("object", "objectGuess"))
-            }
-            return Positions(x, y, unit or "px", **others, files=(path,))
-    if kind == NPY:
-        raise SourceError(path, "this is an NPY file; give positions in a CSV, NPZ or HDF5 file")
-    return Positions(*_read_csv(path), unit or "px", files=(path,))
+            return _positions_in_npz(archive, unit)
+    table = read_npy_table(path, columns) if kind == NPY else read_text_table(path, unit, columns)
+    return Positions(table.x, table.y, unit or table.unit, table.numbers, table.scan_index, files=(path,))
+
+
+def _positions_in_npz(archive: NpzArchive, unit: str | None) -> Positions:
+    """Read positions under PtychoPINN's names, or under those of ptychodus's products."""
+    known = (names for names in _NPZ_POSITIONS if names[0] in archive.members and names[1] in archive.members)
+    x, y, its_unit = next(known, _NPZ_POSITIONS[0])
+
+    def read(key: str) -> Array | None:
+        return archive.read(archive.members[key]) if key in archive.members else None
+
+    by_ptychodus = its_unit is not None
+    return Positions(
+        archive.read(archive.require(x)),
+        archive.read(archive.require(y)),
+        unit or its_unit,
+        numbers=read("probe_position_indexes") if by_ptychodus else None,
+        scan_index=read("scan_index"),
+        probe=read("probe" if by_ptychodus else "probeGuess"),
+        object=read("objectGuess"),
+        files=(archive.path,),
+    )
 
 
 def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
@@ -211,41 +234,3 @@ def _split(reference: str) -> tuple[Path, str | None]:
     if not colon or not name or Path(reference).exists():
         return Path(reference), None
     return Path(name), key
-
-
-def _read_csv(path: Path) -> tuple[Array, Array]:
-    """Read the columns x and y of a CSV file, whose header, if it has one, names them."""
-    expected = "CSV with two columns, x and y"
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file, warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # NumPy warns where there are no data
-            header_lines, header = _csv_header(file)
-            file.seek(0)
-            table = np.loadtxt(file, delimiter=",", skiprows=header_lines, ndmin=2)
-    except FileNotFoundError:
-        raise SourceError(path, "no such file") from None
-    except OSError as error:
-        raise SourceError(path, f"cannot be read: {error.strerror}") from error
-    except (ValueError, UserWarning, csv.Error) as error:  # UnicodeDecodeError is a ValueError
-        raise SourceError(path, found=f"no table of numbers ({error})", expected=expected) from error
-    if table.shape[1] != 2:
-        raise SourceError(path, found=f"{table.shape[1]} columns", expected=expected)
-    names = [name.strip().lower() for name in header]
-    if names and sorted(names) not in (["x", "y"], ["xcoords", "ycoords"]):
-        raise SourceError(path, found=f"columns {', '.join(header)}", expected=expected)
-    x, y = (0, 1) if names == sorted(names) else (1, 0)
-    return table[:, x], table[:, y]
-
-
-def _csv_header(file: TextIO) -> tuple[int, list[str]]:
-    """Return how many lines stand before the numbers, and what the last of them calls the columns, if it does."""
-    rows = csv.reader(file)
-    for row in rows:
-        if not row or row[0].startswith("#"):
-            continue
-        try:
-            list(map(float, row))
-        except ValueError:
-            return rows.line_num, row
-        break
-    return 0, []

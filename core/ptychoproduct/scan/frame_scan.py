@@ -37,15 +37,18 @@ class Companions:
     ----------
     positions : path, or pair of arrays [N], optional
         See `read_positions`; or x and y themselves.
-    positions_in : {"px", "m", "um"}, optional
-        Their unit; by default what the file's layout says, else object pixels.
+    positions_in : {"px", "m", "mm", "um", "nm"}, optional
+        Their unit; by default what the file says.
     probe : str, path or array, optional
         See `read_probe`; or the probe itself. By default that of the file of positions, or of frames.
+    positions_columns : str, optional
+        See `read_positions`.
     """
 
     positions: str | PathLike[str] | tuple[Array, Array] | None = None
     positions_in: str | None = None
     probe: str | PathLike[str] | Array | None = None
+    positions_columns: str | None = None
 
 
 def npy_scan(file: NpyFile, companions: Companions, resources: Resources) -> Scan:
@@ -73,7 +76,8 @@ def npy_scan(file: NpyFile, companions: Companions, resources: Resources) -> Sca
         partial(member_rows, file, file.member, resources=resources),
         as_stored=partial(stored_rows, file, file.member),
     )
-    return _scan(file.path, (file.path,), frames, positions, _probe(file.path, companions, positions, None))
+    probe = _probe(file.path, companions, positions, None)
+    return _scan(file.path, (file.path,), frames, _paired(file.path, frames.shape, positions), probe)
 
 
 def hdf5_scan(
@@ -119,7 +123,7 @@ def hdf5_scan(
     chunks = frames if recipe is None else None
     as_stored = partial(rows, range(frames.ndim))
     stack = FrameStack(frames.name, frames.shape, rows, chunks=chunks, as_stored=as_stored)
-    positions = _paired(source, frames, positions)
+    positions = _paired(source.path, frames.shape, positions, _frame_numbers(source, frames))
     bad_pixels = _bad_pixels(source, frames)
     extras = [] if bad_pixels is None else [Extra(f"{layouts.BAD_PIXELS}{NPY_SUFFIX}", bad_pixels)]
     return _scan(source.path, source.files, stack, positions, probe, extras, bad_pixels)
@@ -172,8 +176,8 @@ def _positions(companions: Companions) -> Positions | None:
         return None
     if isinstance(given, tuple):
         x, y = map(np.asarray, given)
-        return Positions(x, y, companions.positions_in or "px")
-    return read_positions(Path(given), companions.positions_in)
+        return Positions(x, y, companions.positions_in)
+    return read_positions(Path(given), companions.positions_in, companions.positions_columns)
 
 
 def _probe(
@@ -193,19 +197,22 @@ def _probe(
     return found, ()
 
 
-def _paired(source: Hdf5Source, frames: h5py.Dataset, positions: Positions) -> Positions:
-    """Return one position for each frame: of its number, where ptychodus has numbered them, else of its row."""
+def _frame_numbers(source: Hdf5Source, frames: h5py.Dataset) -> Array | None:
+    """Read the numbers that ptychodus keeps beside patterns."""
     beside = source.find(f"{frames.parent.name}/{layouts.FRAME_NUMBERS}") if frames.name == layouts.FRAMES[0] else None
-    numbers = None if beside is None else source.read(beside)
+    return None if beside is None else source.read(beside)
+
+
+def _paired(origin: Path, shape: tuple[int, ...], positions: Positions, numbers: Array | None = None) -> Positions:
+    """Return one position for each frame: of its number, where positions or frames have numbers, else of its row."""
     if positions.numbers is None:
         return positions if numbers is None else replace(positions, scan_index=numbers)
     if numbers is None:
-        counts = len(positions.numbers) if len(positions.numbers) in frames.shape else frames.shape[0]
-        numbers = np.arange(counts)
-    rows = rows_of_frames(numbers, positions.numbers, source.path, layouts.FRAME_NUMBERS)
+        numbers = np.arange(len(positions.numbers) if len(positions.numbers) in shape else shape[0])
+    rows = rows_of_frames(numbers, positions.numbers, origin, layouts.FRAME_NUMBERS)
     x, y = positions.x, positions.y
     for key, values in (("x", x), ("y", y)):
-        require_length(len(values), len(positions.numbers), key, source.path, "numbers of positions")
+        require_length(len(values), len(positions.numbers), key, origin, "numbers of positions")
     return replace(positions, x=x[rows], y=y[rows], scan_index=numbers)
 
 

@@ -31,7 +31,8 @@ class PositionLayout:
     ----------
     x, y : str
         Datasets [N]; the same one for both, [N, 2] or [N, 3], has x and y in its first columns.
-    unit : {"px", "m"}
+    unit : {"px", "m"} or None
+        None where the layout does not say it.
     numbers : str, optional
         Dataset [N] of the numbers by which ptychodus pairs positions and patterns.
     scan_index : str, optional
@@ -40,7 +41,7 @@ class PositionLayout:
 
     x: str
     y: str
-    unit: str
+    unit: str | None
     numbers: str | None = None
     scan_index: str | None = None
 
@@ -50,6 +51,7 @@ _CXI_NUMBERS = "/entry_1/ptychodus/probe_position_indexes"
 POSITIONS = (
     PositionLayout("/raw_data/xcoords", "/raw_data/ycoords", "px", scan_index="/raw_data/scan_index"),
     PositionLayout("/probe_position_x_m", "/probe_position_y_m", "m", "/probe_position_indexes"),  # ptychodus
+    PositionLayout("/probe_position_x_px", "/probe_position_y_px", "px"),  # ptychodus, training data
     PositionLayout("/ppX", "/ppY", "m"),  # fold_slice
     *(
         PositionLayout(translation, translation, "m", _CXI_NUMBERS)
@@ -59,7 +61,7 @@ POSITIONS = (
             "/entry_1/data_1/translation",
         )
     ),
-    PositionLayout("/xcoords", "/ycoords", "px", scan_index="/scan_index"),  # PtychoPINN's names
+    PositionLayout("/xcoords", "/ycoords", None, scan_index="/scan_index"),  # PtychoPINN's names
 )
 
 PROBES = (

@@ -27,7 +27,7 @@ _MOST_PICKLE_BYTES = 64 * 1024**2
 _PRODUCT_KEYS = ("xcoords", "ycoords", "scan_index", "probeGuess", "objectGuess")
 
 
-def npz_scan(archive: NpzArchive, include_frames: bool, resources: Resources, positions_in: str = "px") -> Scan:
+def npz_scan(archive: NpzArchive, include_frames: bool, resources: Resources, positions_in: str | None = None) -> Scan:
     """Describe the scan in an archive.
 
     Parameters
@@ -38,7 +38,7 @@ def npz_scan(archive: NpzArchive, include_frames: bool, resources: Resources, po
         Whether there must be frames.
     resources : Resources
         What may be used to reorder axes.
-    positions_in : {"px", "m", "um"}
+    positions_in : {"px", "m", "mm", "um", "nm"}, optional
         Unit of the positions.
 
     Raises

@@ -83,8 +83,8 @@ class Scan:
         Gone through once, when frames have been written; need not be in memory before.
     files : tuple of Path
         Files that it is read from, which the product must not replace.
-    positions_in : {"px", "m", "um"}
-        Unit of the positions, px being object pixels.
+    positions_in : {"px", "m", "mm", "um", "nm"}, optional
+        Unit of the positions, px being object pixels; None where neither the user nor the file says it.
     bad_pixels : array, [H, W], optional
         Not zero where the detector's pixels are not to be used.
 
@@ -103,7 +103,7 @@ class Scan:
     scan_index: Array | None = None
     extras: Iterable[Extra] = ()
     files: tuple[Path, ...] = ()
-    positions_in: str = "px"
+    positions_in: str | None = None
     bad_pixels: Array | None = None
 
     def __post_init__(self) -> None:

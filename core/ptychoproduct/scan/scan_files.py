@@ -35,14 +35,16 @@ class ScanFiles:
     dataset : str, optional
         Path of the frames in an HDF5 file.
     positions : path, or pair of arrays [N], optional
-        A CSV file with the columns x and y, an NPZ file with ``xcoords`` and ``ycoords``, an HDF5 file in a layout that
-        is known; or x and y themselves. By default those of an HDF5 file itself; not with an NPZ scan, which has its
-        own.
-    positions_in : {"px", "m", "um"}, optional
-        Their unit; by default what the file's layout says, else object pixels.
+        A table of numbers (text, or an NPY array [N, 2]), an NPZ file with ``xcoords`` and ``ycoords``, an HDF5 file in
+        a layout that is known; or x and y themselves. By default those of an HDF5 file itself; not with an NPZ scan,
+        which has its own.
+    positions_in : {"px", "m", "mm", "um", "nm"}, optional
+        Their unit; by default what the file says, else metres where none is above 1e-3, else object pixels.
     probe : path or array, optional
         An NPY, NPZ or HDF5 file, ``FILE:KEY`` where the key is no usual one; or the probe itself. By default that of
         the file of positions, or of an HDF5 file itself; not with an NPZ scan.
+    positions_columns : str, optional
+        Names of a table's columns, such as ``"y,x"`` or ``"index,x_um,y_um"``; by default its header.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class ScanFiles:
     positions: str | PathLike[str] | tuple[Array, Array] | None = None
     positions_in: str | None = None
     probe: str | PathLike[str] | Array | None = None
+    positions_columns: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind is None:
@@ -67,7 +70,9 @@ class ScanFiles:
             if getattr(self, key) is not None and self.kind == NPZ:
                 raise OptionError(key, f"applies to NPY and HDF5 files; {this}")
         if self.positions is None and self.kind == NPY:
-            raise OptionError("positions", f"{this} without positions; give a CSV, NPZ or HDF5 file of positions")
+            raise OptionError("positions", f"{this} without positions; give a file of positions")
+        if self.positions_columns is not None and (self.positions is None or isinstance(self.positions, tuple)):
+            raise OptionError("positions_columns", "names the columns of a file of positions, and no file is given")
 
 
 @contextmanager
@@ -93,13 +98,13 @@ def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = T
         from ptychoproduct.scan.npz_scan import npz_scan
 
         with NpzArchive(path) as archive:
-            yield npz_scan(archive, include_frames, resources, files.positions_in or "px")
+            yield npz_scan(archive, include_frames, resources, files.positions_in)
         return
 
     from ptychoproduct.hdf5.folder_links import Hdf5Source
     from ptychoproduct.scan.frame_scan import Companions, hdf5_scan, npy_scan
 
-    companions = Companions(files.positions, files.positions_in, files.probe)
+    companions = Companions(files.positions, files.positions_in, files.probe, files.positions_columns)
     if files.kind == NPY:
         with NpyFile(path) as file:
             yield npy_scan(file, companions, resources)

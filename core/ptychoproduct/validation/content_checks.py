@@ -15,7 +15,7 @@ from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import axis_order, canonical_axes
-from ptychoproduct.model.positions import pixels_to_metres
+from ptychoproduct.model.positions import UNITS, pixels_to_metres, to_object_pixels
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.scan.npz_scan import frames_member
 from ptychoproduct.streaming.sources import member_rows
@@ -103,7 +103,13 @@ def _compare_positions(subject: Subject, archive: NpzArchive) -> Iterator[Proble
         values, pixel_m = subject.values(positions), subject.attribute(contract.OBJECT, size)
         if values is None or pixel_m is None:
             continue
-        expected = pixels_to_metres(archive.read(archive.require(key)), pixel_m)
+        coordinates = archive.read(archive.require(key))
+        pixels = (to_object_pixels(coordinates, key, unit, pixel_m, archive.path) for unit in UNITS)
+        in_metres = [pixels_to_metres(array, pixel_m) for array in pixels]
+        # The product does not say which unit the source has; in the right one most positions agree.
+        expected = max(
+            in_metres, key=lambda array: np.count_nonzero(array == values) if array.shape == values.shape else 0
+        )
         if values.shape != expected.shape:
             yield Problem("error", f"/{positions.name}", f"found shape {values.shape}, expected {expected.shape}")
         elif not np.array_equal(values, expected):

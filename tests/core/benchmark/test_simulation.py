@@ -12,7 +12,6 @@ import pytest
 from ptychoproduct import (
     OptionError,
     OutputError,
-    ProductWarning,
     ScanParameters,
     export_product_from_npz,
     simulate_scan,
@@ -177,13 +176,10 @@ def test_the_exit_wave_explains_the_frames(scan):
 
 @pytest.mark.parametrize("quantity", ["amplitude", "counts"])
 @pytest.mark.parametrize("compress", [False, True], ids=["stored", "deflated"])
-def test_a_simulated_scan_becomes_a_valid_product_of_which_only_scan_index_is_warned(tmp_path, quantity, compress):
+def test_a_simulated_scan_becomes_a_valid_product_without_a_warning(tmp_path, quantity, compress):
     source, product = tmp_path / "scan.npz", tmp_path / "product.h5"
     meta = simulate_scan(source, ScanParameters(**SMALL, quantity=quantity), compress=compress)
-    with pytest.warns(ProductWarning) as caught:
-        export_product_from_npz(source, product, meta)
-    assert len(caught) == 1
-    assert "scan_index" in str(caught[0].message)
+    export_product_from_npz(source, product, meta)
     assert validate_product(product, source_npz=source, deep=True).problems == ()
     with h5py.File(product) as file:
         assert file.attrs["photon_energy_eV"] == 8000.0

@@ -243,7 +243,7 @@ def test_distinct_scan_indexes_are_the_position_indexes(export, centered_meta, v
 
 
 @pytest.mark.parametrize(
-    "values", [np.zeros(12, int), np.r_[np.arange(11), 0], np.arange(12) + 0.5, np.full(12, np.nan)], ids=str
+    "values", [np.r_[np.arange(11), 0], np.arange(12) - 1, np.arange(12) + 0.5, np.full(12, np.nan)], ids=str
 )
 def test_scan_indexes_that_number_nothing_are_replaced_with_a_warning(export, centered_meta, values):
     with pytest.warns(ProductWarning, match="probe_position_indexes are 0 to N-1"):
@@ -251,6 +251,21 @@ def test_scan_indexes_that_number_nothing_are_replaced_with_a_warning(export, ce
     with h5py.File(path) as file:
         assert file["probe_position_indexes"][()].tolist() == list(range(12))
         assert np.array_equal(file["raw_data/scan_index"][()], values, equal_nan=values.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("values", [np.zeros(12, int), np.full(12, -3.0)], ids=str)
+def test_a_scan_index_that_is_the_same_for_all_is_replaced_with_a_line_in_the_summary(
+    save_scan, centered_meta, tmp_path, values
+):
+    summary = export_product_from_npz(save_scan(scan_index=values), tmp_path / "p.h5", centered_meta)
+    assert summary.position_index_note == "0 to 11 (scan_index is the same for all)"
+    with h5py.File(tmp_path / "p.h5") as file:
+        assert file["probe_position_indexes"][()].tolist() == list(range(12))
+        assert np.array_equal(file["raw_data/scan_index"], values)
+
+
+def test_scan_indexes_that_are_taken_need_no_line_in_the_summary(save_scan, centered_meta, tmp_path):
+    assert export_product_from_npz(save_scan(), tmp_path / "p.h5", centered_meta).position_index_note is None
 
 
 def test_a_scan_without_scan_index_is_numbered_with_a_warning(export, centered_meta):
@@ -438,7 +453,10 @@ def test_a_synthetic_object_covers_the_probe_at_every_position(tmp_path, x_px, y
 )
 def test_positions_that_need_an_endless_synthetic_object_are_refused(tmp_path, x_px):
     raw = SimpleNamespace(xcoords=np.array(x_px), ycoords=np.array([0, 1e9]), probeGuess=np.ones((4, 4), complex))
-    with pytest.raises(SourceError, match=r"positions in object pixels|finite"):
+    with (
+        pytest.warns(ProductWarning, match="more than a million"),
+        pytest.raises(SourceError, match=r"positions in object pixels|finite"),
+    ):
         export_product_from_rawdata(raw, tmp_path / "product.h5", options=ExportOptions(position_index="sequence"))
 
 

@@ -148,7 +148,7 @@ def test_an_npz_scan_may_have_its_positions_in_any_unit(save_scan, make_scan, ce
 
 
 def test_a_unit_that_is_none_is_an_option_error(save_scan, tmp_path):
-    with pytest.raises(OptionError, match="positions_in: found 'inch', expected one of px, m, um"):
+    with pytest.raises(OptionError, match="positions_in: found 'inch', expected one of px, m, mm, um, nm"):
         export_product_from_npz(save_scan(), tmp_path / "product.h5", positions_in="inch")
 
 

@@ -47,8 +47,10 @@ def test_distinct_numbers_are_taken_as_int64(choice, dtype):
 @pytest.mark.parametrize(
     "scan_index",
     [
-        [0, 0, 0, 0],
         [0, 1, 2, 2],
+        [-1, 0, 1, 2],
+        [-1.0, 0.0, 1.0, 2.0],
+        [0.5, 0.5, 0.5, 0.5],
         [0.5, 1, 2, 3],
         [0, 1, 2, np.nan],
         [0, 1, 2, np.inf],
@@ -65,6 +67,16 @@ def test_distinct_numbers_are_taken_as_int64(choice, dtype):
 def test_numbers_that_number_nothing_become_the_sequence_with_a_warning(scan_index):
     with pytest.warns(ProductWarning, match=r"scan_index.*0 to N-1"):
         assert indexes(scan_index).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("scan_index", [[0, 0, 0, 0], [-7, -7, -7, -7], [3.0, 3.0, 3.0, 3.0]], ids=str)
+def test_one_number_for_all_becomes_the_sequence_without_a_warning(scan_index):
+    assert indexes(scan_index).tolist() == [0, 1, 2, 3]
+
+
+def test_negative_numbers_cannot_be_asked_for():
+    with pytest.raises(OptionError, match="negative"):
+        indexes([-1, 0, 1, 2], "scan-index")
 
 
 def test_no_numbers_become_the_sequence_with_a_warning():
@@ -91,7 +103,7 @@ def test_numbers_that_are_not_there_cannot_be_asked_for():
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.lists(st.integers(-(2**62), 2**62), unique=True, min_size=1))
+@given(st.lists(st.integers(0, 2**62), unique=True, min_size=1))
 def test_distinct_integers_raise_no_warning(values):
     with warnings.catch_warnings(action="error"):
         assert indexes(values, positions=len(values)).tolist() == values

@@ -1,10 +1,8 @@
-"""Positions and probes in files beside the frames."""
+"""Positions and probes in files beside the frames; tables have tests of their own."""
 
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.model.metadata import ExportMeta
@@ -14,7 +12,7 @@ from ptychoproduct.scan.companions import read_positions, read_probe
 X, Y = np.array([1.5, -2.0, 3e3]), np.array([10.0, 20.0, 30.0])
 PROBE = (np.arange(12) + 1j).reshape(3, 4).astype(np.complex64)
 META = ExportMeta(object_pixel_width_m=2e-8, object_pixel_height_m=4e-8)
-ROWS = "1.5,10\n-2,20\n3e3,30\n"
+ROWS = "x,y\n1.5,10\n-2,20\n3e3,30\n"
 
 
 def text(folder, content):
@@ -31,73 +29,10 @@ def h5(folder, **datasets):
     return path
 
 
-TEXTS = {
-    "no header": ROWS,
-    "header": "x,y\n" + ROWS,
-    "other order": "y,x\n10,1.5\n20,-2\n30,3e3\n",
-    "capitals and blanks": " X , Y\n" + ROWS,
-    "PtychoPINN's names": "xcoords,ycoords\n" + ROWS,
-    "PtychoPINN's names in the other order": '"ycoords","xcoords"\n10,1.5\n20,-2\n30,3e3\n',
-    "a byte order mark": "\ufeffx,y\n" + ROWS,
-    "comments": "# made by hand\n\nx,y\n" + ROWS + "# the end\n",
-    "a comment and no header": "# x y\n" + ROWS,
-    "Windows": ("x,y\n" + ROWS).replace("\n", "\r\n"),
-    "no newline at the end": ROWS.rstrip(),
-    "blanks": ROWS.replace(",", " , "),
-}
-
-
-@pytest.mark.parametrize("case", TEXTS)
-def test_positions_in_csv(tmp_path, case):
-    positions = read_positions(text(tmp_path, TEXTS[case]))
-    assert (positions.x.tolist(), positions.y.tolist(), positions.unit) == (X.tolist(), Y.tolist(), "px")
-
-
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 2), min_size=1), st.booleans())
-def test_any_numbers_come_back_from_csv(tmp_path, rows, header):
-    positions = read_positions(text(tmp_path, "x,y\n" * header + "".join(f"{x!r},{y!r}\n" for x, y in rows)))
-    assert list(zip(positions.x.tolist(), positions.y.tolist(), strict=True)) == rows
-
-
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=60))
-def test_any_bytes_are_positions_or_a_source_error(tmp_path, content):
-    try:
-        positions = read_positions(text(tmp_path, content))
-    except SourceError:
-        return
-    assert positions.x.shape == positions.y.shape == (len(positions.x),)
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("", "no table of numbers"),
-        ("x,y\n", "no table of numbers"),
-        ("a text, and\nanother\n", "no table of numbers"),
-        (b"\xff\xfe\0\x80", "no table of numbers"),
-        ("x,y\n1,2\n3\n", "no table of numbers"),
-        ("x,y\n1,2\n3,four\n", "four"),
-        ("1,2,3\n4,5,6\n", "3 columns"),
-        ("x,y,z\n1,2,3\n", "3 columns"),
-        ("1\n2\n", "1 columns"),
-        ("1;2\n3;4\n", "no table of numbers"),
-        ("a,b\n1,2\n", "columns a, b"),
-        ("x,x\n1,2\n", "columns x, x"),
-    ],
-)
-def test_what_is_no_csv_of_positions_is_a_source_error(tmp_path, content, words):
-    with pytest.raises(SourceError, match=r"positions\.csv: found") as caught:
-        read_positions(text(tmp_path, content))
-    assert words in str(caught.value)
-    assert "expected CSV with two columns, x and y" in str(caught.value)
-
-
 def test_positions_in_npz_come_with_what_else_there_is(tmp_path):
     np.savez(tmp_path / "scan.npz", xcoords=X, ycoords=Y, scan_index=[0, 0, 0], probeGuess=PROBE, objectGuess=PROBE.T)
     positions = read_positions(tmp_path / "scan.npz")
-    assert (positions.x.tolist(), positions.y.tolist(), positions.unit) == (X.tolist(), Y.tolist(), "px")
+    assert (positions.x.tolist(), positions.y.tolist(), positions.unit) == (X.tolist(), Y.tolist(), None)
     assert positions.scan_index.tolist() == [0, 0, 0]
     assert np.array_equal(positions.probe, PROBE)
     assert np.array_equal(positions.object, PROBE.T)
@@ -110,7 +45,8 @@ LAYOUTS = {
     "CXI": ({"entry_1/sample_1/geometry_1/translation": np.c_[X, Y, 0 * X]}, "m"),
     "CXI, data": ({"entry_1/data_1/translation": np.c_[X, Y, 0 * X]}, "m"),
     "CXI, no z": ({"entry_1/sample_1/geometry/translation": np.c_[X, Y]}, "m"),
-    "PtychoPINN": ({"xcoords": X, "ycoords": Y}, "px"),
+    "PtychoPINN": ({"xcoords": X, "ycoords": Y}, None),
+    "ptychodus, training data": ({"probe_position_x_px": X, "probe_position_y_px": Y}, "px"),
     "a product": (
         {"raw_data/xcoords": X, "raw_data/ycoords": Y, "probe_position_x_m": X / 9, "probe_position_y_m": Y / 9},
         "px",
@@ -165,9 +101,6 @@ def test_positions_that_are_no_list_of_numbers_are_a_source_error(tmp_path, valu
 
 
 def test_other_files_have_no_positions(tmp_path):
-    np.save(tmp_path / "x.npy", X)
-    with pytest.raises(SourceError, match="an NPY file"):
-        read_positions(tmp_path / "x.npy")
     with pytest.raises(SourceError, match="no such file"):
         read_positions(tmp_path / "none.csv")
     with pytest.raises(SourceError, match="cannot be read"):
