@@ -1,7 +1,6 @@
 """What errors and counts say on the command line: flags, the other direction, singular and plural."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +17,7 @@ from ptychoproduct_cli.output import counted
 @pytest.fixture
 def failing(capsys, monkeypatch):
     """A function that runs a command that fails with an error, and gives exit code, standard error and output."""
-    monkeypatch.setattr(running, "SIGNALS", {})
-    monkeypatch.setattr(running, "tell_of_dropped", sys.unraisablehook)
+    monkeypatch.setattr(running, "answer_signals", lambda: None)
 
     def run(command, error, *words):
         def fail(_):
@@ -140,7 +138,7 @@ def test_a_number_of_things_is_singular_or_plural(number, text):
 
 
 def test_validating_counts_errors_and_warnings(run_command, save_scan, tmp_path):
-    run_command("ptychoproduct", "convert", save_scan(), "product.h5")
+    run_command("ptychoproduct", "convert", save_scan(), "product.h5", "--object-center", "zero")
     assert ", 0 errors, 1 warning\n" in run_command("ptychoproduct", "validate", "product.h5").stdout
     with h5py.File(tmp_path / "product.h5", "r+") as file:
         del file.attrs["name"]

@@ -203,6 +203,6 @@ def rows_of_frames(frame_numbers: Array, position_numbers: Array, origin: Origin
     if not there.all():
         number = frame_numbers[int(np.argmin(there))]
         raise SourceError(
-            origin, key=key, found=f"{int((~there).sum())} frames without a position; the first is number {number}"
+            origin, key=key, problem=f"frames without a position: {int((~there).sum())}; the first is number {number}"
         )
     return order[places]

@@ -314,12 +314,16 @@ class ProductWriter:
 
         Raises
         ------
+        SourceError
+            The stack does not hold frames, or they differ from those before.
         InexactError
             An amplitude is none by the recipe, or of a larger count than its type holds. Nothing is left of the frames,
             and they can be written anew.
         OptionError
             Counts are to be stored by the options, and there is no recipe; or it is one for another type.
         """
+        if len(frames.shape) != 3:
+            raise SourceError(self._origin, f"has shape {frames.shape}; frames have three axes", key=frames.member)
         rows = frames.rows(canonical_axes(axis_order))
         self._frames.check(rows.shape, rows.dtype, frames.member)
         if self.options.store_counts and recipe is None and rows.dtype.kind == "f":

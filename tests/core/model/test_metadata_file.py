@@ -71,7 +71,7 @@ def test_what_is_given_first_wins_and_the_rest_is_kept():
     [
         (
             {"probe_energy_ev": 8000},
-            "probe_energy_ev: found a name that is not known, expected perhaps probe_energy_eV",
+            "probe_energy_ev: there is no such name; perhaps probe_energy_eV is meant",
         ),
         ({"distance": 1}, "perhaps detector_distance_m"),
         ({"exposure_time_s": "1"}, "exposure_time_s: found '1', expected a number"),
@@ -80,9 +80,12 @@ def test_what_is_given_first_wins_and_the_rest_is_kept():
         ({"far_field": 1}, "far_field: found 1, expected true or false"),
         ({"object_layer_spacing_m": 1e-6}, "expected a list of numbers"),
         ({"object_layer_spacing_m": [True]}, "found True, expected a number"),
-        ({"probe_pixel_size_m": 1e-8, "probe_pixel_width_m": 1e-8}, "probe_pixel_width_m twice"),
-        ({"exposure-time-s": 1, "exposure_time_s": 1}, "exposure_time_s twice"),
-        ({"sample": {"name": "x"}}, "sample: found a name that is not known"),
+        (
+            {"probe_pixel_size_m": 1e-8, "probe_pixel_width_m": 1e-8},
+            "gives probe_pixel_width_m, which is given already",
+        ),
+        ({"exposure-time-s": 1, "exposure_time_s": 1}, "gives exposure_time_s, which is given already"),
+        ({"sample": {"name": "x"}}, "sample: there is no such name"),
     ],
 )
 def test_what_is_not_understood_is_an_option_error(write, values, words):

@@ -1,4 +1,4 @@
-"""Where the object lies, where nobody gave its centre."""
+"""Where the object lies, where its centre was not given."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptychoproduct import ExportMeta, ExportOptions, OptionError
+from ptychoproduct.model.geometry import resolve_metadata
 from ptychoproduct.model.object_center import with_object_center
 
 PIXEL_M = 5e-8
@@ -14,7 +15,8 @@ FAR_PX = 1000.0
 
 
 def center_px(choice, x_px, y_px, shape=(64, 64), **meta):
-    found = with_object_center(choice, np.array(x_px) * PIXEL_M, np.array(y_px) * PIXEL_M, shape, ExportMeta(**meta))
+    given = resolve_metadata(ExportMeta(**meta))
+    found = with_object_center(choice, np.array(x_px) * PIXEL_M, np.array(y_px) * PIXEL_M, shape, given)
     return found.object_center_x_m / PIXEL_M, found.object_center_y_m / PIXEL_M
 
 
@@ -54,7 +56,8 @@ def test_corner_and_zero_ask_no_positions():
 
 
 def test_what_was_chosen_is_derived():
-    meta = with_object_center("auto", np.array([50 * PIXEL_M]), np.array([50 * PIXEL_M]), (64, 64), ExportMeta())
+    position_m = np.array([50 * PIXEL_M])
+    meta = with_object_center("auto", position_m, position_m, (64, 64), resolve_metadata(ExportMeta()))
     assert set(meta.derived) == {"object_center_x_m", "object_center_y_m"}
     assert not {"object_center_x_m", "object_center_y_m"} & set(meta.not_given)
 

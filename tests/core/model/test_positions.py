@@ -98,7 +98,7 @@ def test_numbers_that_are_no_integers_cannot_be_asked_for(scan_index):
 
 
 def test_numbers_that_are_not_there_cannot_be_asked_for():
-    with pytest.raises(OptionError, match="no such key"):
+    with pytest.raises(OptionError, match="there is no scan_index"):
         indexes(None, "scan-index")
 
 

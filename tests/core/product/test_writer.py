@@ -1,6 +1,7 @@
 """The product writer: what it accepts in which pieces, what it refuses, and that it never leaves half a file."""
 
 import re
+from functools import partial
 
 import h5py
 import hdf5plugin  # noqa: F401 - the judge reads through h5py
@@ -18,6 +19,7 @@ from ptychoproduct import (
     ProductWriter,
     SourceError,
 )
+from ptychoproduct.scan.scan import FrameStack
 from ptychoproduct.streaming.sources import ArrayRows
 
 QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
@@ -29,12 +31,17 @@ Y_PX = X_PX[::-1].copy()
 INDEX = np.arange(6)
 
 
+def stack(frames):
+    """Frames in memory as a writer takes them."""
+    return FrameStack("frames", frames.shape, partial(ArrayRows, frames))
+
+
 def write_whole(path, frames, x_px, y_px, scan_index, **settings):
     with ProductWriter(path, **settings) as writer:
         writer.set_positions(x_px, y_px, scan_index)
         writer.set_probe(PROBE)
         writer.set_object(OBJECT)
-        writer.write_frames(ArrayRows(frames, (0, 1, 2)))
+        writer.write_frames(stack(frames))
     return path
 
 
@@ -200,7 +207,7 @@ def test_big_endian_arrays_are_stored_in_native_order(tmp_path):
         writer.set_positions(X_PX.astype(">f8"), Y_PX.astype(">f8"), INDEX.astype(">i8"))
         writer.set_probe(PROBE.astype(">c8"))
         writer.set_object(OBJECT.astype(">c8"))
-        writer.write_frames(ArrayRows(FRAMES.astype(">u2"), (0, 1, 2)))
+        writer.write_frames(stack(FRAMES.astype(">u2")))
     whole = write_whole(tmp_path / "whole.h5", FRAMES, X_PX, Y_PX, INDEX)
     assert read_all(tmp_path / "product.h5") == read_all(whole)
 
@@ -273,9 +280,9 @@ REFUSALS = {
     "infinite positions": lambda writer: writer.set_positions(X_PX, Y_PX + np.inf),
     "scan indexes of another length": lambda writer: writer.set_positions(X_PX, Y_PX, INDEX[:5]),
     "a scan index for all": lambda writer: writer.set_positions(X_PX, Y_PX, np.array(0)),
-    "more frames than positions": lambda writer: writer.write_frames(ArrayRows(np.zeros((7, 4, 4)), (0, 1, 2))),
-    "frames of two dimensions": lambda writer: writer.write_frames(ArrayRows(np.zeros((6, 4)), (0, 1))),
-    "complex frames at once": lambda writer: writer.write_frames(ArrayRows(FRAMES * 1j, (0, 1, 2))),
+    "more frames than positions": lambda writer: writer.write_frames(stack(np.zeros((7, 4, 4)))),
+    "frames of two dimensions": lambda writer: writer.write_frames(stack(np.zeros((6, 4)))),
+    "complex frames at once": lambda writer: writer.write_frames(stack(FRAMES * 1j)),
 }
 
 

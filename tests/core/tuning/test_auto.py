@@ -103,5 +103,6 @@ def test_of_a_large_first_block_only_some_frames_are_measured(tmp_path, monkeypa
     x = np.arange(2000.0)
     with ProductWriter(tmp_path / "p.h5", ExportMeta(), options=ExportOptions(compression="auto")) as writer:
         writer.set_probe(np.ones((64, 64), complex))
-        writer.append(block, x, x)
+        writer.set_object(np.ones((4100, 4100), complex))
+        writer.append(block, x, x, np.arange(2000))
     assert measured[0] <= block.nbytes // 4
