@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ptychoproduct import ExportMeta, ProductWriter, open_product, validate_product
+from ptychoproduct.model.geometry import resolve_metadata
 
 pytestmark = pytest.mark.slow
 
