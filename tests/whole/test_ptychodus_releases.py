@@ -31,7 +31,6 @@ from pathlib import Path
 import numpy as np
 import ptychodus
 from ptychodus.plugins.h5_product_file import H5ProductFileIO
-from ptychoproduct.model.geometry import resolve_metadata
 
 
 def first(owner, *names):
