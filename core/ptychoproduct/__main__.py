@@ -1,4 +1,4 @@
-"""``python -m ptychoproduct``: the command ``ptychoproduct``, found by its entry point; core imports no command line."""
+"""``python -m ptychoproduct``: runs the installed command, because core imports no command line."""
 
 from importlib.metadata import entry_points
 
