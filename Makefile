@@ -1,6 +1,7 @@
 # make demo   build, simulate a scan, convert it, validate it, show and draw what is in it
 # make test   the test suite
 # make lint   ruff and mypy
+# make docs   the pages and the API reference as a site, in build/site
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 SOURCES := $(wildcard bindings/ptychoproduct_native/*.py* bindings/ptychoproduct_native/*.[ch]) setup.py pyproject.toml
 DEMO := outputs/ptychodus_products
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/.installed
 	mkdir -p $(DEMO)
@@ -29,6 +30,9 @@ lint: $(VENV)/.tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:
 	rm -rf build man *.egg-info $(VENV) bindings/ptychoproduct_native/*.so
 
@@ -41,4 +45,8 @@ $(VENV)/.installed: $(VENV)/bin/pip $(SOURCES)
 
 $(VENV)/.tests: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable '.[test,lint,plot]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[docs,plot]'
 	touch $@

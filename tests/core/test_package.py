@@ -22,3 +22,9 @@ def test_importing_the_package_imports_nothing_that_is_not_asked_for():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError):
         _ = ptychoproduct.no_such_name
+
+
+def test_the_package_is_run_as_the_command():
+    words = [sys.executable, "-m", "ptychoproduct", "--version"]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert result.stdout.startswith(f"ptychoproduct {ptychoproduct.__version__}\n")

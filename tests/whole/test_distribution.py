@@ -51,7 +51,7 @@ def test_a_source_distribution_holds_everything_that_is_built_tested_and_describ
     with tarfile.open(sdist) as archive:
         names = {Path(*Path(name).parts[1:]) for name in archive.getnames()}
     folders = ("bindings", "core", "cli", "docs", "specs", "tests", "benchmarks")
-    suffixes = (".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".md", ".svg", ".typed")
+    suffixes = (".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".md", ".svg", ".ipynb", ".typed")
     sources = {
         path.relative_to(ROOT)
         for folder in folders
