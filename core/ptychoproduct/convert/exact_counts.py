@@ -21,7 +21,7 @@ from ptychoproduct.model.counts import CountsRecipe, InexactError
 from ptychoproduct.product.writer import ProductWriter
 from ptychoproduct.scan.scan import FrameStack
 from ptychoproduct.streaming.chunk_stream import RowOutput
-from ptychoproduct.streaming.sources import RowSource
+from ptychoproduct.streaming.sources import Access, RowSource, windows_of
 from ptychoproduct.tuning.auto import Sample
 
 _SAMPLED_BYTES = 2 * 1024**2
@@ -99,7 +99,8 @@ def sample(frames: FrameStack) -> Array:
     row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
     rows = min(source.shape[0], _MOST_SAMPLED_ROWS, max(1, _SAMPLED_BYTES // row_bytes))
     values = np.empty((rows, *source.shape[1:]), source.dtype)
-    numbers = np.linspace(0, source.shape[0] - 1, rows, dtype=int) if source.random_access else range(rows)
+    in_order = source.access is Access.IN_ORDER
+    numbers = range(rows) if in_order else np.linspace(0, source.shape[0] - 1, rows, dtype=int)
     for number, row in zip(numbers, values, strict=True):
         source.read_into(int(number), memoryview(row).cast("B"))
     return values
@@ -109,7 +110,7 @@ def _inexact(source: RowSource, recipe: CountsRecipe, origin: Origin, key: str) 
     """Find the first pixel that a recipe does not give back, and say so."""
     row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
     step = max(1, _CHECKED_BYTES // row_bytes)
-    for window in source.windows(step):
+    for window in windows_of(source, step):
         for first in window[::step]:
             block = np.empty((min(step, window.stop - first), *source.shape[1:]), source.dtype)
             source.read_into(first, memoryview(block).cast("B"))

@@ -21,6 +21,7 @@ from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.streaming.chunk_stream import RowAppender, RowOutput, write_rows
 from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks
 from ptychoproduct.streaming.sources import ArrayRows, RowSource
+from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import Choice, Sample, choose_storage, unmeasured
 from ptychoproduct.validation.digests import ContentDigests
 
@@ -112,9 +113,11 @@ class FrameWriter:
         if self._appender is None:
             first = frames.astype(frames.dtype.newbyteorder("="), copy=False)
             dataset = self._create(frames.shape[1:], first.dtype, None, Sample(first))
-            self._appender = RowAppender(RowOutput(dataset), dataset.dtype, self._threads, self._progress)
+            self._appender = RowAppender(
+                RowOutput(dataset), dataset.dtype, Resources(self._threads, progress=self._progress)
+            )
         assert self.dataset is not None
-        self._appender.append(self._digests.passing(ArrayRows(frames, (0, 1, 2)), self.dataset))
+        self._appender.append(self._digests.passing(ArrayRows(frames), self.dataset))
 
     def write(
         self,
@@ -144,7 +147,7 @@ class FrameWriter:
         if chunks is not None and may_copy and has_same_chunks(chunks, dataset):
             frame_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
             left = copy_chunks(chunks, dataset, lambda frames: self._progress(frames * frame_bytes))
-        write_rows([*beside, RowOutput(dataset)], rows, self._threads, self._progress, left)
+        write_rows([*beside, RowOutput(dataset)], rows, Resources(self._threads, progress=self._progress), left)
 
     def finish(self) -> None:
         """Write what is left of the frames that were appended."""
@@ -191,7 +194,8 @@ class FrameWriter:
             self._progress(nbytes)
 
         try:
-            write_rows([*beside, RowOutput(dataset, recipe.convert)], source, self._threads, count)
+            resources = Resources(self._threads, progress=count)
+            write_rows([*beside, RowOutput(dataset, recipe.convert)], source, resources)
         except InexactError:
             self._progress(-written)
             self._digests.forget(dataset)

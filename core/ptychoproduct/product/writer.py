@@ -36,6 +36,7 @@ from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.system.atomic import OutputGroup, atomic_output
 from ptychoproduct.system.process import available_threads
+from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import Sample
 from ptychoproduct.validation.digests import ContentDigests
 from ptychoproduct.validation.read_back import verify_digests
@@ -323,7 +324,7 @@ class ProductWriter:
             raise OptionError("store_counts", found="it without a recipe", expected="one of recognise_counts")
         if not self._include_raw:
             if beside:
-                write_rows(beside, source, self._threads, self._on_progress)
+                write_rows(beside, source, Resources(self._threads, progress=self._on_progress))
             return
         with hdf5_errors(self.path, self._output):
             self._frames.write(source, original_axis_order, member, chunks, beside, sample, recipe)
@@ -369,7 +370,8 @@ class ProductWriter:
             codec = self.options.storage(source.dtype, source.shape[1:], source.shape[0]).codec
             dataset = create_chunked(self._raw, name, source.shape[1:], source.dtype, codec, source.shape[0])
             rows = self._digests.passing(source, dataset)
-            write_rows([RowOutput(dataset)], rows, self._threads, lambda _: self._output.check())
+            resources = Resources(self._threads, progress=lambda _: self._output.check())
+            write_rows([RowOutput(dataset)], rows, resources)
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
             self._name_member(name, member)

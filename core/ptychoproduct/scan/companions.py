@@ -75,9 +75,9 @@ def read_positions(path: Path, unit: str | None = None) -> Positions:
             return positions_in(source, unit)
     if kind == NPZ:
         with NpzArchive(path) as archive:
-            x, y = (archive.read(archive.require(key)) for key in ("xcoords", "ycoords"))
+            x, y = (archive.require(key).read() for key in ("xcoords", "ycoords"))
             others = {
-                field: archive.read(archive.members[key]) if key in archive.members else None
+                field: archive.members[key].read() if key in archive.members else None
                 for field, key in (("scan_index", "scan_index"), ("probe", "probeGuess"), ("object", "objectGuess"))
             }
             return Positions(x, y, unit or "px", **others, files=(path,))
@@ -159,11 +159,11 @@ def _read_array(
         if key is not None:
             raise OptionError(option, found=repr(reference), expected="no key: an NPY file has but one array")
         with NpyFile(path) as file:
-            return file.read(), (path,)
+            return file.array.read(), (path,)
     if kind == NPZ:
         with NpzArchive(path) as archive:
             usual = next((name for name in npz_keys if name in archive.members), npz_keys[0])
-            return archive.read(archive.require(key or usual)), (path,)
+            return archive.require(key or usual).read(), (path,)
     if kind == HDF5:
         with Hdf5Source(path) as source:
             found = next(filter(None, map(source.find, datasets if key is None else (key,))), None)
