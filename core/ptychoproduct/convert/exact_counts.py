@@ -22,7 +22,7 @@ from ptychoproduct.product.writer import ProductWriter
 from ptychoproduct.scan.scan import FrameStack
 from ptychoproduct.streaming.chunk_stream import RowOutput
 from ptychoproduct.streaming.sampling import sample_rows
-from ptychoproduct.streaming.sources import RowSource
+from ptychoproduct.streaming.sources import RowSource, windows_of
 
 _SAMPLED_BYTES = 2 * 1024**2
 _MOST_SAMPLED_ROWS = 16
@@ -99,7 +99,7 @@ def _inexact(source: RowSource, recipe: CountsRecipe, origin: Origin, key: str) 
     """Find the first pixel that a recipe does not give back, and say so."""
     row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
     step = max(1, _CHECKED_BYTES // row_bytes)
-    for window in source.windows(step):
+    for window in windows_of(source, step):
         for first in window[::step]:
             block = np.empty((min(step, window.stop - first), *source.shape[1:]), source.dtype)
             source.read_into(first, memoryview(block).cast("B"))

@@ -257,7 +257,7 @@ def _write_both(
     ) as companion:
         _write_frames(writer, frames, order, scan.origin, companion.begin)
         while not companion.is_complete:
-            write_rows(companion.begin(), frames.rows(axes), options.threads or available_threads())
+            write_rows(companion.begin(), frames.rows(axes), Resources(options.threads or available_threads()))
         counts = results.probe_photon_counts
         companion.finish(
             writer.position_indexes(),

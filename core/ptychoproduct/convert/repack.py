@@ -18,16 +18,17 @@ from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.compression.profiles import Storage
 from ptychoproduct.errors import ContractError
 from ptychoproduct.hdf5.chunks import MOST_CHUNK_BYTES, default_chunk_rows, fitted_chunks
-from ptychoproduct.hdf5.dataset_reader import DatasetReader, is_stored_as_in_memory
+from ptychoproduct.hdf5.dataset_reader import is_stored_as_in_memory
 from ptychoproduct.hdf5.local_links import local_dataset, open_hdf5, reading
 from ptychoproduct.hdf5.object_copy import copy_objects
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file
 from ptychoproduct.model import contract
 from ptychoproduct.product.options import ExportOptions
-from ptychoproduct.streaming.dataset_rows import DecodedRows
+from ptychoproduct.streaming.dataset_rows import DatasetRows
 from ptychoproduct.streaming.recoding import recode
 from ptychoproduct.system.atomic import atomic_output, writing_errors
 from ptychoproduct.system.process import available_threads
+from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import choose_storage, sample_for
 from ptychoproduct.validation.comparison import require_same_content
 from ptychoproduct.validation.digests import content_digest, has_digest
@@ -171,7 +172,7 @@ def repack_product(
                     if not is_recoded(dataset):
                         return None
                     new = _create(dataset, group, name, options, threads)
-                    recode(dataset, new, threads, on_progress)
+                    recode(dataset, new, Resources(threads, progress=on_progress))
                     done.append(_repacked(dataset, new))
                     return new
 
@@ -280,9 +281,9 @@ def _storage(dataset: h5py.Dataset, options: ExportOptions, threads: int) -> Sto
         return Storage(storage.codec, options.chunk_shape)
     wanted = options.frames_chunk(dataset.shape[1:])
     if options.measured is not None:
-        with closing(DatasetReader(dataset, threads)) as reader:
-            rows = DecodedRows(reader)
-            sample = sample_for(options.measured, rows, lambda: rows)
+        rows = DatasetRows(dataset, resources=Resources(threads))
+        sample = sample_for(options.measured, rows, lambda: rows)
+        rows.finish()
         if sample is not None:
             storage = choose_storage(options.measured, sample, len(dataset), threads, wanted).storage
     return Storage(storage.codec, wanted or storage.chunk_shape)
@@ -303,7 +304,7 @@ def _add_digests(source: h5py.File, target: h5py.File, threads: int) -> None:
         if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external or not has_digest(found):
             return
         if contract.CONTENT_DIGEST.name not in found.attrs:
-            target[name].attrs[contract.CONTENT_DIGEST.name] = content_digest(found, threads)
+            target[name].attrs[contract.CONTENT_DIGEST.name] = content_digest(found, Resources(threads))
 
     with reading(source):
         source.visititems(add)

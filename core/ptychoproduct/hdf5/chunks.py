@@ -62,18 +62,18 @@ class ChunkIndex:
             np.frombuffer(column, f"u{column.itemsize}")[order] for column in (numbers, masks, offsets, sizes)
         )
 
-    def find(self, origin: Sequence[int]) -> StoredChunk | None:
+    def find(self, offset: Sequence[int]) -> StoredChunk | None:
         """Return a chunk by the index of its first element, None where it was never written."""
-        number = self._number(origin)
+        number = self._number(offset)
         place = int(np.searchsorted(self._numbers, np.uint64(number)))
         if place == len(self._numbers) or self._numbers[place] != number:
             return None
         return StoredChunk(int(self._masks[place]), int(self._offsets[place]), int(self._sizes[place]))
 
-    def _number(self, origin: Sequence[int]) -> int:
+    def _number(self, offset: Sequence[int]) -> int:
         """Return the place of a chunk in the grid of chunks."""
         return sum(
-            first // step * stride for first, step, stride in zip(origin, self._chunk_shape, self._strides, strict=True)
+            first // step * stride for first, step, stride in zip(offset, self._chunk_shape, self._strides, strict=True)
         )
 
 

@@ -108,11 +108,11 @@ class _EncodedChunks:
         self._fetched += 1
         with reading(self._dataset):
             if self._fetched > _FETCHED_BY_HDF5 and self._descriptor is not None:
-                return piece, self._indexed().find(piece.origin)
+                return piece, self._indexed().find(piece.offset)
             try:
-                return piece, self._dataset.id.read_direct_chunk(piece.origin)
+                return piece, self._dataset.id.read_direct_chunk(piece.offset)
             except (OSError, RuntimeError, MemoryError):  # the last where the dataset has no storage at all
-                if self._indexed().find(piece.origin) is not None:
+                if self._indexed().find(piece.offset) is not None:
                     raise
         return piece, None
 
@@ -128,7 +128,7 @@ class _EncodedChunks:
                 filter_mask, data = fetched
                 chunk = self._pipeline.decode(data, filter_mask, self._nbytes)
         except (FilterError, EOFError, OSError) as error:
-            problem = f"cannot be read: chunk {piece.origin}: {error}"
+            problem = f"cannot be read: chunk {piece.offset}: {error}"
             raise ContractError(self._file, problem, key=self._name) from error
         except MemoryError as error:
             raise ContractError(self._file, "larger than the memory", key=self._name) from error
@@ -156,9 +156,9 @@ class _BlocksByHdf5:
         else:
             first, stop = rows.min(), rows.max() + 1
             relative = rows - first
-        origin = piece.origin[0]
+        offset = piece.offset[0]
         with reading(self._dataset):
-            block: Array = self._dataset[(slice(origin + first, origin + stop), *piece.source[1:])]
+            block: Array = self._dataset[(slice(offset + first, offset + stop), *piece.source[1:])]
         return replace(piece, source=(relative, *(slice(None) for _ in piece.source[1:]))), block
 
     def decode(self, piece: Piece, fetched: Array) -> Array:  # noqa: ARG002 - nothing is left to do
@@ -338,16 +338,16 @@ class DatasetReader:
     def _read_kept(self, selection: Selection, result: Array) -> None:
         """Read from the chunks that were decoded for the row before, where they are the same."""
         wanted = list(pieces(selection, self._road.chunk_shape))
-        first = wanted[0].origin[0] if wanted else 0
-        kept = {origin: chunk for origin, chunk in self._kept.items() if origin[0] == first}
-        missing = [self._road.fetch(piece) for piece in wanted if piece.origin not in kept]
+        first = wanted[0].offset[0] if wanted else 0
+        kept = {offset: chunk for offset, chunk in self._kept.items() if offset[0] == first}
+        missing = [self._road.fetch(piece) for piece in wanted if piece.offset not in kept]
         calls = [partial(self._decode, piece, data) for piece, data in missing]
         run = self._workers.in_order if len(calls) > 1 else done_here
         decoded = [future.result() for future in run(calls)]
-        kept |= {piece.origin: chunk for (piece, _), chunk in zip(missing, decoded, strict=True)}
+        kept |= {piece.offset: chunk for (piece, _), chunk in zip(missing, decoded, strict=True)}
         self._kept = kept
         for piece in wanted:
-            piece.copy(kept[piece.origin], result)
+            piece.copy(kept[piece.offset], result)
 
     def _block_call(self, rows: range, function: Callable[[int, Array], Result]) -> Callable[[], Result]:
         self._require_open()

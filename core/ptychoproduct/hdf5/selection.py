@@ -46,14 +46,14 @@ class Piece:
 
     Parameters
     ----------
-    origin : tuple of int
+    offset : tuple of int
         Index of the chunk's first element.
     destination, source : tuple
         Where the elements go in the result with all axes, and where they are in the chunk: slices, or for the first
         axis arrays of indexes of one length.
     """
 
-    origin: tuple[int, ...]
+    offset: tuple[int, ...]
     destination: tuple[Part, ...]
     source: tuple[Part, ...]
 
@@ -119,8 +119,8 @@ def pieces(selection: Selection, chunk_shape: Sequence[int]) -> Iterator[Piece]:
     ]
     for outermost in rows:
         for parts in itertools.product([outermost], *inner):
-            origin, destination, source = zip(*parts, strict=True)
-            yield Piece(origin, destination, source)
+            offset, destination, source = zip(*parts, strict=True)
+            yield Piece(offset, destination, source)
 
 
 def _is_number(entry: Any) -> bool:
@@ -168,14 +168,14 @@ def _parts_of_range(wanted: range, length: int) -> Iterator[tuple[int, slice, sl
     ascending = wanted if wanted.step > 0 else wanted[::-1]
     done = 0
     while done < count:
-        origin = ascending[done] // length * length
-        end = min(count, done + -((ascending[done] - origin - length) // ascending.step))
-        first, last = ascending[done] - origin, ascending[end - 1] - origin
+        offset = ascending[done] // length * length
+        end = min(count, done + -((ascending[done] - offset - length) // ascending.step))
+        first, last = ascending[done] - offset, ascending[end - 1] - offset
         source = slice(first, last + 1, ascending.step)
         if wanted.step > 0:
-            yield origin, slice(done, end), source
+            yield offset, slice(done, end), source
         else:
-            yield origin, slice(count - 1 - done, count - 1 - end if end < count else None, -1), source
+            yield offset, slice(count - 1 - done, count - 1 - end if end < count else None, -1), source
         done = end
 
 
@@ -185,5 +185,5 @@ def _parts_of_list(wanted: Array, length: int) -> Iterator[tuple[int, Array, Arr
     chunks = wanted[order] // length
     starts = np.flatnonzero(np.diff(chunks, prepend=-1))
     for start, end in itertools.pairwise([*starts.tolist(), len(order)]):
-        origin = int(chunks[start]) * length
-        yield origin, order[start:end], wanted[order[start:end]] - origin
+        offset = int(chunks[start]) * length
+        yield offset, order[start:end], wanted[order[start:end]] - offset

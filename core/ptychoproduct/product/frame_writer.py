@@ -109,14 +109,12 @@ class FrameWriter:
     def append(self, frames: Array) -> None:
         """Append frames, [n, H, W], of which there is at least one."""
         if self._appender is None:
-            source, measured = ArrayRows(frames, (0, 1, 2)), self._options.measured
+            source, measured = ArrayRows(frames), self._options.measured
             sample = None if measured is None else sample_for(measured, source, lambda: source)
             dataset = self._create(source.shape[1:], source.dtype, None, sample)
-            self._appender = RowAppender(
-                RowOutput(dataset), dataset.dtype, self._resources.threads, self._resources.progress
-            )
+            self._appender = RowAppender(RowOutput(dataset), dataset.dtype, self._resources)
         assert self.dataset is not None
-        self._appender.append(self._digests.passing(ArrayRows(frames, (0, 1, 2)), self.dataset))
+        self._appender.append(self._digests.passing(ArrayRows(frames), self.dataset))
 
     def write(
         self,
@@ -148,7 +146,7 @@ class FrameWriter:
         may_copy = not beside and not self._digests.wanted
         if chunks is not None and may_copy and has_same_chunks(chunks, dataset):
             left = copy_chunks(chunks, dataset, lambda copied: self._resources.progress(copied * frame_bytes))
-        write_rows([*beside, RowOutput(dataset)], rows, self._resources.threads, self._resources.progress, left)
+        write_rows([*beside, RowOutput(dataset)], rows, self._resources, left)
 
     def finish(self) -> None:
         """Write what is left of the frames that were appended."""
@@ -195,7 +193,8 @@ class FrameWriter:
             self._resources.progress(nbytes)
 
         try:
-            write_rows([*beside, RowOutput(dataset, recipe.convert)], source, self._resources.threads, count)
+            resources = replace(self._resources, progress=count)
+            write_rows([*beside, RowOutput(dataset, recipe.convert)], source, resources)
         except InexactError:
             self._resources.progress(-written)
             self._digests.forget(dataset)

@@ -330,7 +330,7 @@ class ProductWriter:
             raise OptionError("store_counts", "needs a recipe for these frames; recognise_counts gives one")
         if not self._include_raw:
             if beside:
-                write_rows(beside, rows, self._resources.threads, self._resources.progress)
+                write_rows(beside, rows, self._resources)
             return
         with hdf5_errors(self.path, self._output):
             self._frames.write(frames, axis_order, rows, beside, recipe)
@@ -376,7 +376,8 @@ class ProductWriter:
             codec = self.options.storage(source.dtype, source.shape[1:], source.shape[0]).codec
             dataset = create_chunked(self._raw, name, source.shape[1:], source.dtype, codec, source.shape[0])
             rows = self._digests.passing(source, dataset)
-            write_rows([RowOutput(dataset)], rows, self._resources.threads, lambda _: self._output.check())
+            resources = replace(self._resources, progress=lambda _: self._output.check())
+            write_rows([RowOutput(dataset)], rows, resources)
             if source_dtype is not None:
                 dataset.attrs[contract.SOURCE_DTYPE.name] = source_dtype
             self._name_member(name, member)

@@ -94,12 +94,12 @@ def _positions_in_npz(archive: NpzArchive, unit: str | None) -> Positions:
     x, y, its_unit = next(known, _NPZ_POSITIONS[0])
 
     def read(key: str) -> Array | None:
-        return archive.read(archive.members[key]) if key in archive.members else None
+        return archive.members[key].read() if key in archive.members else None
 
     by_ptychodus = its_unit is not None
     return Positions(
-        archive.read(archive.require(x)),
-        archive.read(archive.require(y)),
+        archive.require(x).read(),
+        archive.require(y).read(),
         unit or its_unit,
         numbers=read("probe_position_indexes") if by_ptychodus else None,
         scan_index=read("scan_index"),
@@ -182,11 +182,11 @@ def _read_array(
         if key is not None:
             raise OptionError(option, f"an NPY file has only one array; give {path.name} with no key")
         with NpyFile(path) as file:
-            return file.read(), (path,)
+            return file.array.read(), (path,)
     if kind == NPZ:
         with NpzArchive(path) as archive:
             usual = next((name for name in npz_keys if name in archive.members), npz_keys[0])
-            return archive.read(archive.require(key or usual)), (path,)
+            return archive.require(key or usual).read(), (path,)
     if kind == HDF5:
         with Hdf5Source(path) as source:
             found = next(filter(None, map(source.find, datasets if key is None else (key,))), None)

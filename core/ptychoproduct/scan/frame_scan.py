@@ -25,7 +25,7 @@ from ptychoproduct.scan import layouts
 from ptychoproduct.scan.companions import Positions, find_probe, positions_in, read_positions, read_probe
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan
 from ptychoproduct.streaming.dataset_rows import DatasetRows
-from ptychoproduct.streaming.sources import member_rows, stored_rows
+from ptychoproduct.streaming.stored_rows import rows_as_stored, stored_rows
 from ptychoproduct.system.resources import Resources
 
 
@@ -71,10 +71,10 @@ def npy_scan(file: NpyFile, companions: Companions, resources: Resources) -> Sca
     if positions is None:
         raise SourceError(file.path, "no positions in an NPY file", expected="--positions")
     frames = FrameStack(
-        file.member.key,
-        file.member.shape,
-        partial(member_rows, file, file.member, resources=resources),
-        as_stored=partial(stored_rows, file, file.member),
+        file.array.key,
+        file.array.shape,
+        partial(stored_rows, file.array, resources=resources),
+        as_stored=partial(rows_as_stored, file.array),
     )
     probe = _probe(file.path, companions, positions, None)
     return _scan(file.path, (file.path,), frames, _paired(file.path, frames.shape, positions), probe)
@@ -112,17 +112,9 @@ def hdf5_scan(
     if frames is None:
         return _scan(source.path, source.files, None, positions, probe)
     recipe = product_recipe(frames)
-    rows = partial(
-        DatasetRows,
-        source,
-        frames,
-        memory_bytes=resources.memory_bytes,
-        threads=resources.threads,
-        recipe=recipe,
-    )
+    rows = partial(DatasetRows, frames, resources=resources, recipe=recipe, source=source)
     chunks = frames if recipe is None else None
-    as_stored = partial(rows, range(frames.ndim))
-    stack = FrameStack(frames.name, frames.shape, rows, chunks=chunks, as_stored=as_stored)
+    stack = FrameStack(frames.name, frames.shape, rows, chunks=chunks, as_stored=rows)
     positions = _paired(source.path, frames.shape, positions, _frame_numbers(source, frames))
     bad_pixels = _bad_pixels(source, frames)
     extras = [] if bad_pixels is None else [Extra(f"{layouts.BAD_PIXELS}{NPY_SUFFIX}", bad_pixels)]

@@ -14,11 +14,11 @@ from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5 import arrays
 from ptychoproduct.model import contract
 from ptychoproduct.npz.archive import NpzArchive
-from ptychoproduct.npz.npy import Member
+from ptychoproduct.npz.stored_array import StoredArray
 from ptychoproduct.npz.unpickle import unpickle_text
 from ptychoproduct.scan.layouts import BAD_PIXELS
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan
-from ptychoproduct.streaming.sources import member_rows, stored_rows
+from ptychoproduct.streaming.stored_rows import rows_as_stored, stored_rows
 from ptychoproduct.system.resources import Resources
 
 # Arrays from this size on are streamed, not loaded.
@@ -47,16 +47,16 @@ def npz_scan(archive: NpzArchive, include_frames: bool, resources: Resources, po
         The archive does not hold a scan.
     """
     metadata = _metadata_text(archive)
-    x, y = (archive.read(archive.require(key)) for key in ("xcoords", "ycoords"))
-    probe = archive.read(archive.require("probeGuess"))
-    frames = frames_member(archive) if include_frames else None
+    x, y = (archive.require(key).read() for key in ("xcoords", "ycoords"))
+    probe = archive.require("probeGuess").read()
+    frames = frames_array(archive) if include_frames else None
     return Scan(
         origin=archive.path,
         x=x,
         y=y,
         positions_in=positions_in,
         probe=probe,
-        frames=None if frames is None else _frame_stack(archive, frames, resources),
+        frames=None if frames is None else _frame_stack(frames, resources),
         object=read_if_there(archive, "objectGuess"),
         scan_index=read_if_there(archive, "scan_index"),
         extras=_extras(archive, frames, metadata, resources),
@@ -65,8 +65,8 @@ def npz_scan(archive: NpzArchive, include_frames: bool, resources: Resources, po
     )
 
 
-def frames_member(archive: NpzArchive) -> Member:
-    """Return the member that holds the diffraction frames, or SourceError where there is none."""
+def frames_array(archive: NpzArchive) -> StoredArray:
+    """Return the array that holds the diffraction frames, or SourceError where there is none."""
     for key in contract.FRAME_KEYS:
         if key in archive.members:
             return archive.members[key]
@@ -75,8 +75,8 @@ def frames_member(archive: NpzArchive) -> Member:
 
 def read_if_there(archive: NpzArchive, key: str) -> Array | None:
     """Read a member whole; None where the archive has none of that key."""
-    member = archive.members.get(key)
-    return None if member is None else archive.read(member)
+    array = archive.members.get(key)
+    return None if array is None else array.read()
 
 
 def is_streamed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
@@ -87,36 +87,37 @@ def is_streamed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     return shape[0] * row_bytes >= _LARGE_BYTES >= row_bytes
 
 
-def _frame_stack(archive: NpzArchive, member: Member, resources: Resources) -> FrameStack:
-    rows = partial(member_rows, archive, member, resources=resources)
-    as_stored = partial(stored_rows, archive, member)
-    return FrameStack(member.key, member.shape, rows, member.member, as_stored=as_stored)
+def _frame_stack(array: StoredArray, resources: Resources) -> FrameStack:
+    rows = partial(stored_rows, array, resources=resources)
+    return FrameStack(array.key, array.shape, rows, array.member, as_stored=partial(rows_as_stored, array))
 
 
-def _extras(archive: NpzArchive, frames: Member | None, metadata: str | None, resources: Resources) -> Iterator[Extra]:
-    for member in archive.members.values():
-        if member == frames or member.key in _PRODUCT_KEYS:
+def _extras(
+    archive: NpzArchive, frames: StoredArray | None, metadata: str | None, resources: Resources
+) -> Iterator[Extra]:
+    for array in archive.members.values():
+        if array is frames or array.key in _PRODUCT_KEYS:
             continue
-        source_dtype = None if member.is_array else arrays.MEMBER_BYTES
-        if member.dtype.hasobject:
-            yield Extra(member.member, metadata or "")
-        elif is_streamed(member.shape, member.dtype):
-            yield Extra(member.member, member_rows(archive, member, resources=resources), source_dtype)
+        source_dtype = None if array.is_array else arrays.MEMBER_BYTES
+        if array.dtype.hasobject:
+            yield Extra(array.member, metadata or "")
+        elif is_streamed(array.shape, array.dtype):
+            yield Extra(array.member, stored_rows(array, resources=resources), source_dtype)
         else:
-            yield Extra(member.member, archive.read(member), source_dtype)
+            yield Extra(array.member, array.read(), source_dtype)
 
 
 def _metadata_text(archive: NpzArchive) -> str | None:
     """Return the pickled ``_metadata``, and refuse every other pickle; None where there is nothing pickled."""
     text = None
-    for member in archive.members.values():
-        if not member.dtype.hasobject:
+    for array in archive.members.values():
+        if not array.dtype.hasobject:
             continue
         expected = f"plain data; pickles are not opened, but for a string in {contract.METADATA_KEY}"
-        if member.key != contract.METADATA_KEY or member.nbytes > _MOST_PICKLE_BYTES:
-            raise SourceError(archive.path, key=member.key, found="an array of Python objects", expected=expected)
+        if array.key != contract.METADATA_KEY or array.nbytes > _MOST_PICKLE_BYTES:
+            raise SourceError(archive.path, key=array.key, found="an array of Python objects", expected=expected)
         try:
-            text = unpickle_text(archive.read_bytes(member)[member.data_start :])
+            text = unpickle_text(array.as_bytes().read().tobytes()[array.header_bytes :])
         except ValueError as error:
-            raise SourceError(archive.path, key=member.key, found=str(error), expected=expected) from error
+            raise SourceError(archive.path, key=array.key, found=str(error), expected=expected) from error
     return text

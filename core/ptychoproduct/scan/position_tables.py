@@ -143,7 +143,7 @@ def read_text_table(path: Path, unit: str | None = None, columns: str | None = N
 def read_npy_table(path: Path, columns: str | None = None) -> PositionTable:
     """Read positions from an NPY array [N, 2], or [2, N], or one with named fields; see `read_text_table`."""
     with NpyFile(path) as file:
-        array = file.read()
+        array = file.array.read()
     if array.dtype.names is not None and array.ndim == 1 and array.size:
         names = list(array.dtype.names)
         found = _named(names) if columns is None else _given(columns, len(names), path)

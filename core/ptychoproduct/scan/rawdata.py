@@ -53,7 +53,7 @@ def _extras(raw: Any) -> Iterator[Extra]:
         array = _attribute(raw, key)
         if array is not None:
             streamed = is_streamed(array.shape, array.dtype)
-            yield Extra(f"{key}{NPY_SUFFIX}", ArrayRows(array, range(array.ndim)) if streamed else array)
+            yield Extra(f"{key}{NPY_SUFFIX}", ArrayRows(array) if streamed else array)
     metadata = getattr(raw, "metadata", None)
     if metadata is not None:
         text = metadata if isinstance(metadata, str) else json.dumps(metadata)

@@ -124,7 +124,7 @@ def frame_bytes(files: ScanFiles) -> int:
     path = Path(files.path)
     if files.kind == NPY:
         with NpyFile(path) as file:
-            return file.member.nbytes
+            return file.array.nbytes
     if files.kind == HDF5:
         from ptychoproduct.hdf5.folder_links import Hdf5Source
         from ptychoproduct.scan.frame_scan import frames_dataset, product_recipe

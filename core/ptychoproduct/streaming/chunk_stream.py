@@ -13,7 +13,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -22,9 +22,11 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from ptychoproduct.aliases import Array, Progress
+from ptychoproduct.aliases import Array
 from ptychoproduct.compression.filters import filter_pipeline
-from ptychoproduct.streaming.sources import RowSource
+from ptychoproduct.streaming.sources import RowSource, windows_of
+from ptychoproduct.system.resources import Resources
+from ptychoproduct.system.workers import Workers
 from ptychoproduct_native import ChunkBuffer, gather
 
 # Chunks waiting for a core or for the file; enough that neither ever waits for the other.
@@ -46,10 +48,8 @@ class ChunkStream:
         At least one; the datasets have the shape of the rows.
     dtype : numpy.dtype
         Of the rows.
-    threads : int
-        How many chunks are encoded at once.
-    progress : callable, optional
-        See `Progress`.
+    resources : Resources
+        Threads and progress.
 
     Attributes
     ----------
@@ -59,9 +59,7 @@ class ChunkStream:
         Rows that are taken at once; a multiple of those of every chunk.
     """
 
-    def __init__(
-        self, outputs: Sequence[RowOutput], dtype: np.dtype[Any], threads: int, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, outputs: Sequence[RowOutput], dtype: np.dtype[Any], resources: Resources) -> None:
         self._targets = [ChunkTarget(output, dtype) for output in outputs]
         self._dtype = dtype
         self._row_shape = self._targets[0].row_shape
@@ -69,16 +67,17 @@ class ChunkStream:
         self.block_rows = math.lcm(*(target.chunk_shape[0] for target in self._targets))
         block_shape = (self.block_rows, *self._row_shape)
         self._chunks_are_blocks = all(target.chunk_shape == block_shape for target in self._targets)
-        waiting = threads * _WINDOW_PER_THREAD
+        waiting = resources.threads * _WINDOW_PER_THREAD
         if self._chunks_are_blocks:
-            self._most_waiting = max(threads + 1, min(waiting, _WINDOW_BYTES // (self.block_rows * self.row_bytes)))
+            self._most_waiting = max(
+                resources.threads + 1, min(waiting, _WINDOW_BYTES // (self.block_rows * self.row_bytes))
+            )
         else:
             self.block_rows *= max(1, _BLOCK_BYTES // (self.block_rows * self.row_bytes))
-            chunks = sum(len(list(target.origins(range(self.block_rows)))) for target in self._targets)
+            chunks = sum(len(list(target.offsets(range(self.block_rows)))) for target in self._targets)
             self._most_waiting = waiting + chunks  # the cores have work while the next block is read
-        self._threads = threads
-        self._progress = progress
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
+        self._resources = resources
+        self._workers = Workers(resources.threads, "encode")
         self._pending: deque[tuple[int, Future[list[_Encoded]]]] = deque()
 
     def __enter__(self) -> Self:
@@ -87,11 +86,9 @@ class ChunkStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with self._workers:
             if error is None:
                 self.drain()
-        finally:
-            self._pool.shutdown(cancel_futures=True)
 
     def drain(self) -> None:
         """Write all chunks that were submitted."""
@@ -111,74 +108,83 @@ class ChunkStream:
         """
         starts = [first for first in rows[:: self.block_rows] if firsts is None or first in firsts]
         blocks = [range(first, min(first + self.block_rows, rows.stop)) for first in starts]
-        if source.random_access and self._chunks_are_blocks:
+        if not source.access.has_many_threads:
+            for block in blocks:
+                self.submit_block(block, self._read(source, block))
+        elif self._chunks_are_blocks:
             for block in blocks:
                 self._submit(len(block), partial(self._read_and_encode, source, block))
         else:
-            read = self._read_ahead if source.random_access else self._read_in_order
-            for block, elements in read(source, blocks):
+            for block, elements in self._read_ahead(source, blocks):
                 self.submit_block(block, elements)
 
     def submit_block(self, rows: range, elements: ChunkBuffer) -> None:
         """Encode a block whose rows have been filled; what there is of it beyond them is zeros."""
         if self._chunks_are_blocks:
-            self._submit(len(rows), partial(self._encode_block, rows.start, elements))
+            self._submit(len(rows), partial(self._encode, rows.start, elements))
             return
         block = np.frombuffer(elements, self._dtype).reshape(-1, *self._row_shape)
-        chunks = [(target, origin) for target in self._targets for origin in target.origins(rows)]
-        for target, origin in chunks[:-1]:
-            self._submit(0, partial(_cut_and_encode, target, origin, block, rows.start))
-        self._submit(len(rows), partial(_cut_and_encode, *chunks[-1], block, rows.start))
+        chunks = [(target, offset) for target in self._targets for offset in target.offsets(rows)]
+        for number, (target, offset) in enumerate(chunks, 1):
+            done = len(rows) if number == len(chunks) else 0
+            self._submit(done, partial(_cut_and_encode, target, offset, block, rows.start))
 
     def new_block(self) -> ChunkBuffer:
         """Return memory for a block, not initialised."""
         return ChunkBuffer(self.block_rows * self.row_bytes)
 
-    def _read_in_order(self, source: RowSource, blocks: Sequence[range]) -> Iterator[tuple[range, ChunkBuffer]]:
-        for rows in blocks:
-            yield rows, self._read(source, rows)
+    def _read(self, source: RowSource, rows: range) -> ChunkBuffer:
+        elements = self.new_block()
+        with memoryview(elements) as view, view[: len(rows) * self.row_bytes] as part:
+            source.read_into(rows.start, part)
+        clear_rest(elements, len(rows) * self.row_bytes)
+        return elements
 
     def _read_ahead(self, source: RowSource, blocks: Sequence[range]) -> Iterator[tuple[range, ChunkBuffer]]:
         """Give blocks one after the other; the next is read on all cores meanwhile."""
         reading: deque[tuple[range, ChunkBuffer, list[Future[None]]]] = deque()
-        for rows in blocks:
-            elements = self.new_block()
-            clear_rest(elements, len(rows) * self.row_bytes)
-            step = -(-len(rows) // self._threads)
-            parts = [range(first, min(first + step, rows.stop)) for first in rows[::step]]
-            read = partial(_read_part, source, rows, elements, self.row_bytes)
-            reading.append((rows, elements, [self._pool.submit(read, part) for part in parts]))
-            if len(reading) > 1:
-                yield _when_read(*reading.popleft())
-        while reading:
-            yield _when_read(*reading.popleft())
+        for rows in [*blocks, None]:
+            if rows is not None:
+                elements = self.new_block()
+                clear_rest(elements, len(rows) * self.row_bytes)
+                step = -(-len(rows) // self._resources.threads)
+                calls = [
+                    partial(self._read_part, source, rows.start, elements, range(first, min(first + step, rows.stop)))
+                    for first in rows[::step]
+                ]
+                reading.append((rows, elements, list(map(self._workers.submit, calls))))
+            if reading and (rows is None or len(reading) > 1):
+                done, elements, parts = reading.popleft()
+                for part in parts:
+                    part.result()
+                yield done, elements
 
-    def _read(self, source: RowSource, rows: range) -> ChunkBuffer:
-        elements = self.new_block()
-        _read_part(source, rows, elements, self.row_bytes, rows)
-        clear_rest(elements, len(rows) * self.row_bytes)
-        return elements
+    def _read_part(self, source: RowSource, block_start: int, elements: ChunkBuffer, rows: range) -> None:
+        """Read some rows of a block to their place."""
+        start = (rows.start - block_start) * self.row_bytes
+        with memoryview(elements) as view, view[start : start + len(rows) * self.row_bytes] as part:
+            source.read_into(rows.start, part)
 
     def _read_and_encode(self, source: RowSource, rows: range) -> list[_Encoded]:
-        return self._encode_block(rows.start, self._read(source, rows))
+        return self._encode(rows.start, self._read(source, rows))
 
-    def _encode_block(self, first: int, elements: ChunkBuffer) -> list[_Encoded]:
+    def _encode(self, first: int, elements: ChunkBuffer) -> list[_Encoded]:
         """Encode a block that is a chunk of each dataset; the last may use up the elements."""
-        origin = (first, *(0 for _ in self._row_shape))
+        offset = (first, *(0 for _ in self._row_shape))
         last = self._targets[-1]
-        return [(target, origin, target.encode(origin, elements, target is not last)) for target in self._targets]
+        return [(target, offset, target.encode(offset, elements, target is not last)) for target in self._targets]
 
     def _submit(self, rows: int, task: Callable[[], list[_Encoded]]) -> None:
         while len(self._pending) >= self._most_waiting:
             self._write_oldest()
-        self._pending.append((rows, self._pool.submit(task)))
+        self._pending.append((rows, self._workers.submit(task)))
 
     def _write_oldest(self) -> None:
         rows, future = self._pending.popleft()
-        for target, origin, (data, filter_mask) in future.result():
-            target.write(origin, data, filter_mask)
-        if rows and self._progress is not None:
-            self._progress(rows * self.row_bytes)
+        for target, offset, (data, filter_mask) in future.result():
+            target.write(offset, data, filter_mask)
+        if rows:
+            self._resources.progress(rows * self.row_bytes)
 
 
 class RowAppender:
@@ -192,14 +198,13 @@ class RowAppender:
         A dataset made without a number of rows.
     dtype : numpy.dtype
         Of the rows.
-    threads : int
-    progress : callable, optional
-        See `Progress`.
+    resources : Resources
+        Threads and progress.
     """
 
-    def __init__(self, output: RowOutput, dtype: np.dtype[Any], threads: int, progress: Progress | None = None) -> None:
+    def __init__(self, output: RowOutput, dtype: np.dtype[Any], resources: Resources) -> None:
         self._dataset = output.dataset
-        self._stream = ChunkStream([output], dtype, threads, progress)
+        self._stream = ChunkStream([output], dtype, resources)
         self._block: ChunkBuffer | None = None
         self.rows = 0
 
@@ -242,11 +247,7 @@ class RowAppender:
 
 
 def write_rows(
-    outputs: Sequence[RowOutput],
-    source: RowSource,
-    threads: int,
-    progress: Progress | None = None,
-    firsts: Collection[int] | None = None,
+    outputs: Sequence[RowOutput], source: RowSource, resources: Resources, firsts: Collection[int] | None = None
 ) -> None:
     """Write the rows of a source, and verify the source's checksums.
 
@@ -255,15 +256,14 @@ def write_rows(
     outputs : sequence of RowOutput
         Datasets of the source's shape, filled in one pass.
     source : RowSource
-    threads : int
-    progress : callable, optional
-        See `Progress`.
+    resources : Resources
+        Threads and progress.
     firsts : collection of int, optional
         Of a single dataset whose chunks are whole rows: first rows of the chunks to write; all by default. A source
         whose rows come in order has to have all.
     """
-    with ChunkStream(outputs, source.dtype, threads, progress) as stream:
-        for window in source.windows(stream.block_rows):
+    with ChunkStream(outputs, source.dtype, resources) as stream:
+        for window in windows_of(source, stream.block_rows):
             stream.submit_rows(source, window, firsts)
             stream.drain()
     source.finish()
@@ -276,27 +276,14 @@ def clear_rest(elements: ChunkBuffer, nbytes: int) -> None:
             view[nbytes:] = bytes(len(view) - nbytes)
 
 
-def _read_part(source: RowSource, block: range, elements: ChunkBuffer, row_bytes: int, rows: range) -> None:
-    """Read some rows of a block to their place."""
-    start = (rows.start - block.start) * row_bytes
-    with memoryview(elements) as view, view[start : start + len(rows) * row_bytes] as part:
-        source.read_into(rows.start, part)
-
-
-def _when_read(rows: range, elements: ChunkBuffer, parts: Sequence[Future[None]]) -> tuple[range, ChunkBuffer]:
-    for part in parts:
-        part.result()
-    return rows, elements
-
-
-def _cut_and_encode(target: ChunkTarget, origin: tuple[int, ...], block: Array, first: int) -> list[_Encoded]:
-    return [(target, origin, target.encode(origin, target.cut(origin, block, first)))]
+def _cut_and_encode(target: ChunkTarget, offset: tuple[int, ...], block: Array, first: int) -> list[_Encoded]:
+    return [(target, offset, target.encode(offset, target.cut(offset, block, first)))]
 
 
 Convert = Callable[[tuple[int, ...], Array, Array], None]
-"""Makes the elements of a chunk. Called from any thread with the index of the chunk's first element, the source's
-elements, and the array to fill; both are contiguous and of the chunk's shape, and zeros where the chunk reaches beyond
-the source. An error that it raises ends the writing."""
+"""Makes the elements of a chunk. Called from any thread with the chunk's offset (the index of its first element), the
+source's elements, and the array to fill. Both are contiguous and of the chunk's shape, and zeros where the chunk
+reaches beyond the source. An error that it raises ends the writing."""
 
 
 @dataclass(frozen=True)
@@ -340,14 +327,14 @@ class ChunkTarget:
         self._grows = dataset.maxshape[0] is None
         self._pipeline = filter_pipeline(dataset)
 
-    def origins(self, rows: range) -> Iterator[tuple[int, ...]]:
-        """Give the indexes of the first elements of the chunks that hold rows, which begin with a chunk's first."""
+    def offsets(self, rows: range) -> Iterator[tuple[int, ...]]:
+        """Give the offsets of the chunks that hold rows, which begin with a chunk's first."""
         inner = (range(0, length, step) for length, step in zip(self.row_shape, self.chunk_shape[1:], strict=True))
         return itertools.product(rows[:: self.chunk_shape[0]], *inner)
 
-    def cut(self, origin: tuple[int, ...], block: Array, first: int) -> ChunkBuffer:
+    def cut(self, offset: tuple[int, ...], block: Array, first: int) -> ChunkBuffer:
         """Copy the elements of a chunk out of whole rows, from row `first` on, zeros where they reach no further."""
-        starts = (origin[0] - first, *origin[1:])
+        starts = (offset[0] - first, *offset[1:])
         part = block[tuple(slice(start, start + size) for start, size in zip(starts, self.chunk_shape, strict=True))]
         chunk = ChunkBuffer(math.prod(self.chunk_shape) * block.dtype.itemsize)
         if part.shape == self.chunk_shape:
@@ -358,14 +345,14 @@ class ChunkTarget:
             elements[tuple(map(slice, part.shape))] = part
         return chunk
 
-    def encode(self, origin: tuple[int, ...], chunk: ChunkBuffer, keep: bool = False) -> tuple[ChunkBuffer, int]:
+    def encode(self, offset: tuple[int, ...], chunk: ChunkBuffer, keep: bool = False) -> tuple[ChunkBuffer, int]:
         """Convert and encode the source's elements of a chunk; return the bytes and the filter mask.
 
         The elements are used up, unless they are to be kept.
         """
         if self._convert is not None:
             converted = ChunkBuffer(math.prod(self.chunk_shape) * self._dtype.itemsize)
-            self._convert(origin, self._array(chunk, self._source_dtype), self._array(converted, self._dtype))
+            self._convert(offset, self._array(chunk, self._source_dtype), self._array(converted, self._dtype))
             chunk = converted
         elif keep:
             copy = ChunkBuffer(len(chunk))
@@ -373,12 +360,12 @@ class ChunkTarget:
             chunk = copy
         return self._pipeline.encode(chunk)
 
-    def write(self, origin: tuple[int, ...], data: ChunkBuffer, filter_mask: int) -> None:
+    def write(self, offset: tuple[int, ...], data: ChunkBuffer, filter_mask: int) -> None:
         """Write an encoded chunk; a dataset that can grow does."""
-        stop = origin[0] + self.chunk_shape[0]
+        stop = offset[0] + self.chunk_shape[0]
         if self._grows and stop > self._dataset.shape[0]:
             self._dataset.resize(stop, axis=0)
-        self._dataset.id.write_direct_chunk(origin, data, filter_mask)
+        self._dataset.id.write_direct_chunk(offset, data, filter_mask)
 
     def _array(self, chunk: ChunkBuffer, dtype: np.dtype[Any]) -> Array:
         return np.frombuffer(chunk, dtype).reshape(self.chunk_shape)

@@ -1,9 +1,9 @@
-"""Frames of an HDF5 dataset as rows, decoded in blocks of whole chunks."""
+"""Rows of an HDF5 dataset, decoded in blocks of whole chunks on all cores."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future
 
 import h5py
 import numpy as np
@@ -13,154 +13,131 @@ from ptychoproduct.errors import ContractError, SourceError
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.model.counts import CountsRecipe
+from ptychoproduct.streaming.sources import Access, row_bytes_of
+from ptychoproduct.system.byteorder import to_native
+from ptychoproduct.system.resources import Resources
 from ptychoproduct_native import gather
-
-_BLOCK_BYTES = 4 * 1024**2
 
 
 class DatasetRows:
-    """Rows of a dataset of a source; see `RowSource`.
+    """Rows of a dataset; see `RowSource`.
 
-    Rows are read a block at a time: of a few MiB where the rows lie one after the other, of up to `memory_bytes` where
-    the axes are in another order and each row touches much of the file.
+    Where the rows lie one after the other, they are decoded ahead. Where the axes are in another order, each row
+    touches much of the file, and blocks of as many rows are read as the memory holds.
 
     Parameters
     ----------
-    source : Hdf5Source
     dataset : h5py.Dataset
         At least one dimension, at least one element.
-    axes : sequence of int
-        The dataset's axes in canonical order.
-    memory_bytes : int
-        Size of the block; at least one row is held.
-    threads : int
-        How many chunks are decoded at once.
+    axes : sequence of int, optional
+        The dataset's axes in canonical order; as they are by default.
+    resources : Resources, optional
+        Threads, and what a block may take; at least one row is held.
     recipe : CountsRecipe, optional
         Rows are the amplitudes that it makes of the dataset's counts.
+    source : Hdf5Source, optional
+        What the dataset was found in: errors name its file and the frames.
     """
 
-    random_access = False
+    access = Access.ONE_THREAD
 
     def __init__(
         self,
-        source: Hdf5Source,
         dataset: h5py.Dataset,
-        axes: Sequence[int],
-        memory_bytes: int,
-        threads: int = 1,
+        axes: Sequence[int] | None = None,
+        resources: Resources | None = None,
         recipe: CountsRecipe | None = None,
+        source: Hdf5Source | None = None,
     ) -> None:
-        self.shape: tuple[int, ...] = tuple(dataset.shape[axis] for axis in axes)
-        self._reader = DatasetReader(dataset, threads, recipe)
-        self.dtype = self._reader.dtype.newbyteorder("=")
-        self._source = source
+        resources = resources or Resources()
+        self._axes = tuple(range(dataset.ndim) if axes is None else axes)
+        self._row_axis = self._axes[0]
         self._dataset = dataset
-        self._axes = tuple(axes)
-        self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        row_axis = self._axes[0]
-        self._chunk_rows = min(dataset.chunks[row_axis] if dataset.chunks else 1, self.shape[0])
-        wanted = min(memory_bytes, _BLOCK_BYTES) if row_axis == 0 else memory_bytes
-        whole = max(1, wanted // (self._row_bytes * self._chunk_rows)) * self._chunk_rows
-        self._block_rows = min(whole, max(1, memory_bytes // self._row_bytes), self.shape[0])
+        self._source = source
+        self._reader = DatasetReader(dataset, resources.threads, recipe)
+        self.shape: tuple[int, ...] = tuple(dataset.shape[axis] for axis in self._axes)
+        self.dtype = self._reader.dtype.newbyteorder("=")
+        self._chunk_rows = min(dataset.chunks[self._row_axis] if dataset.chunks else 1, self.shape[0])
+        most_rows = max(1, resources.memory_bytes // row_bytes_of(self))
+        whole = max(1, most_rows // self._chunk_rows) * self._chunk_rows
+        self._block_rows = min(whole, most_rows, self.shape[0])
+        self._ahead = self._reader.blocks(lambda _, block: block) if self._row_axis == 0 else iter(())
+        self._ahead_next = 0
         self._block: Array | None = None
         self._block_range = range(0)
 
-    def windows(self, multiple: int) -> Iterator[range]:  # noqa: ARG002 - there is one
-        """See `RowSource`."""
-        yield range(self.shape[0])
-
     def read_into(self, first: int, view: memoryview) -> None:
-        """See `RowSource`; rows may come in any order, from one thread."""
-        rows = len(view) // self._row_bytes
+        """See `RowSource`. Rows that come in order are decoded ahead."""
+        rows = len(view) // row_bytes_of(self)
         filled = 0
         while filled < rows:
-            if first + filled not in self._block_range:
-                self._load_block((first + filled) // self._block_rows * self._block_rows)
-            start = first + filled - self._block_range.start
-            count = min(rows - filled, len(self._block_range) - start)
-            assert self._block is not None
-            part = view[filled * self._row_bytes : (filled + count) * self._row_bytes]
-            gather(self._block.transpose(self._axes)[start : start + count], part)
-            filled += count
+            row = first + filled
+            part = view[filled * row_bytes_of(self) :]
+            if row in self._block_range or self._load(row):
+                assert self._block is not None
+                start = row - self._block_range.start
+                count = min(rows - filled, len(self._block_range) - start)
+                part = part[: count * row_bytes_of(self)]
+                gather(self._block.transpose(self._axes)[start : start + count], part)
+                to_native(part, self._block.dtype)
+                filled += count
+            else:
+                out = np.frombuffer(part, self.dtype).reshape(-1, *self.shape[1:])
+                self._read(range(row, first + rows), out.transpose(np.argsort(self._axes)))
+                return
 
     def finish(self) -> None:
         """See `RowSource`; checksums are verified where chunks are decoded."""
         self._reader.close()
 
-    def _load_block(self, first: int) -> None:
-        stop = min(first + self._block_rows, self.shape[0])
-        if self._block is None or self._block.shape[self._axes[0]] != stop - first:
+    def _load(self, first: int) -> bool:
+        """Load the block that holds a row; False where rows are read one after the other, and this is not the next."""
+        if self._row_axis == 0:
+            if first != self._ahead_next:
+                return False
+            rows, future = next(self._ahead)
+            self._ahead_next = rows.stop
+            self._block, self._block_range = self._decoded(future, rows), rows
+            return True
+        start = first // self._block_rows * self._block_rows
+        rows = range(start, min(start + self._block_rows, self.shape[0]))
+        if self._block is None or self._block.shape[self._row_axis] != len(rows):
             shape = list(self._dataset.shape)
-            shape[self._axes[0]] = stop - first
+            shape[self._row_axis] = len(rows)
             self._block = np.empty(shape, self.dtype)
+        self._read(rows, self._block)
+        self._block_range = rows
+        return True
+
+    def _decoded(self, future: Future[Array], rows: range) -> Array:
         try:
-            self._read(first, self._block)
+            return future.result()
         except ContractError as error:
-            raise self._error(first, stop, error) from error
-        self._block_range = range(first, stop)
+            raise self._error(rows, error) from error
 
-    def _read(self, first: int, block: Array) -> None:
-        """Fill a block with what the dataset has from a row on."""
-        selection = [slice(None)] * self._dataset.ndim
-        selection[self._axes[0]] = slice(first, first + block.shape[self._axes[0]])
-        self._reader.read_into(block, tuple(selection))
+    def _read(self, rows: range, out: Array) -> None:
+        """Read rows into an array that has the dataset's axes."""
+        try:
+            self._reader.read_into(out, self._selection(rows))
+        except ContractError as error:
+            raise self._error(rows, error) from error
 
-    def _error(self, first: int, stop: int, error: ContractError) -> SourceError:
-        """Say which frames cannot be decoded: those of the first chunk in which one fails."""
+    def _selection(self, rows: range) -> tuple[slice, ...]:
+        return (*(slice(None) for _ in range(self._row_axis)), slice(rows.start, rows.stop))
+
+    def _error(self, rows: range, error: ContractError) -> ContractError | SourceError:
+        """Say which frames of a source cannot be decoded: those of the first chunk in which one fails."""
+        if self._source is None:
+            return error
         row_shape = list(self._dataset.shape)
-        row_shape[self._axes[0]] = 1
-        frames = f"{first} to {stop - 1}"
-        for start in range(first // self._chunk_rows * self._chunk_rows, stop, self._chunk_rows):
+        row_shape[self._row_axis] = 1
+        frames = f"{rows.start} to {rows.stop - 1}"
+        for start in range(rows.start // self._chunk_rows * self._chunk_rows, rows.stop, self._chunk_rows):
+            row = max(rows.start, start)
             try:
-                self._read(max(first, start), np.empty(row_shape, self.dtype))
+                self._reader.read_into(np.empty(row_shape, self.dtype), self._selection(range(row, row + 1)))
             except ContractError as first_error:
                 frames, error = f"{start} to {min(start + self._chunk_rows, self.shape[0]) - 1}", first_error
                 break
         file = self._source.file_of(self._dataset)
         return SourceError(file, f"frames {frames} cannot be decoded: {error.problem}", key=self._dataset.name)
-
-
-class DecodedRows:
-    """Rows of a dataset, decoded ahead on all cores; see `RowSource`.
-
-    Parameters
-    ----------
-    reader : DatasetReader
-        Of numbers that have the same bytes in the file and in memory.
-    """
-
-    random_access = False
-
-    def __init__(self, reader: DatasetReader) -> None:
-        self.shape = reader.shape
-        self.dtype = reader.dtype
-        self._reader = reader
-        self._blocks = reader.blocks(lambda _, block: block)
-        self._block: Array | None = None
-        self._range = range(0)
-        self._next = 0
-
-    def windows(self, multiple: int) -> Iterator[range]:  # noqa: ARG002 - there is one
-        """See `RowSource`."""
-        yield range(self.shape[0])
-
-    def read_into(self, first: int, view: memoryview) -> None:
-        """See `RowSource`; rows may come in any order, from one thread. ContractError where they cannot be decoded."""
-        out = np.frombuffer(view, self.dtype).reshape(-1, *self.shape[1:])
-        if first != self._next:
-            self._reader.read_into(out, slice(first, first + len(out)))
-            return
-        filled = 0
-        while filled < len(out):
-            if first + filled == self._range.stop:
-                self._range, future = next(self._blocks)
-                self._block = future.result()
-            assert self._block is not None
-            start = first + filled - self._range.start
-            count = min(len(out) - filled, len(self._range) - start)
-            out[filled : filled + count] = self._block[start : start + count]
-            filled += count
-        self._next = first + filled
-
-    def finish(self) -> None:
-        """See `RowSource`; the checksums that there are were verified with each chunk."""

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from functools import partial
 from typing import Any
 
 import h5py
 
-from ptychoproduct.aliases import Progress
 from ptychoproduct.compression.filters import filter_pipeline
 from ptychoproduct.errors import ContractError, SourceError
 from ptychoproduct.hdf5.chunks import ChunkIndex
-from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
-from ptychoproduct.streaming.dataset_rows import DecodedRows
+from ptychoproduct.streaming.dataset_rows import DatasetRows
+from ptychoproduct.system.resources import Resources
 from ptychoproduct.system.workers import Workers
 from ptychoproduct_native import ChunkBuffer, FilterError, FilterPipeline
 
@@ -25,7 +23,7 @@ from ptychoproduct_native import ChunkBuffer, FilterError, FilterPipeline
 _AHEAD_BYTES = 64 * 1024**2
 
 
-def recode(source: h5py.Dataset, target: h5py.Dataset, threads: int, progress: Progress) -> None:
+def recode(source: h5py.Dataset, target: h5py.Dataset, resources: Resources) -> None:
     """Fill a dataset with the content of another one.
 
     Parameters
@@ -34,9 +32,8 @@ def recode(source: h5py.Dataset, target: h5py.Dataset, threads: int, progress: P
         Numbers that have the same bytes in the file and in memory; at least one.
     target : h5py.Dataset
         Of the same shape and type, in chunks, empty.
-    threads : int
-    progress : callable
-        Called with a number of bytes whenever so many of the content have been written.
+    resources : Resources
+        Threads and progress.
 
     Raises
     ------
@@ -45,55 +42,52 @@ def recode(source: h5py.Dataset, target: h5py.Dataset, threads: int, progress: P
     """
     decode = _pipeline_here(source) if source.chunks == target.chunks else None
     if decode is not None:
-        _recode_chunks(source, target, decode, threads, progress)
+        _recode_chunks(source, target, decode, resources)
         return
     if not source.id.get_storage_size():  # fill values throughout
-        progress(source.size * source.dtype.itemsize)
+        resources.progress(source.size * source.dtype.itemsize)
         return
-    with closing(DatasetReader(source, threads)) as reader:
-        write_rows([RowOutput(target)], DecodedRows(reader), threads, progress)
+    write_rows([RowOutput(target)], DatasetRows(source, resources=resources), resources)
     if target.shape != source.shape:  # one that can grow has grown by whole chunks
         target.resize(source.shape)
 
 
-def _recode_chunks(
-    source: h5py.Dataset, target: h5py.Dataset, decode: FilterPipeline, threads: int, progress: Progress
-) -> None:
+def _recode_chunks(source: h5py.Dataset, target: h5py.Dataset, decode: FilterPipeline, resources: Resources) -> None:
     """Decode and encode chunk by chunk; what is encoded as it should be already stays as it is."""
     chunk_bytes = math.prod(source.chunks) * source.dtype.itemsize
     encode = filter_pipeline(target)
     keep = has_same_filters(source, target)
     where = (source.file.filename, source.name)
 
-    def transcoded(origin: tuple[int, ...], filter_mask: int, data: bytes) -> tuple[ChunkBuffer, int]:
+    def transcoded(offset: tuple[int, ...], filter_mask: int, data: bytes) -> tuple[ChunkBuffer, int]:
         try:
             return encode.encode(decode.decode(data, filter_mask, chunk_bytes))
         except FilterError as error:
-            raise ContractError(where[0], f"chunk {origin} cannot be decoded: {error}", key=where[1]) from error
+            raise ContractError(where[0], f"chunk {offset} cannot be decoded: {error}", key=where[1]) from error
         except MemoryError as error:
             raise ContractError(where[0], "larger than the memory", key=where[1]) from error
 
     def calls() -> Iterator[Callable[[], tuple[Any, int]]]:
-        for origin in origins:
+        for offset in offsets:
             with reading(source):
-                filter_mask, data = source.id.read_direct_chunk(origin)
+                filter_mask, data = source.id.read_direct_chunk(offset)
             # HDF5 may have stored a chunk that reaches beyond the end without the filters, and not say so.
             if keep and all(
-                first + n <= end for first, n, end in zip(origin, source.chunks, source.shape, strict=True)
+                first + n <= end for first, n, end in zip(offset, source.chunks, source.shape, strict=True)
             ):
                 yield partial(_as_it_is, data, filter_mask)
             else:
-                yield partial(transcoded, origin, filter_mask, data)
+                yield partial(transcoded, offset, filter_mask, data)
 
-    origins: list[tuple[int, ...]] = []
+    offsets: list[tuple[int, ...]] = []
     with reading(source):
-        source.id.chunk_iter(lambda chunk: origins.append(chunk.chunk_offset))
-    with closing(Workers(threads)) as workers:
+        source.id.chunk_iter(lambda chunk: offsets.append(chunk.chunk_offset))
+    with Workers(resources.threads) as workers:
         futures = workers.in_order(calls(), _AHEAD_BYTES // chunk_bytes)
-        for origin, future in zip(origins, futures, strict=True):
+        for offset, future in zip(offsets, futures, strict=True):
             data, filter_mask = future.result()
-            target.id.write_direct_chunk(origin, data, filter_mask)
-            progress(chunk_bytes)
+            target.id.write_direct_chunk(offset, data, filter_mask)
+            resources.progress(chunk_bytes)
 
 
 def _as_it_is(data: bytes, filter_mask: int) -> tuple[bytes, int]:

@@ -1,16 +1,13 @@
-"""Some frames of a scan, to measure on: short runs of neighbours, spread over the scan."""
+"""Samples: some frames of a scan to measure on, in short runs of neighbours that are spread over the scan."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.streaming.reordering import TransposedRows, WindowedRows
-from ptychoproduct.streaming.sources import InflatedRows, RowSource
-from ptychoproduct.streaming.spilling import SpilledRows
+from ptychoproduct.streaming.sources import Access, RowSource, WindowedSource, row_bytes_of, windows_of
 
 _STEP_BYTES = 4 * 1024**2
 _GOLDEN = (5**0.5 - 1) / 2
@@ -23,11 +20,11 @@ def source_to_sample(source: RowSource, reopen: Callable[[], RowSource]) -> RowS
     ----------
     source : RowSource
     reopen : callable
-        Opens the same rows again. A source that counts what is read of it cannot be read twice.
+        Opens the same rows again.
     """
-    if isinstance(source, WindowedRows):
+    if isinstance(source, WindowedSource):
         return None
-    return source if isinstance(source, SpilledRows) else reopen()
+    return source if source.access.is_repeatable else reopen()
 
 
 def spread_runs(rows: int, run_rows: int, runs: int) -> list[range]:
@@ -63,15 +60,15 @@ def sample_rows(source: RowSource, run_rows: int, runs: int, most_bytes: int | N
     array, [n, ...]
         The runs, one after the other.
     """
-    row_bytes = max(1, math.prod(source.shape[1:]) * source.dtype.itemsize)
-    in_order = isinstance(source, InflatedRows | TransposedRows)
+    row_bytes = max(1, row_bytes_of(source))
+    in_order = source.access is Access.IN_ORDER
     reach = source.shape[0]
     if in_order and most_bytes is not None:
         reach = max(1, min(reach, most_bytes // row_bytes))
     wanted = spread_runs(reach, run_rows, runs)
     sample = np.empty((len(wanted) * len(wanted[0]), *source.shape[1:]), source.dtype)
     views = [sample[i * len(run) : (i + 1) * len(run)] for i, run in enumerate(wanted)]
-    for window in source.windows(1):
+    for window in windows_of(source, 1):
         position = window.start
         for run, rows in zip(wanted, views, strict=True):
             first, stop = max(run.start, window.start), min(run.stop, window.stop)

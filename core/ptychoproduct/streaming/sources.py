@@ -1,4 +1,4 @@
-"""Where rows of an array come from: memory, a member of an NPZ archive, or an NPY file.
+"""What rows of an array come from.
 
 A *row* is everything under one index of the first canonical axis: a diffraction frame, for a stack in NHW order. Every
 source gives rows in C order and native byte order, whatever the storage.
@@ -8,21 +8,65 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ptychoproduct.npz.npy import Member, MemberFile
-from ptychoproduct.streaming.reordering import TransposedRows, WindowedRows, window_rows
-from ptychoproduct.streaming.spilling import SpilledRows
-from ptychoproduct.streaming.stored_array import StoredArray
+from ptychoproduct.aliases import Array
 from ptychoproduct.system.byteorder import to_native
-from ptychoproduct.system.resources import Resources
 from ptychoproduct_native import gather
 
 
+class Access(Enum):
+    """How the rows of a source may be read."""
+
+    ANY_THREAD = "any rows, from many threads at once"
+    ANY_THREAD_ONCE = "any rows, from many threads at once, but each row only once"
+    ONE_THREAD = "any rows, from one thread"
+    IN_ORDER = "from the first row to the last, each once, from one thread"
+
+    @property
+    def has_many_threads(self) -> bool:
+        """Whether many threads may read at once."""
+        return self in (Access.ANY_THREAD, Access.ANY_THREAD_ONCE)
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether rows may be read again."""
+        return self in (Access.ANY_THREAD, Access.ONE_THREAD)
+
+
 class RowSource(Protocol):
-    """Rows of an array, read into memory of the caller's."""
+    """Rows of an array, read into memory of the caller's. `ProductWriter.write_frames` takes any object like this.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Canonical shape, rows first: [N, H, W] for frames.
+    dtype : numpy.dtype
+        Type in native byte order.
+    access : Access
+        How `read_into` may be called.
+
+    Examples
+    --------
+    Frames in files of their own:
+
+    >>> class FrameFiles:
+    ...     access = Access.ANY_THREAD
+    ...
+    ...     def __init__(self, paths, shape, dtype):
+    ...         self.paths, self.shape, self.dtype = paths, (len(paths), *shape), np.dtype(dtype)
+    ...
+    ...     def read_into(self, first, view):
+    ...         frames = np.frombuffer(view, self.dtype).reshape(-1, *self.shape[1:])
+    ...         for number, frame in enumerate(frames, first):
+    ...             frame[...] = np.load(self.paths[number])
+    ...
+    ...     def finish(self):
+    ...         pass
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -33,163 +77,59 @@ class RowSource(Protocol):
         """Type in native byte order."""
 
     @property
-    def random_access(self) -> bool:
-        """Whether `read_into` may be called from many threads, in any order; otherwise in order, from one."""
-
-    def windows(self, multiple: int) -> Iterator[range]:
-        """Give ranges of rows, in order, which start at multiples of a number.
-
-        Rows can be read while their window is the last one given. Most sources have a single window.
-        """
+    def access(self) -> Access:
+        """How `read_into` may be called."""
 
     def read_into(self, first: int, view: memoryview) -> None:
         """Fill a view of bytes with whole rows, from row `first` on."""
 
     def finish(self) -> None:
-        """Verify checksums; to be called when every row has been read once."""
+        """Verify checksums, and free what is held; called when every row has been read."""
+
+
+@runtime_checkable
+class WindowedSource(Protocol):
+    """What a `RowSource` has besides, if its rows can be read window by window only."""
+
+    def windows(self, multiple: int) -> Iterator[range]:
+        """Give ranges of rows, in order, which start at multiples of a number; rows of the last one can be read."""
+
+
+def windows_of(source: RowSource, multiple: int) -> Iterator[range]:
+    """Give the windows of a source; one of all rows for most."""
+    if isinstance(source, WindowedSource):
+        yield from source.windows(multiple)
+    else:
+        yield range(source.shape[0])
+
+
+def row_bytes_of(source: RowSource) -> int:
+    """Return the size of a row."""
+    return math.prod(source.shape[1:]) * source.dtype.itemsize
 
 
 class ArrayRows:
-    """Rows of an array in memory.
+    """Rows of an array in memory; see `RowSource`.
 
     Parameters
     ----------
     array : numpy.ndarray
         Any strides and byte order.
-    axes : sequence of int
-        The array's axes in canonical order.
+    axes : sequence of int, optional
+        The array's axes in canonical order; as they are by default.
     """
 
-    random_access = True
+    access = Access.ANY_THREAD
 
-    def __init__(self, array: np.ndarray[Any, Any], axes: Sequence[int]) -> None:
-        self._array = array.transpose(axes)
+    def __init__(self, array: Array, axes: Sequence[int] | None = None) -> None:
+        self._array = array if axes is None else array.transpose(axes)
         self.shape: tuple[int, ...] = self._array.shape
         self.dtype = array.dtype.newbyteorder("=")
 
-    def windows(self, multiple: int) -> Iterator[range]:  # noqa: ARG002 - there is one
-        """See `RowSource`."""
-        yield range(self.shape[0])
-
     def read_into(self, first: int, view: memoryview) -> None:
         """See `RowSource`."""
-        rows = len(view) // _row_bytes(self.shape, self.dtype)
-        gather(self._array[first : first + rows], view)
+        gather(self._array[first : first + len(view) // row_bytes_of(self)], view)
         to_native(view, self._array.dtype)
 
     def finish(self) -> None:
         """See `RowSource`; memory has no checksum."""
-
-
-class StoredRows:
-    """Rows that lie one after the other in a stored member."""
-
-    random_access = True
-
-    def __init__(self, archive: MemberFile, member: Member) -> None:
-        self.shape = member.stored_shape
-        self.dtype = member.dtype.newbyteorder("=")
-        self._stored_dtype = member.dtype
-        self._parts = archive.parts(member)
-        self._row_bytes = _row_bytes(self.shape, self.dtype)
-
-    def windows(self, multiple: int) -> Iterator[range]:  # noqa: ARG002 - there is one
-        """See `RowSource`."""
-        yield range(self.shape[0])
-
-    def read_into(self, first: int, view: memoryview) -> None:
-        """See `RowSource`."""
-        self._parts.read_into(first * self._row_bytes, view)
-        to_native(view, self._stored_dtype)
-
-    def finish(self) -> None:
-        """See `RowSource`."""
-        self._parts.finish()
-
-
-class InflatedRows:
-    """Rows that come one after the other out of a deflated member."""
-
-    random_access = False
-
-    def __init__(self, archive: MemberFile, member: Member) -> None:
-        self.shape = member.stored_shape
-        self.dtype = member.dtype.newbyteorder("=")
-        self._stored_dtype = member.dtype
-        self._stream = archive.stream(member)
-
-    def windows(self, multiple: int) -> Iterator[range]:  # noqa: ARG002 - there is one
-        """See `RowSource`."""
-        yield range(self.shape[0])
-
-    def read_into(self, first: int, view: memoryview) -> None:  # noqa: ARG002 - rows come in order
-        """See `RowSource`."""
-        self._stream.readinto(view)
-        to_native(view, self._stored_dtype)
-
-    def finish(self) -> None:
-        """See `RowSource`."""
-        self._stream.finish()
-
-
-def member_rows(
-    archive: MemberFile, member: Member, axes: Sequence[int] | None = None, resources: Resources | None = None
-) -> RowSource:
-    """Open a member as rows in canonical axis order.
-
-    Parameters
-    ----------
-    archive : MemberFile
-    member : Member
-        At least one dimension, at least one element.
-    axes : sequence of int, optional
-        The array's axes in canonical order; as they are by default.
-    resources : Resources, optional
-        What may be used where the axes have to be reordered.
-
-    Raises
-    ------
-    OutputError
-        The axes have to be reordered through a spill file, which cannot be written.
-    """
-    last = len(member.shape) - 1
-    axes = range(last + 1) if axes is None else axes
-    file_axes = tuple(last - axis if member.fortran_order else axis for axis in axes)
-    if file_axes != tuple(range(last + 1)):
-        stored = StoredArray(
-            archive.stream(member), member.stored_shape, member.dtype, file_axes, archive.segment_reader(member)
-        )
-        return reordered_rows(stored, resources or Resources())
-    if archive.is_stored(member):
-        return StoredRows(archive, member)
-    return InflatedRows(archive, member)
-
-
-def stored_rows(archive: MemberFile, member: Member) -> RowSource:
-    """Open a member as rows in the order in which it lies, whichever axes these are."""
-    return member_rows(archive, member, range(len(member.shape))[:: -1 if member.fortran_order else 1])
-
-
-def _row_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    return math.prod(shape[1:]) * dtype.itemsize
-
-
-# Segments that are read in place, window by window; shorter ones are not worth a seek each.
-_LEAST_SEGMENT_BYTES = 8 * 1024
-
-
-def reordered_rows(stored: StoredArray, resources: Resources) -> TransposedRows | WindowedRows | SpilledRows:
-    """Bring an array's rows into canonical order: as they come, from memory, or through a spill file.
-
-    Raises
-    ------
-    OutputError
-        The spill file cannot be written.
-    """
-    if stored.row_axis == 0:
-        return TransposedRows(stored)
-    window = window_rows(stored, resources)
-    has_long_segments = stored.segments is not None and window * stored.inner_bytes >= _LEAST_SEGMENT_BYTES
-    if window == stored.rows or has_long_segments:
-        return WindowedRows(stored, resources)
-    return SpilledRows(stored, resources)

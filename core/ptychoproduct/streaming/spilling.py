@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.streaming.stored_array import _BAND_BYTES, StoredArray, _canonical_rows, _ranges, _turned
+from ptychoproduct.npz.stored_array import StoredArray
+from ptychoproduct.streaming.layout import BAND_BYTES, Layout, ranges, turned
+from ptychoproduct.streaming.sources import Access
 from ptychoproduct.system.atomic import writing_errors
 from ptychoproduct.system.byteorder import to_native
 from ptychoproduct.system.files import SpillFile
 from ptychoproduct.system.resources import Resources
+from ptychoproduct.system.workers import Workers
 from ptychoproduct_native import ChunkBuffer, gather
 
 # Of a slab that is read at once; progress is told in between.
@@ -20,11 +26,12 @@ _READ_BYTES = 16 * 1024**2
 
 
 class SpilledRows:
-    """Rows of an array that went through a spill file.
+    """Rows of an array that went through a spill file; see `RowSource`.
 
     Parameters
     ----------
-    stored : StoredArray
+    array : StoredArray
+    layout : Layout
     resources : Resources
 
     Raises
@@ -33,17 +40,18 @@ class SpilledRows:
         The spill file cannot be written.
     """
 
-    random_access = True
+    access = Access.ANY_THREAD
 
-    def __init__(self, stored: StoredArray, resources: Resources) -> None:
-        self.shape = stored.canonical_shape
-        self.dtype = stored.dtype.newbyteorder("=")
-        self._stored = stored
+    def __init__(self, array: StoredArray, layout: Layout, resources: Resources) -> None:
+        self.shape = layout.canonical_shape
+        self.dtype = array.dtype.newbyteorder("=")
+        self._array = array
+        self._layout = layout
         # One slab is read while the other is transposed; a quarter is left for all else.
         slab_bytes = max(1, resources.memory_bytes * 3 // 8)
-        self._stripes = list(_ranges(stored.outer, max(1, slab_bytes // (stored.rows * stored.inner_bytes))))
-        band_bytes = min(_BAND_BYTES, resources.memory_bytes // 4)
-        self._group_rows = max(1, band_bytes // (len(self._stripes[0]) * stored.inner_bytes))
+        self._stripes = list(ranges(layout.outer, max(1, slab_bytes // (layout.rows * layout.inner_bytes))))
+        band_bytes = min(BAND_BYTES, resources.memory_bytes // 4)
+        self._group_rows = max(1, band_bytes // (len(self._stripes[0]) * layout.inner_bytes))
         with writing_errors(resources.folder):
             self._file = SpillFile(resources.folder)
             try:
@@ -52,83 +60,75 @@ class SpilledRows:
                 self._file.close()
                 raise
 
-    def windows(self, multiple: int) -> Iterator[range]:  # noqa: ARG002 - there is one
-        """Give the only window: all rows."""
-        yield range(self.shape[0])
-
     def read_into(self, first: int, view: memoryview) -> None:
-        """Fill a view of bytes with whole rows, from row `first` on."""
-        rows = len(view) // self._stored.row_bytes
-        if self._is_file_order_canonical:
+        """See `RowSource`."""
+        rows = len(view) // self._layout.row_bytes
+        if self._layout.has_rows_in_order:
             self._read_rows(first, rows, view)
         else:
-            scratch = ChunkBuffer(len(view))
-            with memoryview(scratch) as in_file_order:
+            with memoryview(ChunkBuffer(len(view))) as in_file_order:
                 self._read_rows(first, rows, in_file_order)
-                gather(_canonical_rows(in_file_order, self._stored), view)
-        to_native(view, self._stored.dtype)
+                gather(self._layout.canonical_rows(in_file_order), view)
+        to_native(view, self._layout.dtype)
 
     def finish(self) -> None:
         """Give the disk's space back; the checksum was verified on reading."""
         self._file.close()
 
-    @property
-    def _is_file_order_canonical(self) -> bool:
-        """Whether the axes other than the rows are in the file in canonical order."""
-        return list(self._stored.axes[1:]) == sorted(self._stored.axes[1:])
-
     def _spill(self, slab_bytes: int, resources: Resources) -> None:
         """Read the whole array, slab by slab, and write its bands."""
-        stored = self._stored
-        slab_rows = stored.rows
+        layout, reading = self._layout, self._array.reading()
+        slab_rows = layout.rows
         if len(self._stripes[0]) == 1:  # then even one outer index may be too much: whole groups of its rows
-            slab_rows = max(1, slab_bytes // (stored.inner_bytes * self._group_rows)) * self._group_rows
-        slabs = [
-            np.empty(len(self._stripes[0]) * min(stored.rows, slab_rows) * stored.inner_bytes, np.uint8) for _ in "ab"
-        ]
-        written: list[list[Future[None]]] = [[], []]
-        turn = 0
-        with ThreadPoolExecutor(resources.threads, thread_name_prefix="spill") as pool:
-            for stripe in self._stripes:
-                for rows in _ranges(stored.rows, slab_rows):
-                    for future in written[turn]:
-                        future.result()
-                    nbytes = len(stripe) * len(rows) * stored.inner_bytes
-                    slab = slabs[turn][:nbytes]
-                    for part in _ranges(nbytes, _READ_BYTES):
-                        stored.stream.readinto(memoryview(slab)[part.start : part.stop])
-                        resources.reorder_progress(len(part))
-                    array = slab.reshape(len(stripe), len(rows), stored.inner_bytes)
-                    written[turn] = [
-                        pool.submit(
+            slab_rows = max(1, slab_bytes // (layout.inner_bytes * self._group_rows)) * self._group_rows
+        nbytes = len(self._stripes[0]) * min(layout.rows, slab_rows) * layout.inner_bytes
+        # Each slab, and what is still being written of it.
+        slabs: deque[tuple[Array, list[Future[None]]]] = deque((np.empty(nbytes, np.uint8), []) for _ in "ab")
+        done = 0
+        with Workers(resources.threads, "spill") as workers:
+            for stripe, rows in itertools.product(self._stripes, ranges(layout.rows, slab_rows)):
+                slab, written = slabs.popleft()
+                for future in written:
+                    future.result()
+                nbytes = len(stripe) * len(rows) * layout.inner_bytes
+                for part in ranges(nbytes, _READ_BYTES):
+                    reading.read_into(done, memoryview(slab)[part.start : part.stop])
+                    done += len(part)
+                    resources.reorder_progress(len(part))
+                array = slab[:nbytes].reshape(len(stripe), len(rows), layout.inner_bytes)
+                written = [
+                    workers.submit(
+                        partial(
                             self._write_band, array[:, band.start - rows.start : band.stop - rows.start], stripe, band
                         )
-                        for band in _ranges(rows.stop, self._group_rows, rows.start)
-                    ]
-                    turn = 1 - turn
-            for future in (*written[0], *written[1]):
-                future.result()
-        stored.stream.finish()
+                    )
+                    for band in ranges(rows.stop, self._group_rows, rows.start)
+                ]
+                slabs.append((slab, written))
+            for _, written in slabs:
+                for future in written:
+                    future.result()
+        reading.finish()
 
     def _write_band(self, band: Array, stripe: range, rows: range) -> None:
         """Transpose [outer, row, inner] to [row, outer, inner], and write it where its group and stripe are."""
-        with memoryview(_turned(band)) as data:
+        with memoryview(turned(band)) as data:
             self._file.write(data, self._offset(rows.start, stripe))
 
     def _offset(self, row: int, stripe: range) -> int:
         """Return where a row's piece of a stripe starts in the spill file."""
-        stored = self._stored
+        layout = self._layout
         start = row // self._group_rows * self._group_rows
-        group_rows = min(self._group_rows, stored.rows - start)
+        group_rows = min(self._group_rows, layout.rows - start)
         return (
-            start * stored.row_bytes
-            + group_rows * stripe.start * stored.inner_bytes
-            + (row - start) * len(stripe) * stored.inner_bytes
+            start * layout.row_bytes
+            + group_rows * stripe.start * layout.inner_bytes
+            + (row - start) * len(stripe) * layout.inner_bytes
         )
 
     def _read_rows(self, first: int, rows: int, view: memoryview) -> None:
         """Collect rows of [outer, inner] from all stripes."""
-        inner_bytes, row_bytes = self._stored.inner_bytes, self._stored.row_bytes
+        inner_bytes, row_bytes = self._layout.inner_bytes, self._layout.row_bytes
         for part in self._parts(range(first, first + rows)):
             for stripe in self._stripes:
                 start = (part.start - first) * row_bytes + stripe.start * inner_bytes

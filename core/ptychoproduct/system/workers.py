@@ -7,7 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 Result = TypeVar("Result")
 
@@ -21,14 +22,33 @@ class Workers:
     Parameters
     ----------
     threads : int
-        With one, work is done where it is asked for.
+        With one, `in_order` does the work where its results are asked for.
+    name : str
+        What the threads' names begin with.
+
+    A context manager: leaving it drops the calls that have not begun, and waits for the others.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, name: str = "decode") -> None:
         self.threads = threads
+        self._name = name
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._process = os.getpid()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self.close()
+
+    def submit(self, call: Callable[[], Result]) -> Future[Result]:
+        """Run a call on a thread as soon as one is free."""
+        return self._running_pool().submit(call)
 
     def in_order(
         self, calls: Iterable[Callable[[], Result]], most_waiting: int | None = None
@@ -75,7 +95,7 @@ class Workers:
         with self._lock:
             # Threads are not there any more in a process that was forked from theirs, such as a training loader's.
             if self._pool is None or self._process != os.getpid():
-                self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
+                self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix=self._name)
                 self._process = os.getpid()
             return self._pool
 

@@ -15,6 +15,7 @@ from ptychoproduct.hdf5.chunks import create_chunked
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.streaming.sources import ArrayRows
+from ptychoproduct.system.resources import Resources
 
 _NAME = "frames"
 # Read one by one; no two lie in the same chunk where there are enough.
@@ -107,7 +108,7 @@ def _write(file: h5py.File, sample: Array, storage: Storage, threads: int, clock
     dataset = create_chunked(
         file, _NAME, sample.shape[1:], sample.dtype, storage.codec, len(sample), storage.chunk_shape
     )
-    write_rows([RowOutput(dataset)], ArrayRows(sample, range(sample.ndim)), threads)
+    write_rows([RowOutput(dataset)], ArrayRows(sample), Resources(threads))
     seconds = clock() - started
     return Trial(
         str(storage.codec),

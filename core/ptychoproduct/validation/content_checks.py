@@ -17,8 +17,9 @@ from ptychoproduct.model import contract
 from ptychoproduct.model.axes import axis_order, canonical_axes
 from ptychoproduct.model.positions import UNITS, pixels_to_metres, to_object_pixels
 from ptychoproduct.npz.archive import NpzArchive
-from ptychoproduct.scan.npz_scan import frames_member
-from ptychoproduct.streaming.sources import member_rows
+from ptychoproduct.scan.npz_scan import frames_array
+from ptychoproduct.streaming.sources import windows_of
+from ptychoproduct.streaming.stored_rows import stored_rows
 from ptychoproduct.validation.checks import Problem, Subject, check
 from ptychoproduct.validation.damage import damage
 
@@ -103,7 +104,7 @@ def _compare_positions(subject: Subject, archive: NpzArchive) -> Iterator[Proble
         values, pixel_m = subject.values(positions), subject.attribute(contract.OBJECT, size)
         if values is None or pixel_m is None:
             continue
-        coordinates = archive.read(archive.require(key))
+        coordinates = archive.require(key).read()
         pixels = (to_object_pixels(coordinates, key, unit, pixel_m, archive.path) for unit in UNITS)
         in_metres = [pixels_to_metres(array, pixel_m) for array in pixels]
         # The product does not say which unit the source has; in the right one most positions agree.
@@ -126,13 +127,13 @@ def _compare_frames(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
         return
     recorded = subject.attribute(contract.DIFFRACTION, contract.ORIGINAL_AXIS_ORDER)
     try:
-        member = frames_member(archive)
+        array = frames_array(archive)
         order = recorded if recorded in contract.AXIS_ORDERS else "auto"
-        order = axis_order(member.shape, frames.shape[0], order, archive.path, member.key)
+        order = axis_order(array.shape, frames.shape[0], order, archive.path, array.key)
     except ProductError as error:
         yield Problem("error", where, f"cannot be compared: {error}")
         return
-    rows = member_rows(archive, member, canonical_axes(order))
+    rows = stored_rows(array, canonical_axes(order))
     try:
         recipe = read_recipe(frames)
     except ContractError:
@@ -143,7 +144,7 @@ def _compare_frames(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
             yield Problem("error", where, f"found {reader.dtype} {reader.shape}, expected {rows.dtype} {rows.shape}")
             return
         step = max(1, _COMPARED_BYTES // (math.prod(reader.shape[1:]) * reader.dtype.itemsize))
-        for window in rows.windows(step):
+        for window in windows_of(rows, step):
             for first in window[::step]:
                 try:
                     block = reader.read(slice(first, min(first + step, window.stop)))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any, Protocol
 
@@ -20,7 +20,8 @@ from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.model.contract import CONTENT_DIGEST
 from ptychoproduct.model.counts import CountsRecipe
-from ptychoproduct.streaming.sources import RowSource
+from ptychoproduct.streaming.sources import Access, RowSource, windows_of
+from ptychoproduct.system.resources import Resources
 
 
 class Digest(Protocol):
@@ -49,19 +50,15 @@ def add_elements(digest: Digest, array: Array) -> None:
     digest.update(memoryview(plain.reshape(-1).view(np.uint8)))  # hashlib lets other threads run meanwhile
 
 
-def content_digest(
-    dataset: h5py.Dataset, threads: int | None = None, progress: Callable[[int], None] | None = None
-) -> str:
+def content_digest(dataset: h5py.Dataset, resources: Resources | None = None) -> str:
     """Compute the digest of what a dataset holds, its chunks decoded on all cores.
 
     Parameters
     ----------
     dataset : h5py.Dataset
         For which `has_digest` holds.
-    threads : int, optional
-        As many as there are cores by default.
-    progress : callable, optional
-        Called with a number of bytes whenever so many have been digested.
+    resources : Resources, optional
+        Threads and progress; is told of the bytes that have been digested.
 
     Returns
     -------
@@ -73,6 +70,7 @@ def content_digest(
     ContractError
         A chunk cannot be decoded.
     """
+    resources = resources or Resources()
     digest = new_digest()
     if _is_text(dataset):
         with reading(dataset):
@@ -82,11 +80,10 @@ def content_digest(
         with reading(dataset):
             add_elements(digest, np.asarray(dataset[()]))
     else:
-        with closing(DatasetReader(dataset, threads)) as reader:
+        with closing(DatasetReader(dataset, resources.threads)) as reader:
             for _, future in reader.blocks(lambda _, block: block):
                 add_elements(digest, future.result())
-                if progress is not None:
-                    progress(future.result().nbytes)
+                resources.progress(future.result().nbytes)
     return digest.hexdigest()
 
 
@@ -120,7 +117,7 @@ class DigestedRows:
         The rows are amplitudes, and the counts that it finds are digested: these are stored in their place.
     """
 
-    random_access = False
+    access = Access.IN_ORDER
 
     def __init__(self, source: RowSource, digest: Digest, recipe: CountsRecipe | None = None) -> None:
         self.shape = source.shape
@@ -130,8 +127,8 @@ class DigestedRows:
         self._recipe = recipe
 
     def windows(self, multiple: int) -> Iterator[range]:
-        """See `RowSource`."""
-        yield from self._source.windows(multiple)
+        """See `WindowedSource`."""
+        yield from windows_of(self._source, multiple)
 
     def read_into(self, first: int, view: memoryview) -> None:
         """See `RowSource`."""
@@ -188,7 +185,7 @@ class ContentDigests:
             return
         for dataset in filter(has_digest, datasets):
             running = self._running.get(dataset.name)
-            digest = content_digest(dataset, threads) if running is None else running.hexdigest()
+            digest = content_digest(dataset, Resources(threads)) if running is None else running.hexdigest()
             self.taken[dataset.name] = digest
             if keep:
                 dataset.attrs[CONTENT_DIGEST.name] = digest

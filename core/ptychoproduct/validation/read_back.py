@@ -11,6 +11,7 @@ import h5py
 
 from ptychoproduct.errors import ContractError, OutputError
 from ptychoproduct.hdf5.local_links import last_words
+from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.digests import content_digest
 
 
@@ -59,9 +60,10 @@ def verify_digests(
     OutputError
         Something differs.
     """
+    resources = Resources() if progress is None else Resources(progress=progress)
     with read_back(part, path) as file:
         for name, digest in digests.items():
-            if name not in file or content_digest(file[name], progress=progress) != digest:
+            if name not in file or content_digest(file[name], resources) != digest:
                 raise OutputError(path, "read back from the disk, it has other content than was written", key=name)
 
 

@@ -49,9 +49,9 @@ def test_the_pieces_of_a_selection_make_what_numpy_gives(case):
     found = np.zeros(selection.shape, array.dtype)
     seen = set()
     for piece in pieces(selection, chunk_shape):
-        assert piece.origin not in seen
-        seen.add(piece.origin)
-        chunk = padded[tuple(slice(a, a + n) for a, n in zip(piece.origin, chunk_shape, strict=True))]
+        assert piece.offset not in seen
+        seen.add(piece.offset)
+        chunk = padded[tuple(slice(a, a + n) for a, n in zip(piece.offset, chunk_shape, strict=True))]
         piece.copy(chunk, selection.with_all_axes(found))
     assert found.shape == expected.shape
     assert np.array_equal(found, expected)

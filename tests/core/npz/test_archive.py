@@ -14,6 +14,7 @@ from numpy.lib import format as npy
 
 from ptychoproduct.errors import SourceError
 from ptychoproduct.npz.archive import NpzArchive
+from ptychoproduct.npz.stored_array import StoredArray
 
 MARKER = "made-by-a-pickle"
 SMALL = {"a": np.arange(12, dtype="<f4").reshape(3, 4), "count": np.arange(5, dtype="<i8")}
@@ -107,24 +108,23 @@ def patched(data, offset, form, value, entry=0):
 
 def read_all(path):
     with NpzArchive(path) as archive:
-        return {key: archive.read(member) for key, member in archive.members.items()}
+        return {key: array.read() for key, array in archive.members.items()}
 
 
-def read_by_stream(archive, member):
-    data = bytearray(member.nbytes)
-    stream = archive.stream(member)
-    stream.readinto(memoryview(data))
-    stream.finish()
-    return bytes(data)
-
-
-def read_by_parts(archive, member, size=10):
-    data = bytearray(member.nbytes)
-    parts = archive.parts(member)
+def read_in_parts(array, size=10):
+    data = bytearray(array.nbytes)
+    reading = array.reading()
     for start in range(0, len(data), size):
-        parts.read_into(start, memoryview(data)[start : start + size])
-    parts.finish()
+        reading.read_into(start, memoryview(data)[start : start + size])
+    reading.finish()
     return bytes(data)
+
+
+def read_bytes(array):
+    return array.as_bytes().read().tobytes()
+
+
+READERS = [StoredArray.read, StoredArray.verify, read_bytes, read_in_parts]
 
 
 def assert_same(arrays, expected):
@@ -199,50 +199,46 @@ def test_a_key_that_is_missing_is_a_source_error_that_lists_the_others(archive_o
 
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("step", [1, 7, 64, 4096])
-def test_a_stream_gives_the_bytes_in_steps_of_any_size(archive_of, compress, step):
+def test_the_data_is_read_in_steps_of_any_size(archive_of, compress, step):
     # Zeros deflate a thousandfold: many steps come from one byte of input.
     array = np.zeros(5000, "u1")
     array[::1000] = 9
     with NpzArchive(archive_of(npz_bytes(compress, {"x": array}))) as archive:
-        stream = archive.stream(archive.members["x"])
-        data = bytearray(5000)
-        for start in range(0, 5000, step):
-            stream.readinto(memoryview(data)[start : start + step])
-        stream.finish()
-    assert bytes(data) == array.tobytes()
+        data = read_in_parts(archive.members["x"], step)
+    assert data == array.tobytes()
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_a_stream_that_is_read_beyond_its_end_is_a_source_error(archive_of, compress):
+def test_data_that_is_read_beyond_its_end_is_a_source_error(archive_of, compress):
     with NpzArchive(archive_of(npz_bytes(compress))) as archive:
-        stream = archive.stream(archive.members["a"])
+        reading = archive.members["a"].reading()
         with pytest.raises(SourceError, match="early"):
-            stream.readinto(memoryview(bytearray(49)))
+            reading.read_into(0, memoryview(bytearray(49)))
 
 
 def test_parts_may_be_read_from_many_threads(archive_of):
     array = np.random.default_rng(0).integers(0, 255, 100_000, np.uint8)
     result = np.empty_like(array)
     with NpzArchive(archive_of(npz_bytes(arrays={"x": array}))) as archive, ThreadPoolExecutor(8) as pool:
-        parts = archive.parts(archive.members["x"])
-        list(pool.map(lambda i: parts.read_into(i, memoryview(result)[i : i + 1000]), range(0, 100_000, 1000)))
-        parts.finish()
+        reading = archive.members["x"].reading()
+        list(pool.map(lambda i: reading.read_into(i, memoryview(result)[i : i + 1000]), range(0, 100_000, 1000)))
+        reading.finish()
     assert result.tobytes() == array.tobytes()
 
 
-def test_parts_of_a_deflated_member_cannot_be_read(archive_of):
+def test_a_deflated_member_is_read_in_order(archive_of):
     with NpzArchive(archive_of(npz_bytes(compress=True))) as archive, pytest.raises(ValueError, match="deflated"):
-        archive.parts(archive.members["a"])
+        archive.members["a"].reading().read_into(8, memoryview(bytearray(8)))
 
 
 @pytest.mark.parametrize("ranges", [[], [(0, 24)], [(0, 12), (24, 48)], [(0, 30), (20, 48)]])
 def test_parts_that_do_not_make_up_the_member_are_no_verified_whole(archive_of, ranges):
     with NpzArchive(archive_of(npz_bytes())) as archive:
-        parts = archive.parts(archive.members["a"])
+        reading = archive.members["a"].reading()
         for start, stop in ranges:
-            parts.read_into(start, memoryview(bytearray(stop - start)))
+            reading.read_into(start, memoryview(bytearray(stop - start)))
         with pytest.raises(ValueError, match="read"):
-            parts.finish()
+            reading.finish()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no zip", b"\x93NUMPY\1\0", b"PK\5\6" + bytes(17), bytes(1000)])
@@ -321,36 +317,35 @@ def test_any_bytes_are_a_source_error(tmp_path_factory, content):
 
 
 @pytest.mark.parametrize("compress", [False, True])
-@pytest.mark.parametrize("read", [NpzArchive.read, NpzArchive.read_bytes, read_by_stream])
+@pytest.mark.parametrize("read", READERS)
 def test_a_wrong_checksum_is_found(archive_of, compress, read):
     path = archive_of(patched(npz_bytes(compress), CRC, "<I", 0x12345678))
     with NpzArchive(path) as archive, pytest.raises(SourceError, match=r"CRC-32.*12345678"):
-        read(archive, archive.members["a"])
+        read(archive.members["a"])
 
 
 @pytest.mark.parametrize("size", [1, 10, 48])
 def test_a_wrong_checksum_is_found_in_parts(archive_of, size):
     path = archive_of(patched(npz_bytes(), CRC, "<I", 0x12345678))
     with NpzArchive(path) as archive, pytest.raises(SourceError, match=r"CRC-32.*12345678"):
-        read_by_parts(archive, archive.members["a"], size)
+        read_in_parts(archive.members["a"], size)
 
 
-@pytest.mark.parametrize("read", [NpzArchive.read, read_by_stream, read_by_parts])
+@pytest.mark.parametrize("read", READERS)
 def test_a_changed_value_is_found(archive_of, read):
     data = bytearray(npz_bytes())
     data[data.index(SMALL["a"].tobytes()) + 20] ^= 1
     with NpzArchive(archive_of(data)) as archive, pytest.raises(SourceError, match="CRC-32"):
-        read(archive, archive.members["a"])
+        read(archive.members["a"])
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_a_checksum_is_verified_though_the_stream_was_read_in_part_only(archive_of, compress):
-    path = archive_of(patched(npz_bytes(compress), CRC, "<I", 1))
-    with NpzArchive(path) as archive:
-        stream = archive.stream(archive.members["a"])
-        stream.readinto(memoryview(bytearray(5)))
-        with pytest.raises(SourceError, match="CRC-32"):
-            stream.finish()
+def test_data_that_was_read_in_part_only_does_not_pass_for_verified(archive_of, compress):
+    with NpzArchive(archive_of(npz_bytes(compress))) as archive:
+        reading = archive.members["a"].reading()
+        reading.read_into(0, memoryview(bytearray(5)))
+        with pytest.raises(ValueError, match="was read up to"):
+            reading.finish()
 
 
 @pytest.mark.parametrize("flags", [0x1, 0x41, 0x801])
@@ -584,7 +579,7 @@ def test_an_object_array_is_a_member(archive_of):
 def test_an_object_array_is_refused_by_read(archive_of, compress):
     path = archive_of(npz_bytes(compress, {"x": np.array([1, "a", None], dtype=object)}))
     with NpzArchive(path) as archive, pytest.raises(SourceError, match="x"):
-        archive.read(archive.members["x"])
+        archive.members["x"].read()
 
 
 def test_an_object_array_is_never_unpickled(archive_of, tmp_path):
@@ -592,11 +587,10 @@ def test_an_object_array_is_never_unpickled(archive_of, tmp_path):
     path = archive_of(npz_bytes(arrays={"x": np.array([Evil(marker)], dtype=object), "y": np.zeros(2)}))
     with NpzArchive(path) as archive:
         for member in archive.members.values():
-            archive.read_bytes(member)
-            read_by_stream(archive, member)
-            read_by_parts(archive, member)
+            read_bytes(member)
+            read_in_parts(member)
         with pytest.raises(SourceError):
-            archive.read(archive.members["x"])
+            archive.members["x"].read()
     assert not marker.exists()
 
 
@@ -610,7 +604,7 @@ def test_the_same_pickle_acts_where_numpy_is_told_to_open_it(archive_of, tmp_pat
 def test_a_record_with_objects_in_it_is_refused(archive_of):
     path = archive_of(npz_bytes(arrays={"x": np.array([(1, None)], [("a", "i4"), ("b", object)])}))
     with NpzArchive(path) as archive, pytest.raises(SourceError):
-        archive.read(archive.members["x"])
+        archive.members["x"].read()
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -620,13 +614,13 @@ def test_a_member_that_is_no_npy_file_is_its_bytes(tmp_path, method, name):
     with NpzArchive(write_zip(tmp_path / "a.npz", {name: content}, method)) as archive:
         member = archive.members[name]
         assert (member.is_array, member.dtype, member.shape) == (False, np.uint8, (len(content),))
-        assert archive.read(member).tobytes() == archive.read_bytes(member) == content
+        assert member.read().tobytes() == read_bytes(member) == content
 
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_the_bytes_of_a_member_have_its_npy_header(archive_of, compress):
     with NpzArchive(archive_of(npz_bytes(compress))) as archive:
-        data = archive.read_bytes(archive.members["a"])
+        data = read_bytes(archive.members["a"])
     assert np.load(io.BytesIO(data)).tobytes() == SMALL["a"].tobytes()
 
 
@@ -641,7 +635,7 @@ def test_npy_format_3_keeps_its_bytes(tmp_path):
     data = npy_bytes(np.zeros(3, [("λ", "<f4")]), (3, 0))
     with NpzArchive(write_zip(tmp_path / "a.npz", {"a.npy": data})) as archive:
         (member,) = archive.members.values()
-        assert archive.read_bytes(member) == data
+        assert read_bytes(member) == data
 
 
 @pytest.mark.filterwarnings("ignore:Stored array in format 2.0")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ptychoproduct.errors import SourceError
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.streaming.reordering import WindowedRows
-from ptychoproduct.streaming.sources import StoredRows, member_rows
+from ptychoproduct.streaming.sources import windows_of
+from ptychoproduct.streaming.stored_rows import StoredRows, stored_rows
 from ptychoproduct.system.resources import Resources
 
 pytestmark = pytest.mark.filterwarnings(  # NumPy and Python warn of some of the text that damage makes of a header
@@ -27,7 +28,7 @@ def saved(folder, array):
 
 def all_rows(source, step):
     rows = np.empty(source.shape, source.dtype)
-    for window in source.windows(step):
+    for window in windows_of(source, step):
         for first in window[::step]:
             part = rows[first : min(first + step, window.stop)]
             source.read_into(first, memoryview(part.reshape(-1).view(np.uint8)))
@@ -42,15 +43,15 @@ def all_rows(source, step):
 def test_rows_of_an_npy_file(tmp_path, dtype, fortran, axes, step):
     stack = np.arange(5 * 6 * 7).reshape(5, 6, 7).astype(dtype)
     with NpyFile(saved(tmp_path, np.asfortranarray(stack) if fortran else stack)) as file:
-        rows = all_rows(member_rows(file, file.member, axes, Resources(1, 300, tmp_path)), step)
+        rows = all_rows(stored_rows(file.array, axes, Resources(1, 300, tmp_path)), step)
     assert rows.dtype.isnative
     assert np.array_equal(rows, stack.transpose(axes))
 
 
 def test_rows_in_order_may_be_read_from_any_thread_and_others_not(tmp_path):
     with NpyFile(saved(tmp_path, np.zeros((5, 6, 7)))) as file:
-        assert isinstance(member_rows(file, file.member), StoredRows)
-        assert isinstance(member_rows(file, file.member, (2, 0, 1)), WindowedRows)
+        assert isinstance(stored_rows(file.array), StoredRows)
+        assert isinstance(stored_rows(file.array, (2, 0, 1)), WindowedRows)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -64,7 +65,7 @@ def test_any_array_is_read_whole(tmp_path, shape, dtype, fortran):
     array.reshape(-1)[...] = np.arange(array.size).astype(dtype)
     array = np.asfortranarray(array) if fortran else array
     with NpyFile(saved(tmp_path, array)) as file:
-        read = file.read()
+        read = file.array.read()
     assert read.dtype == array.dtype.newbyteorder("=")
     assert read.flags.c_contiguous
     assert np.array_equal(read, array)
@@ -80,7 +81,7 @@ def test_a_changed_byte_of_the_header_is_noticed_or_harmless(tmp_path, place, va
     path.write_bytes(data)
     try:
         with NpyFile(path) as file:
-            assert file.read().nbytes == array.nbytes
+            assert file.array.read().nbytes == array.nbytes
     except SourceError:
         return
 
@@ -109,7 +110,7 @@ def test_a_file_that_becomes_shorter_is_a_source_error(tmp_path):
         with path.open("r+b") as other:
             other.truncate(500)
         with pytest.raises(SourceError, match="ends"):
-            file.read()
+            file.array.read()
 
 
 class Hostile:

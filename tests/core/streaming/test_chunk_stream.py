@@ -11,7 +11,8 @@ from ptychoproduct.compression.codecs import parse_codec
 from ptychoproduct.errors import OptionError
 from ptychoproduct.hdf5.chunks import create_chunked, default_chunk_rows
 from ptychoproduct.streaming.chunk_stream import ChunkStream, RowOutput, write_rows
-from ptychoproduct.streaming.sources import ArrayRows
+from ptychoproduct.streaming.sources import Access, ArrayRows
+from ptychoproduct.system.resources import Resources
 
 CODECS = [
     "none",
@@ -39,16 +40,13 @@ LAYOUTS = {
 class FailingRows:
     """Rows of ones that cannot be read from a certain row on."""
 
-    def __init__(self, shape, fails_at, random_access, error):
+    def __init__(self, shape, fails_at, access, error):
         self.shape = shape
         self.dtype = np.dtype("f4")
-        self.random_access = random_access
+        self.access = access
         self._fails_at = fails_at
         self._error = error
         self.finished = False
-
-    def windows(self, multiple):  # noqa: ARG002 - there is one
-        yield range(self.shape[0])
 
     def read_into(self, first, view):
         if first >= self._fails_at:
@@ -62,7 +60,7 @@ class FailingRows:
 class CountedRows(ArrayRows):
     """Rows that are to be read in order, and remember how far they were read."""
 
-    random_access = False
+    access = Access.IN_ORDER
     rows_read = 0
 
     def read_into(self, first, view):
@@ -83,12 +81,16 @@ def random_array(shape, dtype):
     return array
 
 
+def resources(threads, progress=None):
+    return Resources(threads) if progress is None else Resources(threads, progress=progress)
+
+
 def write(file, array, codec="bitshuffle-zstd:1", chunk_rows=None, threads=2, progress=None, source=None):
     chunk_shape = chunk_rows and (chunk_rows, *array.shape[1:])
     dataset = create_chunked(
         file, "frames", array.shape[1:], array.dtype.newbyteorder("="), parse_codec(codec), len(array), chunk_shape
     )
-    write_rows([RowOutput(dataset)], source or ArrayRows(array, range(array.ndim)), threads, progress)
+    write_rows([RowOutput(dataset)], source or ArrayRows(array), resources(threads, progress))
     return dataset
 
 
@@ -102,7 +104,7 @@ def encoding_threads():
 
 
 def submit_and_fail(dataset, failure):
-    with ChunkStream([RowOutput(dataset)], dataset.dtype, 3) as stream:
+    with ChunkStream([RowOutput(dataset)], dataset.dtype, Resources(3)) as stream:
         stream.submit_block(range(1), stream.new_block())
         failure()
 
@@ -193,8 +195,8 @@ def test_a_growing_dataset_grows_by_whole_chunks(appended):
     array = random_array((appended * 4, 3, 5), "u2")
     with h5py.File.in_memory() as file:
         dataset = create_chunked(file, "frames", (3, 5), array.dtype, parse_codec("zstd:1"), None, (4, 3, 5))
-        with ChunkStream([RowOutput(dataset)], dataset.dtype, 2) as stream:
-            stream.submit_rows(ArrayRows(array, (0, 1, 2)), range(len(array)))
+        with ChunkStream([RowOutput(dataset)], dataset.dtype, Resources(2)) as stream:
+            stream.submit_rows(ArrayRows(array), range(len(array)))
         assert dataset.shape == array.shape
         assert dataset[()].tobytes() == array.tobytes()
 
@@ -210,7 +212,7 @@ def test_a_dataset_to_which_nothing_is_appended_stays_empty():
 def test_the_partial_chunk_of_a_growing_dataset_can_be_cut_off():
     with h5py.File.in_memory() as file:
         dataset = create_chunked(file, "frames", (2,), np.dtype("u1"), parse_codec("none"), None, (4, 2))
-        with ChunkStream([RowOutput(dataset)], dataset.dtype, 2) as stream:
+        with ChunkStream([RowOutput(dataset)], dataset.dtype, Resources(2)) as stream:
             block = stream.new_block()
             memoryview(block)[:] = bytes([1, 2, 3, 4, 5, 6, 0, 0])
             stream.submit_block(range(3), block)
@@ -235,12 +237,12 @@ def test_progress_is_called_by_the_thread_that_writes():
 
 def test_a_source_without_random_access_is_read_in_order():
     array = random_array((50, 8, 8), "f4")
-    assert written(array, chunk_rows=3, threads=3, source=CountedRows(array, (0, 1, 2))).tobytes() == array.tobytes()
+    assert written(array, chunk_rows=3, threads=3, source=CountedRows(array)).tobytes() == array.tobytes()
 
 
 def test_a_source_is_read_only_a_few_chunks_ahead_of_the_file():
     array = random_array((100, 8, 8), "f4")
-    source = CountedRows(array, (0, 1, 2))
+    source = CountedRows(array)
     ahead = []
     done = 0
 
@@ -253,48 +255,48 @@ def test_a_source_is_read_only_a_few_chunks_ahead_of_the_file():
     assert max(ahead) <= 8
 
 
-@pytest.mark.parametrize("random_access", [True, False])
+@pytest.mark.parametrize("access", [Access.ANY_THREAD, Access.IN_ORDER])
 @pytest.mark.parametrize("fails_at", [0, 5, 19])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_an_error_in_the_source_propagates(random_access, fails_at, threads):
+def test_an_error_in_the_source_propagates(access, fails_at, threads):
     error = RuntimeError("the disk is gone")
-    source = FailingRows((20, 4, 4), fails_at, random_access, error)
+    source = FailingRows((20, 4, 4), fails_at, access, error)
     with h5py.File.in_memory() as file:
         dataset = create_chunked(file, "a", (4, 4), source.dtype, parse_codec("zstd:1"), 20, (1, 4, 4))
         with pytest.raises(RuntimeError, match="the disk is gone") as raised:
-            write_rows([RowOutput(dataset)], source, threads)
+            write_rows([RowOutput(dataset)], source, Resources(threads))
     assert raised.value is error
 
 
-@pytest.mark.parametrize("random_access", [True, False])
+@pytest.mark.parametrize("access", [Access.ANY_THREAD, Access.IN_ORDER])
 @pytest.mark.parametrize("fails_at", [0, 5, 19, 1000])
-def test_no_thread_is_left_whether_or_not_there_was_an_error(random_access, fails_at):
-    source = FailingRows((20, 4, 4), fails_at, random_access, RuntimeError())
+def test_no_thread_is_left_whether_or_not_there_was_an_error(access, fails_at):
+    source = FailingRows((20, 4, 4), fails_at, access, RuntimeError())
     with h5py.File.in_memory() as file:
         dataset = create_chunked(file, "a", (4, 4), source.dtype, parse_codec("zstd:1"), 20, (1, 4, 4))
         try:
-            write_rows([RowOutput(dataset)], source, 3)
+            write_rows([RowOutput(dataset)], source, Resources(3))
         except RuntimeError:
             assert fails_at < 20
     assert encoding_threads() == []
 
 
-@pytest.mark.parametrize("random_access", [True, False])
-def test_checksums_are_not_asked_for_after_an_error(random_access):
-    source = FailingRows((20, 4, 4), 5, random_access, RuntimeError())
+@pytest.mark.parametrize("access", [Access.ANY_THREAD, Access.IN_ORDER])
+def test_checksums_are_not_asked_for_after_an_error(access):
+    source = FailingRows((20, 4, 4), 5, access, RuntimeError())
     with h5py.File.in_memory() as file:
         dataset = create_chunked(file, "a", (4, 4), source.dtype, parse_codec("zstd:1"), 20, (1, 4, 4))
         with pytest.raises(RuntimeError):
-            write_rows([RowOutput(dataset)], source, 3)
+            write_rows([RowOutput(dataset)], source, Resources(3))
     assert not source.finished
 
 
-@pytest.mark.parametrize("random_access", [True, False])
-def test_checksums_are_asked_for_in_the_end(random_access):
-    source = FailingRows((20, 4, 4), 1000, random_access, RuntimeError())
+@pytest.mark.parametrize("access", [Access.ANY_THREAD, Access.IN_ORDER])
+def test_checksums_are_asked_for_in_the_end(access):
+    source = FailingRows((20, 4, 4), 1000, access, RuntimeError())
     with h5py.File.in_memory() as file:
         dataset = create_chunked(file, "a", (4, 4), source.dtype, parse_codec("zstd:1"), 20, (1, 4, 4))
-        write_rows([RowOutput(dataset)], source, 3)
+        write_rows([RowOutput(dataset)], source, Resources(3))
     assert source.finished
 
 
@@ -330,7 +332,7 @@ def write_tiles(file, array, chunk_shape, source=None, threads=2, progress=None,
     dtype = np.dtype(dtype or array.dtype)
     dataset = create_chunked(file, "tiles", array.shape[1:], dtype, parse_codec("zstd:1"), len(array), chunk_shape)
     outputs = [RowOutput(dataset, convert)]
-    write_rows(outputs, source or ArrayRows(array, (0, 1, 2)), threads, progress)
+    write_rows(outputs, source or ArrayRows(array), resources(threads, progress))
     return dataset
 
 
@@ -338,7 +340,7 @@ def write_tiles(file, array, chunk_shape, source=None, threads=2, progress=None,
 @pytest.mark.parametrize("chunk_shape", TILES)
 def test_tiles_are_read_by_h5py_bit_for_bit(chunk_shape, in_order):
     array = random_array((37, 16, 16), "f4")
-    source = CountedRows(array, (0, 1, 2)) if in_order else None
+    source = CountedRows(array) if in_order else None
     with h5py.File.in_memory() as file:
         assert write_tiles(file, array, chunk_shape, source)[()].tobytes() == array.tobytes()
 
@@ -353,7 +355,7 @@ def test_tiles_are_no_larger_than_the_dataset(chunk_shape):
 @pytest.mark.parametrize("in_order", [False, True])
 def test_blocks_of_tiles_follow_each_other(in_order):
     array = random_array((100, 256, 256), "u2")  # 13 MB, more than one block
-    source = CountedRows(array, (0, 1, 2)) if in_order else None
+    source = CountedRows(array) if in_order else None
     with h5py.File.in_memory() as file:
         assert write_tiles(file, array, (8, 64, 96), source, threads=3)[()].tobytes() == array.tobytes()
 
@@ -397,11 +399,11 @@ def test_elements_can_be_converted_on_their_way(chunk_shape):
 
 @pytest.mark.parametrize("chunk_shape", [(4, 3, 3), (4, 2, 2)])
 def test_a_conversion_is_told_where_its_chunk_begins(chunk_shape):
-    origins = set()
+    offsets = set()
     with h5py.File.in_memory() as file:
-        write_tiles(file, np.zeros((6, 3, 3), "u1"), chunk_shape, convert=lambda origin, *_: origins.add(origin))
+        write_tiles(file, np.zeros((6, 3, 3), "u1"), chunk_shape, convert=lambda offset, *_: offsets.add(offset))
         chunks = {chunk.chunk_offset for chunk in stored_chunks(file["tiles"])}
-    assert origins == chunks
+    assert offsets == chunks
 
 
 def stored_chunks(dataset):
@@ -421,14 +423,14 @@ def test_an_error_of_a_conversion_ends_the_writing():
 @pytest.mark.parametrize("shapes", [[(4, 8, 8), (4, 8, 8)], [(4, 8, 8), (6, 8, 8)], [(4, 8, 8), (3, 5, 5)]])
 def test_one_pass_over_a_source_fills_several_datasets(shapes, in_order):
     array = random_array((37, 8, 8), "u2")
-    source = (CountedRows if in_order else ArrayRows)(array, (0, 1, 2))
+    source = (CountedRows if in_order else ArrayRows)(array)
     with h5py.File.in_memory() as file:
         datasets = [
             create_chunked(file, str(i), (8, 8), np.dtype(dtype), parse_codec("zstd:1"), 37, shape)
             for i, (shape, dtype) in enumerate(zip([shapes[0], *shapes], ["u2", "u4", "u2"], strict=True))
         ]
         converts = [None, doubled, None]
-        write_rows([RowOutput(*output) for output in zip(datasets, converts, strict=True)], source, 3)
+        write_rows([RowOutput(*output) for output in zip(datasets, converts, strict=True)], source, Resources(3))
         for dataset, factor in zip(datasets, [1, 2, 1], strict=True):
             np.testing.assert_array_equal(dataset[()], array * dataset.dtype.type(factor))
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.streaming.dataset_rows import DatasetRows
+from ptychoproduct.system.resources import Resources
 
 ORDERS = {"NHW": (0, 1, 2), "HNW": (1, 0, 2), "HWN": (2, 0, 1)}
 STACK = np.arange(11 * 6 * 7, dtype="<u2").reshape(11, 6, 7)
@@ -53,7 +54,7 @@ def test_rows_of_a_dataset(tmp_path, layout, axes, step, memory_bytes):
             options[key] = permuted(options[key], axes)
     path = write(tmp_path, STACK.transpose(np.argsort(axes)), **options)
     with Hdf5Source(path) as source:
-        rows = DatasetRows(source, source.find("/dp"), axes, memory_bytes)
+        rows = DatasetRows(source.find("/dp"), axes, Resources(2, memory_bytes), source=source)
         assert (rows.shape, rows.dtype) == (STACK.shape, STACK.dtype)
         assert np.array_equal(all_rows(rows, step), STACK)
 
@@ -62,7 +63,7 @@ def test_rows_of_a_dataset(tmp_path, layout, axes, step, memory_bytes):
 def test_rows_are_in_native_byte_order(tmp_path, dtype):
     stack = (STACK % 3).astype(dtype)
     with Hdf5Source(write(tmp_path, stack, chunks=(4, 6, 7))) as source:
-        rows = all_rows(DatasetRows(source, source.find("/dp"), (0, 1, 2), 1000), 4)
+        rows = all_rows(DatasetRows(source.find("/dp"), (0, 1, 2), Resources(2, 1000), source=source), 4)
     assert rows.dtype == stack.dtype.newbyteorder("=")
     assert np.array_equal(rows, stack)
 
@@ -79,13 +80,13 @@ def test_any_shape_and_chunks_and_budget(tmp_path, shape, chunks, axes, memory_b
     stack = np.arange(np.prod(shape), dtype="i4").reshape(shape)
     path = write(tmp_path, stack, chunks=tuple(map(min, chunks, shape)), compression="gzip")
     with Hdf5Source(path) as source:
-        rows = all_rows(DatasetRows(source, source.find("/dp"), axes, memory_bytes), step)
+        rows = all_rows(DatasetRows(source.find("/dp"), axes, Resources(2, memory_bytes), source=source), step)
     assert np.array_equal(rows, stack.transpose(axes))
 
 
 def test_rows_may_be_skipped(tmp_path):
     with Hdf5Source(write(tmp_path, STACK, chunks=(4, 6, 7))) as source:
-        rows = DatasetRows(source, source.find("/dp"), (0, 1, 2), 1)
+        rows = DatasetRows(source.find("/dp"), (0, 1, 2), Resources(2, 1), source=source)
         found = np.empty((2, 6, 7), STACK.dtype)
         for first in (8, 0, 4):
             rows.read_into(first, memoryview(found.reshape(-1).view(np.uint8)))
@@ -97,7 +98,7 @@ def test_chunks_that_were_never_written_hold_the_fill_value(tmp_path):
     with h5py.File(path, "w") as file:
         file.create_dataset("dp", (11, 6, 7), "u2", chunks=(4, 6, 7), fillvalue=9)[:4] = 1
     with Hdf5Source(path) as source:
-        rows = all_rows(DatasetRows(source, source.find("/dp"), (0, 1, 2), 10**6), 11)
+        rows = all_rows(DatasetRows(source.find("/dp"), (0, 1, 2), Resources(2, 10**6), source=source), 11)
     assert np.unique(rows[:4]).tolist() == [1]
     assert np.unique(rows[4:]).tolist() == [9]
 
@@ -114,6 +115,6 @@ def test_a_chunk_that_cannot_be_decoded_is_named_by_its_frames(tmp_path, memory_
         file.seek(place)
         file.write(b"\xff" * 8)
     with Hdf5Source(path) as source:
-        rows = DatasetRows(source, source.find("/dp"), (0, 1, 2), memory_bytes)
+        rows = DatasetRows(source.find("/dp"), (0, 1, 2), Resources(2, memory_bytes), source=source)
         with pytest.raises(SourceError, match=rf"frames\.h5: /dp: {frames} cannot be decoded"):
             all_rows(rows, 1)

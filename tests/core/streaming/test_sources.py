@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from ptychoproduct.errors import SourceError
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.npz.archive import NpzArchive
-from ptychoproduct.streaming.reordering import TransposedRows, WindowedRows
-from ptychoproduct.streaming.sources import ArrayRows, InflatedRows, StoredRows, member_rows
+from ptychoproduct.streaming.reordering import WindowedRows
+from ptychoproduct.streaming.sources import Access, ArrayRows, windows_of
 from ptychoproduct.streaming.spilling import SpilledRows
+from ptychoproduct.streaming.stored_rows import StoredRows, stored_rows
 from ptychoproduct.system.resources import Resources
 
 ORDERS = ["NHW", "HNW", "HWN"]
@@ -35,7 +36,7 @@ def stack(order, dtype="<f4", fortran=False):
 def rows_in_steps(source, step):
     """Read all rows, `step` at a time, as a writer does."""
     result = np.empty(source.shape, source.dtype)
-    for window in source.windows(step):
+    for window in windows_of(source, step):
         for first in window[::step]:
             part = result[first : min(first + step, window.stop)]
             source.read_into(first, memoryview(part.reshape(-1).view(np.uint8)))
@@ -56,7 +57,7 @@ def saved(tmp_path):
         path = tmp_path / "a.npz"
         (np.savez_compressed if compress else np.savez)(path, other=np.arange(3), a=array)
         opened.append(NpzArchive(path))
-        return opened[-1], opened[-1].members["a"]
+        return opened[-1].members["a"]
 
     yield save
     for archive in opened:
@@ -80,7 +81,7 @@ def test_rows_of_an_array_in_memory(order, fortran, dtype, step):
 @pytest.mark.parametrize("step", [1, 4, 50])
 def test_rows_of_a_member(saved, compress, order, fortran, dtype, step):
     array, expected = stack(order, dtype, fortran)
-    result = rows_in_steps(member_rows(*saved(array, compress), canonical_axes(order)), step)
+    result = rows_in_steps(stored_rows(saved(array, compress), canonical_axes(order)), step)
     assert (result.dtype, result.tobytes()) == (expected.dtype, expected.tobytes())
 
 
@@ -90,7 +91,7 @@ def test_rows_of_a_member(saved, compress, order, fortran, dtype, step):
 @pytest.mark.parametrize("step", [1, 2, 5, 11])
 def test_reordered_rows_under_any_memory_budget(saved, tmp_path, compress, order, fortran, memory_bytes, step):
     array, expected = stack(order, ">f4", fortran)
-    source = member_rows(*saved(array, compress), canonical_axes(order), within(memory_bytes, tmp_path))
+    source = stored_rows(saved(array, compress), canonical_axes(order), within(memory_bytes, tmp_path))
     assert rows_in_steps(source, step).tobytes() == expected.tobytes()
 
 
@@ -99,7 +100,7 @@ def test_reordered_rows_under_any_memory_budget(saved, tmp_path, compress, order
 @pytest.mark.parametrize("fortran", [False, True])
 def test_any_order_of_axes(saved, tmp_path, compress, axes, fortran):
     array = np.asarray(np.arange(2 * 3 * 4).reshape(2, 3, 4), order="F" if fortran else "C")
-    result = rows_in_steps(member_rows(*saved(array, compress), axes, within(1, tmp_path)), 2)
+    result = rows_in_steps(stored_rows(saved(array, compress), axes, within(1, tmp_path)), 2)
     expected = array.transpose(axes)
     assert (result.shape, result.tobytes()) == (expected.shape, expected.tobytes())
 
@@ -120,9 +121,7 @@ def test_any_shape_and_order_and_budget(tmp_path_factory, shape_and_axes, fortra
     path = tmp_path_factory.mktemp("a") / "a.npz"
     (np.savez_compressed if compress else np.savez)(path, a=array)
     with NpzArchive(path) as archive:
-        result = rows_in_steps(
-            member_rows(archive, archive.members["a"], axes, within(memory_bytes, path.parent)), step
-        )
+        result = rows_in_steps(stored_rows(archive.members["a"], axes, within(memory_bytes, path.parent)), step)
     expected = array.transpose(axes).astype("=i2")
     assert (result.shape, result.tobytes()) == (expected.shape, expected.tobytes())
 
@@ -131,21 +130,21 @@ def test_any_shape_and_order_and_budget(tmp_path_factory, shape_and_axes, fortra
     ("order", "fortran", "compress", "kind"),
     [
         ("NHW", False, False, StoredRows),
-        ("NHW", False, True, InflatedRows),
+        ("NHW", False, True, StoredRows),
         ("NHW", True, False, WindowedRows),
         ("HNW", False, False, WindowedRows),
         ("HWN", False, True, WindowedRows),
-        ("HWN", True, False, TransposedRows),
+        ("HWN", True, False, StoredRows),
     ],
 )
 def test_the_source_is_chosen_by_what_the_member_needs(saved, order, fortran, compress, kind):
     array, _ = stack(order, fortran=fortran)
-    assert type(member_rows(*saved(array, compress), canonical_axes(order))) is kind
+    assert type(stored_rows(saved(array, compress), canonical_axes(order))) is kind
 
 
 def test_an_array_in_fortran_order_whose_axes_are_reversed_is_read_in_place(saved):
     array = np.asfortranarray(np.arange(24).reshape(2, 3, 4))
-    source = member_rows(*saved(array), (2, 1, 0))
+    source = stored_rows(saved(array), (2, 1, 0))
     assert isinstance(source, StoredRows)
     assert source.shape == (4, 3, 2)
     assert rows_in_steps(source, 1).tobytes() == array.T.tobytes()
@@ -154,7 +153,7 @@ def test_an_array_in_fortran_order_whose_axes_are_reversed_is_read_in_place(save
 @pytest.mark.parametrize("first_rows", list(permutations([0, 4, 8])))
 def test_stored_rows_may_be_read_in_any_order(saved, first_rows):
     array, expected = stack("NHW")
-    source = member_rows(*saved(array))
+    source = stored_rows(saved(array))
     result = np.zeros(source.shape, source.dtype)
     for first in first_rows:
         source.read_into(first, memoryview(result[first : first + 4].reshape(-1).view(np.uint8)))
@@ -163,7 +162,7 @@ def test_stored_rows_may_be_read_in_any_order(saved, first_rows):
 
 
 def test_stored_rows_that_were_not_all_read_do_not_pass_for_verified(saved):
-    source = member_rows(*saved(stack("NHW")[0]))
+    source = stored_rows(saved(stack("NHW")[0]))
     source.read_into(0, memoryview(bytearray(ROW_BYTES)))
     with pytest.raises(ValueError, match="was read up to"):
         source.finish()
@@ -179,37 +178,40 @@ def test_damage_to_the_data_is_found_before_the_rows_are_taken_for_good(tmp_path
     data[len(data) // 2] ^= 0x10
     path.write_bytes(data)
     with NpzArchive(path) as archive, pytest.raises(SourceError, match=r"a\.npy"):
-        rows_in_steps(
-            member_rows(archive, archive.members["a"], canonical_axes(order), within(4 * ROW_BYTES, tmp_path)), 2
-        )
+        rows_in_steps(stored_rows(archive.members["a"], canonical_axes(order), within(4 * ROW_BYTES, tmp_path)), 2)
 
 
 @pytest.mark.parametrize(
-    ("compress", "order", "random"),
-    [(False, "NHW", True), (True, "NHW", False), (False, "HNW", True), (True, "HWN", True)],
+    ("compress", "order", "access"),
+    [
+        (False, "NHW", Access.ANY_THREAD_ONCE),
+        (True, "NHW", Access.IN_ORDER),
+        (False, "HNW", Access.ANY_THREAD),
+        (True, "HWN", Access.ANY_THREAD),
+    ],
 )
-def test_only_a_deflated_member_has_to_be_read_in_order(saved, compress, order, random):
-    assert member_rows(*saved(stack(order)[0], compress), canonical_axes(order)).random_access is random
+def test_only_a_deflated_member_has_to_be_read_in_order(saved, compress, order, access):
+    assert stored_rows(saved(stack(order)[0], compress), canonical_axes(order)).access is access
 
 
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_source_has_the_canonical_shape_and_native_type(saved, compress, order):
     array, _ = stack(order, ">u2")
-    source = member_rows(*saved(array, compress), canonical_axes(order))
+    source = stored_rows(saved(array, compress), canonical_axes(order))
     assert (source.shape, source.dtype) == (CANONICAL, np.dtype("=u2"))
 
 
 def test_a_list_is_rows_of_single_values(saved):
     array = np.arange(10, dtype=">i4")
-    assert rows_in_steps(member_rows(*saved(array)), 3).tolist() == list(range(10))
+    assert rows_in_steps(stored_rows(saved(array)), 3).tolist() == list(range(10))
 
 
 def test_a_member_that_is_no_array_is_rows_of_bytes(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
         file.writestr("notes.txt", "some text")
     with NpzArchive(tmp_path / "a.npz") as archive:
-        assert rows_in_steps(member_rows(archive, archive.members["notes.txt"]), 4).tobytes() == b"some text"
+        assert rows_in_steps(stored_rows(archive.members["notes.txt"]), 4).tobytes() == b"some text"
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -218,13 +220,13 @@ def test_reordering_tells_of_every_byte_that_it_reads(saved, tmp_path, compress,
     array = np.random.default_rng(0).integers(0, 99, (3, 20, 5000), np.uint8)
     steps = []
     resources = Resources(2, memory_bytes, tmp_path, reorder_progress=steps.append)
-    rows_in_steps(member_rows(*saved(array, compress), canonical_axes("HNW"), resources), 2)
+    rows_in_steps(stored_rows(saved(array, compress), canonical_axes("HNW"), resources), 2)
     assert sum(steps) == array.nbytes
 
 
 def test_what_the_memory_cannot_hold_is_read_in_windows_where_the_file_has_long_segments(saved, tmp_path):
     array = np.random.default_rng(0).integers(0, 99, (3, 20, 5000), np.uint8)
-    source = member_rows(*saved(array), canonical_axes("HNW"), within(array.nbytes // 3, tmp_path))
+    source = stored_rows(saved(array), canonical_axes("HNW"), within(array.nbytes // 3, tmp_path))
     assert type(source) is WindowedRows
     assert rows_in_steps(source, 2).tobytes() == array.transpose(1, 0, 2).tobytes()
 
@@ -235,7 +237,7 @@ def test_damage_is_found_in_windows(tmp_path):
     data[200_000] ^= 1
     (tmp_path / "a.npz").write_bytes(data)
     with NpzArchive(tmp_path / "a.npz") as archive:
-        source = member_rows(archive, archive.members["a"], canonical_axes("HNW"), within(100_000, tmp_path))
+        source = stored_rows(archive.members["a"], canonical_axes("HNW"), within(100_000, tmp_path))
         with pytest.raises(SourceError, match="CRC-32"):
             rows_in_steps(source, 2)
 
@@ -243,12 +245,12 @@ def test_damage_is_found_in_windows(tmp_path):
 @pytest.mark.parametrize("order", ["HNW", "HWN"])
 def test_what_the_memory_cannot_hold_is_spilled_where_it_has_not(saved, tmp_path, order):
     array, _ = stack(order)
-    source = member_rows(*saved(array), canonical_axes(order), within(array.nbytes - 1, tmp_path))
+    source = stored_rows(saved(array), canonical_axes(order), within(array.nbytes - 1, tmp_path))
     assert type(source) is SpilledRows
 
 
 def test_a_spill_file_leaves_no_name(saved, tmp_path):
-    source = member_rows(*saved(stack("HWN")[0]), canonical_axes("HWN"), within(1, tmp_path))
+    source = stored_rows(saved(stack("HWN")[0]), canonical_axes("HWN"), within(1, tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
     source.finish()
 
@@ -256,7 +258,7 @@ def test_a_spill_file_leaves_no_name(saved, tmp_path):
 @pytest.mark.parametrize("order", ["HNW", "HWN"])
 def test_spilled_rows_may_be_read_from_any_row_on(saved, tmp_path, order):
     array, expected = stack(order)
-    source = member_rows(*saved(array), canonical_axes(order), within(4 * ROW_BYTES, tmp_path))
+    source = stored_rows(saved(array), canonical_axes(order), within(4 * ROW_BYTES, tmp_path))
     result = bytearray(3 * ROW_BYTES)
     for first in (8, 0, 5, 2):
         source.read_into(first, memoryview(result))
@@ -271,13 +273,13 @@ import numpy as np
 from ptychoproduct import OutputError
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.streaming.sources import member_rows
+from ptychoproduct.streaming.stored_rows import stored_rows
 folder = Path({str(tmp_path)!r})
 np.savez(folder / "a.npz", a=np.zeros((64, 64, 64)))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 with NpzArchive(folder / "a.npz") as archive:
     try:
-        member_rows(archive, archive.members["a"], (2, 0, 1), Resources(1, 100_000, folder))
+        stored_rows(archive.members["a"], (2, 0, 1), Resources(1, 100_000, folder))
     except OutputError as error:
         print(error)
 """

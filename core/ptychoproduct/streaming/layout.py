@@ -1,45 +1,39 @@
-"""An array as it lies in a file, and which of its axes are which."""
+"""Which axes of a stored array are which, and how its bytes are turned so that the rows come first."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.npz.npy import ByteStream, SegmentReader
+from ptychoproduct.npz.stored_array import StoredArray
 from ptychoproduct_native import ChunkBuffer, gather
 
 # What one thread transposes and writes at once: large enough for the disk, small enough for the cache.
-_BAND_BYTES = 1024**2
+BAND_BYTES = 1024**2
 
 
 @dataclass(frozen=True)
-class StoredArray:
-    """An array as it lies in a file, and which of its axes are which.
+class Layout:
+    """Which axes of an array are which, as its bytes lie in the file.
 
     Parameters
     ----------
-    stream : ByteStream
-        Its bytes.
     shape : tuple of int
         In file order, slowest axis first.
     dtype : numpy.dtype
         As stored, byte order included.
     axes : tuple of int
         The axes in canonical order, rows first.
-    segments : SegmentReader or None
-        Reads strided parts, where the bytes lie in the file as they are.
     """
 
-    stream: ByteStream
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     axes: tuple[int, ...]
-    segments: SegmentReader | None = None
 
     @property
     def canonical_shape(self) -> tuple[int, ...]:
@@ -67,17 +61,29 @@ class StoredArray:
         return math.prod(self.shape[self.row_axis + 1 :]) * self.dtype.itemsize
 
     @property
-    def nbytes(self) -> int:
-        """Size of the array."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    @property
     def row_bytes(self) -> int:
         """Size of a row."""
         return self.outer * self.inner_bytes
 
+    @property
+    def has_rows_in_order(self) -> bool:
+        """Whether the axes other than the rows are in the file in canonical order."""
+        return list(self.axes[1:]) == sorted(self.axes[1:])
 
-def _turned(band: Array) -> ChunkBuffer:
+    def canonical_rows(self, data: memoryview) -> Array:
+        """View rows of [row, outer axes, inner axes] in canonical order."""
+        others = [axis for axis in range(len(self.shape)) if axis != self.row_axis]
+        shape = [-1, *(self.shape[axis] for axis in others)]
+        array = np.frombuffer(data, self.dtype.newbyteorder("=")).reshape(shape)
+        return array.transpose([0, *(others.index(axis) + 1 for axis in self.axes[1:])])
+
+
+def layout_of(array: StoredArray, axes: Sequence[int]) -> Layout:
+    """Return the layout of an array whose axes are given in canonical order."""
+    return Layout(array.file_shape, array.dtype, tuple(array.file_axes.index(axis) for axis in axes))
+
+
+def turned(band: Array) -> ChunkBuffer:
     """Turn bytes of [outer, row, inner] into [row, outer, inner]."""
     buffer = ChunkBuffer(band.size)
     # In the largest elements that stay together: the copy is quicker by that factor.
@@ -86,14 +92,7 @@ def _turned(band: Array) -> ChunkBuffer:
     return buffer
 
 
-def _canonical_rows(data: memoryview, stored: StoredArray) -> Array:
-    """View rows of [row, outer axes, inner axes] in canonical order."""
-    others = [axis for axis in range(len(stored.shape)) if axis != stored.row_axis]
-    array = np.frombuffer(data, stored.dtype.newbyteorder("=")).reshape([-1, *(stored.shape[axis] for axis in others)])
-    return array.transpose([0, *(others.index(axis) + 1 for axis in stored.axes[1:])])
-
-
-def _ranges(stop: int, step: int, start: int = 0) -> Iterator[range]:
+def ranges(stop: int, step: int, start: int = 0) -> Iterator[range]:
     """Split a range into ranges of `step`, the last of which may be shorter."""
     for first in range(start, stop, step):
         yield range(first, min(first + step, stop))

@@ -1,0 +1,86 @@
+"""Rows of an array in an NPZ archive or NPY file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ptychoproduct.npz.stored_array import StoredArray
+from ptychoproduct.streaming.layout import Layout, layout_of
+from ptychoproduct.streaming.reordering import WindowedRows, window_rows
+from ptychoproduct.streaming.sources import Access, RowSource
+from ptychoproduct.streaming.spilling import SpilledRows
+from ptychoproduct.system.byteorder import to_native
+from ptychoproduct.system.resources import Resources
+from ptychoproduct_native import ChunkBuffer, gather
+
+# Segments that are read in place, window by window; shorter ones are not worth a seek each.
+_LEAST_SEGMENT_BYTES = 8 * 1024
+
+
+class StoredRows:
+    """Rows that lie one after the other in a file; see `RowSource`.
+
+    Parameters
+    ----------
+    array : StoredArray
+    layout : Layout
+        Its rows are the slowest axis.
+    """
+
+    def __init__(self, array: StoredArray, layout: Layout) -> None:
+        self.shape = layout.canonical_shape
+        self.dtype = array.dtype.newbyteorder("=")
+        self.access = Access.IN_ORDER if array.is_deflated else Access.ANY_THREAD_ONCE
+        self._layout = layout
+        self._row_bytes = layout.row_bytes
+        self._has_rows_in_order = layout.has_rows_in_order
+        self._reading = array.reading()
+
+    def read_into(self, first: int, view: memoryview) -> None:
+        """See `RowSource`."""
+        if self._has_rows_in_order:
+            self._reading.read_into(first * self._row_bytes, view)
+        else:
+            with memoryview(ChunkBuffer(len(view))) as in_file_order:
+                self._reading.read_into(first * self._row_bytes, in_file_order)
+                gather(self._layout.canonical_rows(in_file_order), view)
+        to_native(view, self._layout.dtype)
+
+    def finish(self) -> None:
+        """See `RowSource`."""
+        self._reading.finish()
+
+
+def stored_rows(
+    array: StoredArray, axes: Sequence[int] | None = None, resources: Resources | None = None
+) -> StoredRows | WindowedRows | SpilledRows:
+    """Open an array as rows in canonical order: as they lie, or reordered in memory or through a spill file.
+
+    Parameters
+    ----------
+    array : StoredArray
+        At least one dimension, at least one element.
+    axes : sequence of int, optional
+        The array's axes in canonical order; as they are by default.
+    resources : Resources, optional
+        What may be used where the axes have to be reordered.
+
+    Raises
+    ------
+    OutputError
+        The spill file cannot be written.
+    """
+    layout = layout_of(array, range(len(array.shape)) if axes is None else axes)
+    if layout.row_axis == 0:
+        return StoredRows(array, layout)
+    resources = resources or Resources()
+    window = window_rows(layout, resources)
+    has_long_segments = not array.is_deflated and window * layout.inner_bytes >= _LEAST_SEGMENT_BYTES
+    if window == layout.rows or has_long_segments:
+        return WindowedRows(array, layout, resources)
+    return SpilledRows(array, layout, resources)
+
+
+def rows_as_stored(array: StoredArray) -> RowSource:
+    """Open an array as rows in the order in which it lies, whichever axes these are."""
+    return stored_rows(array, array.file_axes)
