@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 
+from ptychoproduct.aliases import Array
 from ptychoproduct.compression.filters import filter_pipeline
 from ptychoproduct.errors import ContractError, SourceError
 from ptychoproduct.hdf5.chunks import ChunkIndex
@@ -47,7 +48,8 @@ def recode(source: h5py.Dataset, target: h5py.Dataset, resources: Resources) -> 
     if not source.id.get_storage_size():  # fill values throughout
         resources.progress(source.size * source.dtype.itemsize)
         return
-    write_rows([RowOutput(target)], DatasetRows(source, resources=resources), resources)
+    output = RowOutput(target) if target.dtype.isnative else RowOutput(target, _in_stored_order)
+    write_rows([output], DatasetRows(source, resources=resources), resources)
     if target.shape != source.shape:  # one that can grow has grown by whole chunks
         target.resize(source.shape)
 
@@ -88,6 +90,11 @@ def _recode_chunks(source: h5py.Dataset, target: h5py.Dataset, decode: FilterPip
             data, filter_mask = future.result()
             target.id.write_direct_chunk(offset, data, filter_mask)
             resources.progress(chunk_bytes)
+
+
+def _in_stored_order(offset: tuple[int, ...], elements: Array, stored: Array) -> None:  # noqa: ARG001 - see `Convert`
+    """Give elements the byte order of the file."""
+    stored[...] = elements
 
 
 def _as_it_is(data: bytes, filter_mask: int) -> tuple[bytes, int]:
