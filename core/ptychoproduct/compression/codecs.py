@@ -21,11 +21,11 @@ from ptychoproduct.errors import OptionError
 from ptychoproduct.system.sizes import parse_size, size_name
 from ptychoproduct_native import DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID
 
-_BZIP2_ID = 307
-_LZ4_ID = 32004
-_BITSHUFFLE_ID = 32008
-_ZSTD_ID = 32015
-_BLOSC2_ID = 32026
+_BZIP2_ID = hdf5plugin.FILTERS["bzip2"]
+_LZ4_ID = hdf5plugin.FILTERS["lz4"]
+_BITSHUFFLE_ID = hdf5plugin.FILTERS["bshuf"]
+_ZSTD_ID = hdf5plugin.FILTERS["zstd"]
+_BLOSC2_ID = hdf5plugin.FILTERS["blosc2"]
 
 
 @dataclass(frozen=True)
