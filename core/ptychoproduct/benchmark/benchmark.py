@@ -1,6 +1,6 @@
 """How fast this package is on a machine, on scans of growing size, and how fast its peers are in the same run.
 
-How tools are timed is told in `contest`. Ratios are formed within a round, and their medians are reported.
+How tools are timed is told in `rounds`. Ratios are formed within a round, and their medians are reported.
 """
 
 from __future__ import annotations

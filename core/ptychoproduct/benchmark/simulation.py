@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -208,10 +208,12 @@ def _frames(
             return np.sqrt(counts).astype(np.float32)
         return np.minimum(counts, np.iinfo(np.uint16).max).astype(np.uint16)
 
-    batch = 64
-    with ThreadPoolExecutor(available_threads()) as pool:
-        for first in range(0, parameters.frames, batch):
-            for result in pool.map(frame, range(first, min(first + batch, parameters.frames))):
-                yield result
-                if progress is not None:
-                    progress(result.nbytes)
+    workers = Workers(available_threads())
+    try:
+        for future in workers.in_order(partial(frame, number) for number in range(parameters.frames)):
+            result = future.result()
+            yield result
+            if progress is not None:
+                progress(result.nbytes)
+    finally:
+        workers.close()

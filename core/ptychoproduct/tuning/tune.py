@@ -174,7 +174,7 @@ class TuneReport:
     dropped : int
         How many candidates were given up early.
     bound_ratio : float or None
-        Shannon's limit, see `poissonbound`; None where the frames are no counts.
+        Shannon's limit, see `shannon_limit`; None where the frames are no counts.
     counts : CountsGain or None
         None where the frames are not square roots of counts.
     seconds : float
