@@ -89,7 +89,8 @@ def main():
         seconds, told = measure(case, arguments.compression, arguments.rounds, Path(work))
     storage = "deflated" if case.deflated else "stored"
     print(f"{case.frames} x {case.size_px} x {case.size_px} {case.dtype}, {storage}, {arguments.compression};")
-    print(f"medians of {arguments.rounds} rounds; ratio: our time divided by the tool's")
+    medians = "1 round" if arguments.rounds == 1 else f"medians of {arguments.rounds} rounds"
+    print(f"{medians}; ratio: our time divided by the tool's")
     print(f"{'':22}{'s':>8}{'ratio':>8}{'file, MB':>10}{'memory, MB':>12}")
     for name, values in seconds.items():
         ratio = statistics.median(a / b for a, b in zip(seconds[OURS], values, strict=True))

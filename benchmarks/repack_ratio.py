@@ -119,7 +119,7 @@ def main():
                     seconds[name].append(time.perf_counter() - start)
         filters = {name: check(before, after[name]) for name in run}
         sizes = {name: Path(after[name]).stat().st_size for name in run}
-    print(f"{arguments.before} to {arguments.compression}, medians of {arguments.rounds} rounds")
+    print(f"{arguments.before} to {arguments.compression}, medians over --rounds {arguments.rounds}")
     print(f"{'':10}{'s':>8}{'ours is':>10}{'file, MB':>10}   filters")
     for name, values in seconds.items():
         ratio = statistics.median(b / a for a, b in zip(seconds["ours"], values, strict=True))

@@ -1,6 +1,6 @@
 """How fast this package is on a machine, on scans of growing size, and how fast its peers are in the same run.
 
-How tools are timed is told in `contest`. Ratios are formed within a round, and their medians are reported.
+How tools are timed is told in `rounds`. Ratios are formed within a round, and their medians are reported.
 """
 
 from __future__ import annotations
@@ -82,24 +82,24 @@ class BenchmarkOptions:
 
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
-            raise OptionError("folder", found=str(self.folder), expected="a folder that exists")
+            raise OptionError("folder", f"there is no folder {self.folder}")
         if self.action not in ACTIONS:
-            raise OptionError("action", found=repr(self.action), expected=f"one of {', '.join(ACTIONS)}")
+            raise OptionError("action", f"is {self.action!r}; it must be one of {', '.join(ACTIONS)}")
         for name, values in (("threads", self.threads), ("rounds", (self.rounds,))):
             if any(value < 1 for value in values):
-                raise OptionError(name, found=", ".join(map(str, values)), expected="at least 1")
+                raise OptionError(name, f"is {', '.join(map(str, values))}; it must be at least 1")
         for name, sizes in (("megabytes", self.megabytes), ("seconds", (self.seconds,))):
             if not all(0 < value < float("inf") for value in sizes):
-                raise OptionError(name, found=", ".join(map(str, sizes)), expected="more than 0")
+                raise OptionError(name, f"is {', '.join(map(str, sizes))}; it must be more than 0")
         names = [tool.name for tool in PEERS]
         for name in self.peers or ():
             if name not in names:
-                raise OptionError("peers", found=repr(name), expected=f"some of {', '.join(names)}")
+                raise OptionError("peers", f"there is no {name!r}; choose from {', '.join(names)}")
         _ = self.parsed_codec, self.case(SMALLEST_MB)
 
     @property
     def parsed_codec(self) -> Codec:
-        """The codec, or what a profile says for the scans."""
+        """The codec; that of the profile where a profile is named."""
         return storage_for(self.codec, self.case(SMALLEST_MB).dtype, (self.size_px, self.size_px)).codec
 
     @property

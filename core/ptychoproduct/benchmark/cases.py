@@ -45,7 +45,7 @@ class Case:
 
     def __post_init__(self) -> None:
         if self.frames < 1:
-            raise OptionError("frames", found=str(self.frames), expected="at least 1")
+            raise OptionError("frames", f"is {self.frames}; it must be at least 1")
         self._simulated()
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from ptychoproduct.system.process import available_threads
+from ptychoproduct.system.process import available_threads, control_groups
 
 # Where the system does not tell: enough for the smaller scans.
 _ASSUMED_MEMORY_BYTES = 4 * 1024**3
@@ -103,11 +103,9 @@ def _physical_memory_bytes() -> int:
 
 
 def _memory_limits_bytes() -> list[int]:
-    """Return the limit of the container, of either version of Linux's control groups, where there is one."""
-    limits = []
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        limits += [int(line) for line in _lines(name) if line.isdecimal()]
-    return limits
+    """Return the limits of the control groups that this process is in."""
+    files = [group / name for group in control_groups("memory") for name in ("memory.max", "memory.limit_in_bytes")]
+    return [int(line) for file in files for line in _lines(file) if line.isdecimal()]
 
 
 def _file_system(folder: Path) -> str:
@@ -121,7 +119,7 @@ def _file_system(folder: Path) -> str:
     return found
 
 
-def _lines(path: str) -> list[str]:
+def _lines(path: str | Path) -> list[str]:
     try:
         return Path(path).read_text().splitlines()
     except OSError:

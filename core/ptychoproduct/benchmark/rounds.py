@@ -29,7 +29,7 @@ class Entry:
     Parameters
     ----------
     tool : str
-        Name of one of `peers.TOOLS`.
+        Name of one of `tools.TOOLS`.
     settings : Settings
     """
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -39,7 +39,7 @@ class ScanParameters:
     frames : int
         Number of scan positions.
     size_px : int
-        Rows and columns of a frame, from 16 to 16384.
+        Pixel rows and columns of a frame, from 16 to 16384.
     photons : float
         Mean number of photons in a frame.
     quantity : {"amplitude", "counts"}
@@ -67,9 +67,9 @@ class ScanParameters:
             ("seed", self.seed, 0, 2**63),
         ):
             if not least <= value <= most:
-                raise OptionError(name, found=str(value), expected=f"{least} to {most:g}")
+                raise OptionError(name, f"is {value}; it must be from {least} to {most:g}")
         if self.quantity not in ("amplitude", "counts"):
-            raise OptionError("quantity", found=repr(self.quantity), expected="amplitude or counts")
+            raise OptionError("quantity", f"is {self.quantity!r}; it must be 'amplitude' or 'counts'")
 
 
 def simulate_scan(
@@ -110,7 +110,7 @@ def simulate_scan(
     probe = _probe(parameters.size_px)
     probe *= math.sqrt(parameters.photons / np.sum(np.abs(probe) ** 2))
     corners, object_px = _spiral(parameters.frames, parameters.size_px)
-    sample = _sample(object_px, rng)
+    object_wave = _object(object_px, rng)
     coordinates = corners + (parameters.size_px - 1) / 2
     meta = _geometry(parameters, object_px)
     with (
@@ -123,12 +123,12 @@ def simulate_scan(
         archive.write_array("xcoords_start.npy", coordinates[:, 1])
         archive.write_array("ycoords_start.npy", coordinates[:, 0])
         archive.write_array("probeGuess.npy", probe)
-        archive.write_array("objectGuess.npy", sample)
+        archive.write_array("objectGuess.npy", object_wave)
         archive.write_array("scan_index.npy", np.zeros(parameters.frames, np.int64))
         archive.write_array("_metadata.npy", np.array(_metadata_json(parameters, meta)))
         shape = (parameters.frames, parameters.size_px, parameters.size_px)
         dtype = np.dtype(np.float32 if parameters.quantity == "amplitude" else np.uint16)
-        frames = _frames(parameters, probe, sample, corners, progress)
+        frames = _frames(parameters, probe, object_wave, corners, progress)
         archive.write_blocks("diff3d.npy", shape, dtype, frames, Workers(1))  # the cores have the simulation to do
     return meta
 
@@ -143,14 +143,14 @@ def _probe(size_px: int) -> Array:
     return wave
 
 
-def _sample(size_px: int, rng: np.random.Generator) -> Array:
+def _object(size_px: int, rng: np.random.Generator) -> Array:
     """Return a rough phase object with weak absorption: complex64, [size, size]."""
     frequency = np.hypot(*np.meshgrid(np.fft.rfftfreq(size_px), np.fft.fftfreq(size_px)))
     noise = np.fft.rfft2(rng.standard_normal((size_px, size_px), np.float32))
     rough = np.fft.irfft2(noise / (frequency + 0.01) ** 1.5, (size_px, size_px))
     rough /= rough.std()
-    sample: Array = np.exp(-0.025 * (rough - rough.min()) + 0.6j * rough).astype(np.complex64)
-    return sample
+    object_wave: Array = np.exp(-0.025 * (rough - rough.min()) + 0.6j * rough).astype(np.complex64)
+    return object_wave
 
 
 def _spiral(positions: int, size_px: int) -> tuple[Array, int]:
@@ -194,24 +194,26 @@ def _metadata_json(parameters: ScanParameters, meta: ExportMeta) -> str:
 
 
 def _frames(
-    parameters: ScanParameters, probe: Array, sample: Array, corners: Array, progress: Progress | None
+    parameters: ScanParameters, probe: Array, object_wave: Array, corners: Array, progress: Progress | None
 ) -> Iterator[Array]:
     """Give frames in order; each has a random stream of its own, so that threads do not change the result."""
     size = parameters.size_px
 
     def frame(number: int) -> Array:
         row, column = corners[number].astype(int)
-        exit_wave = probe * sample[row : row + size, column : column + size]
+        exit_wave = probe * object_wave[row : row + size, column : column + size]
         intensity = np.abs(np.fft.fftshift(np.fft.fft2(exit_wave, norm="ortho"))) ** 2
         counts = np.random.default_rng([parameters.seed, number]).poisson(intensity)
         if parameters.quantity == "amplitude":
             return np.sqrt(counts).astype(np.float32)
         return np.minimum(counts, np.iinfo(np.uint16).max).astype(np.uint16)
 
-    batch = 64
-    with ThreadPoolExecutor(available_threads()) as pool:
-        for first in range(0, parameters.frames, batch):
-            for result in pool.map(frame, range(first, min(first + batch, parameters.frames))):
-                yield result
-                if progress is not None:
-                    progress(result.nbytes)
+    workers = Workers(available_threads())
+    try:
+        for future in workers.in_order(partial(frame, number) for number in range(parameters.frames)):
+            result = future.result()
+            yield result
+            if progress is not None:
+                progress(result.nbytes)
+    finally:
+        workers.close()

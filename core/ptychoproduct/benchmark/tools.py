@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import filecmp
 import importlib.util
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +40,7 @@ class Settings:
     Parameters
     ----------
     codec : str
-        As `ptychoproduct.codecs.parse_codec` reads it.
+        As `ptychoproduct.compression.codecs.parse_codec` reads it.
     hdf5_filters : dict
         Keywords for ``h5py.Group.create_dataset``.
     zarr_codecs : list of dict
@@ -314,17 +313,11 @@ def is_equal(found: Array, expected: Array) -> bool:
 
 def flush(output: Path) -> None:
     """Wait until an output is on the disk, as ours is when it appears; its files at once where there are many."""
+    from ptychoproduct.system.atomic import sync
+
     files = [path for path in output.rglob("*") if path.is_file()] if output.is_dir() else [output]
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(_sync, filter(Path.exists, files)))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)  # Windows flushes only what is open for writing
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        list(pool.map(sync, filter(Path.exists, files)))
 
 
 def remove(output: Path) -> None:

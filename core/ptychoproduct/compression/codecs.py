@@ -1,4 +1,4 @@
-"""Names of codecs, and the HDF5 filters that each stands for.
+"""Names of codecs, and their HDF5 filters.
 
 The spelling is ``[shuffle+]NAME[:LEVEL][,TRANSFORM][,block=SIZE][+fletcher32]``: ``none``, ``gzip:4``,
 ``shuffle+zstd:3``, ``lz4``, ``bzip2:9``, ``bitshuffle-zstd:1,block=64KiB``, ``blosc2-zstd:5,bitshuffle``,
@@ -21,11 +21,11 @@ from ptychoproduct.errors import OptionError
 from ptychoproduct.system.sizes import parse_size, size_name
 from ptychoproduct_native import DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID
 
-_BZIP2_ID = 307
-_LZ4_ID = 32004
-_BITSHUFFLE_ID = 32008
-_ZSTD_ID = 32015
-_BLOSC2_ID = 32026
+_BZIP2_ID = hdf5plugin.FILTERS["bzip2"]
+_LZ4_ID = hdf5plugin.FILTERS["lz4"]
+_BITSHUFFLE_ID = hdf5plugin.FILTERS["bshuf"]
+_ZSTD_ID = hdf5plugin.FILTERS["zstd"]
+_BLOSC2_ID = hdf5plugin.FILTERS["blosc2"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Codec:
         if family is None:
             raise self._refused(f"one of {', '.join(_FAMILIES)}")
         if not family.levels and self.level:
-            raise self._refused(f"{self.name}, no level")
+            raise self._refused(f"{self.name} without a level")
         if family.levels and self.level not in family.levels:
             raise self._refused(f"{self.name}:{family.levels[0]} to {self.name}:{family.levels[-1]}")
         if self.shuffle and not family.shuffles:
@@ -173,7 +173,7 @@ class Codec:
 
 @dataclass(frozen=True)
 class CodecInfo:
-    """What there is to know of a codec before one uses it.
+    """What a codec offers and needs.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def parse_codec(text: str) -> Codec:
         if not _is_block(block_bytes):
             raise _refused(text, _BLOCK_RULE)
     if match["level"] is not None and not family.levels:
-        raise _refused(text, f"{match['name']}, no level")
+        raise _refused(text, f"{match['name']} without a level")
     return Codec(
         match["name"],
         family.default_level if match["level"] is None else int(match["level"]),
@@ -247,7 +247,7 @@ def parse_codec(text: str) -> Codec:
 
 
 def nearest_spelling(text: str) -> str:
-    """Return the codec that a text comes closest to, part by part."""
+    """Return the spelling of the codec that is nearest to a text, part by part."""
     words = [word for word in re.split(r"[+,\s]+", text.lower()[:200]) if word]
     named = max(words, key=_likeness, default="")
     name = difflib.get_close_matches(_without_level(named), _FAMILIES, n=1, cutoff=0.0)[0]
@@ -385,7 +385,7 @@ def _nearest_block(size: str) -> int:
 
 
 def _likeness(word: str) -> float:
-    """Say how much a word looks like a codec's name; parts that go beside a name hardly do."""
+    """Return how much a word looks like a codec's name; 0 for parts that stand beside a name."""
     if "=" in word or _nearest(word, [_CHECKSUM]) or word in _TRANSFORMS:
         return 0.0
     return max(difflib.SequenceMatcher(None, _without_level(word), name).ratio() for name in _FAMILIES)

@@ -10,23 +10,9 @@ import hdf5plugin
 
 from ptychoproduct_native import BUILT_IN_IDS, Filter, FilterError, FilterPipeline
 
-# hdf5plugin's names of its plugins, by registered filter number.
-_PLUGIN_NAMES = {
-    307: "bzip2",
-    32001: "blosc",
-    32004: "lz4",
-    32008: "bshuf",
-    32013: "zfp",
-    32015: "zstd",
-    32017: "sz",
-    32018: "fcidecomp",
-    32024: "sz3",
-    32026: "blosc2",
-    32028: "sperr",
-    32033: "htj2k",
-}
-# Those that work on nothing but the buffer they are given. The others keep a global state, or throw C++ exceptions.
-_DIRECT_IDS = {307, 32001, 32004, 32008, 32015, 32026}
+_PLUGIN_NAMES = {number: name for name, number in hdf5plugin.FILTERS.items()}
+# Those that work only on the buffer they are given. The others keep a global state, or throw C++ exceptions.
+_DIRECT = {"bzip2", "blosc", "lz4", "bshuf", "zstd", "blosc2"}
 
 
 def filter_pipeline(dataset: h5py.Dataset) -> FilterPipeline:
@@ -51,7 +37,7 @@ def filter_pipeline(dataset: h5py.Dataset) -> FilterPipeline:
 
 
 def missing_filters(dataset: h5py.Dataset) -> list[str]:
-    """Return the filters of a dataset that HDF5 has not either, by name and number."""
+    """Return the name and number of each filter of a dataset that HDF5 does not have."""
     return [
         filter_name(filter_id, name)
         for filter_id, _, _, name in filters_of(dataset)
@@ -66,7 +52,7 @@ def filters_of(dataset: h5py.Dataset) -> list[tuple[int, int, tuple[int, ...], b
 
 
 def filter_name(filter_id: int, stored_name: bytes = b"") -> str:
-    """Return how messages call a filter: its name, of hdf5plugin or as stored in the file, and its number."""
+    """Return a filter's name, from hdf5plugin or the file, and its number, for messages."""
     name = _PLUGIN_NAMES.get(filter_id) or stored_name.decode("utf-8", "replace") or "unknown"
     return f"{name} ({filter_id})"
 
@@ -74,7 +60,8 @@ def filter_name(filter_id: int, stored_name: bytes = b"") -> str:
 def _library(filter_id: int, stored_name: bytes) -> str | None:
     if filter_id in BUILT_IN_IDS:
         return None
-    path = _registered().get(_PLUGIN_NAMES[filter_id]) if filter_id in _DIRECT_IDS else None
+    name = _PLUGIN_NAMES.get(filter_id)
+    path = _registered().get(name) if name in _DIRECT else None
     if path is None:
         raise FilterError(f"filter {filter_name(filter_id, stored_name)} cannot be run outside of HDF5")
     return path

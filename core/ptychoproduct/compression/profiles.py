@@ -1,6 +1,6 @@
 """Profiles: what frames are stored as, for people who do not want to choose a codec.
 
-A profile knows no scan but its type and shape. Those that measure first are in `autochoice`.
+A profile knows no scan but its type and shape. Those that measure first are in `tuning.auto`.
 """
 
 from __future__ import annotations

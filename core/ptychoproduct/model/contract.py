@@ -101,7 +101,7 @@ class Plot:
 
 AXES = {
     "N": "scan positions, one diffraction frame each",
-    "H": "rows, along y",
+    "H": "pixel rows, along y",
     "W": "columns, along x",
     "C": "coherent probe modes, combined by the OPR weights",
     "I": "incoherent probe modes",

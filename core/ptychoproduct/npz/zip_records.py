@@ -1,6 +1,6 @@
 """The headers of ZIP archives, as bytes.
 
-Written here because `zipfile` reads what it compresses, one byte after the other, on one thread. The format is
+`zipfile` writes a member in order, on one thread, and has no public call for the directory alone. The format is
 PKWARE's APPNOTE 6.3.9: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 """
 

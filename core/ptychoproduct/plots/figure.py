@@ -152,11 +152,11 @@ def _pattern_panels(product: Product, frame: int | None) -> list[Panel]:
     frames = product.frames
     if frames is None or not len(frames):
         if frame is not None:
-            raise OptionError("frame", found=str(frame), expected="none, of a product without frames")
+            raise OptionError("frame", f"is {frame}, but the product has no frames")
         return []
     chosen = 0 if frame is None else frame
     if not 0 <= chosen < len(frames):
-        raise OptionError("frame", found=str(chosen), expected=f"0 to {len(frames) - 1}")
+        raise OptionError("frame", f"is {chosen}; the frames are 0 to {len(frames) - 1}")
     mean = mean_pattern(frames)
     sampled = "" if mean.frames_used == mean.frames else f"{mean.frames_used} of "
     title = f"mean of {sampled}{_count(mean.frames, 'frame')}"

@@ -29,11 +29,11 @@ def require_matplotlib(path: Path | None = None) -> None:
         matplotlib is not installed, or the file is to be something else than PNG, PDF or SVG.
     """
     if path is not None and path.suffix.lower() not in _FORMATS:
-        raise OptionError("plot", found=repr(path.name), expected=f"a file name that ends in {', '.join(_FORMATS)}")
+        raise OptionError("plot", f"{path.name!r} must end in one of {', '.join(_FORMATS)}")
     try:
         import matplotlib.figure  # noqa: F401 - is it there?
     except ImportError as error:
-        raise OptionError("plot", found="no matplotlib", expected='it: pip install "ptychoproduct[plot]"') from error
+        raise OptionError("plot", 'needs matplotlib: pip install "ptychoproduct[plot]"') from error
 
 
 def save_picture(figure: Figure, path: Path, sources: tuple[Path, ...] = ()) -> None:

@@ -97,7 +97,7 @@ def sampled_frames(frames: int, chunk_frames: int, most: int = MOST_FRAMES) -> l
 
 
 def quantity_of(frames: Array) -> str:
-    """Tell what frames hold, as far as their values say so: "counts", "√counts", or that they have no unit."""
+    """Return what the values of frames are: "counts", "√counts", or that they have no unit."""
     try:
         found = patterns.choose_patterns(frames, "auto", "frames", contract.DIFFRACTION.name)
     except OptionError:

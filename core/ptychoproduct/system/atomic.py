@@ -236,8 +236,8 @@ def _sync_if_possible(part: Path, path: Path) -> None:
 
 def sync(path: Path) -> None:
     """Wait until a file, or the entries of a folder, are on the disk; OSError where that fails."""
-    # Windows flushes only what is open for writing; a folder cannot be opened so.
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    # Windows flushes only files that are open for writing; elsewhere a file may be read-only.
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" and path.is_file() else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -17,34 +17,44 @@ def available_threads(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> i
     Parameters
     ----------
     mount, membership : Path
-        Where Linux tells of control groups.
+        Where Linux shows control groups.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([affinity, *_quotas(mount, membership)]))
+    groups = control_groups("cpu", mount, membership)
+    return max(1, min([affinity, *(quota for group in groups for quota in _quota(group))]))
 
 
-def _quotas(mount: Path, membership: Path) -> list[int]:
-    """Return the cores' worth of time of each group that this process is in, where there is a limit.
+def control_groups(controller: str, mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> list[Path]:
+    """Return the folders of the control groups that this process is in and that may limit it, innermost first.
 
-    https://docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max), and cpu.cfs_quota_us of version 1
+    They are of either version of Linux's control groups; there are none on other systems.
+
+    Parameters
+    ----------
+    controller : {"cpu", "memory"}
+    mount, membership : Path
+        See `available_threads`.
     """
     try:
         groups = [line.split(":", 2) for line in membership.read_text().splitlines()]
     except OSError:
         return []
-    quotas = []
+    folders = []
     for _, controllers, group in groups:
-        root = mount if not controllers else mount / "cpu"
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
+        root = mount / controller if controllers else mount  # version 2 has one tree for all controllers
         folder = root / group.lstrip("/")
         # A container sees its own group as the root, whatever its name outside.
-        for place in (folder, *(parent for parent in folder.parents if parent.is_relative_to(root))):
-            quotas += _quota(place)
-    return quotas
+        folders += [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
+    return folders
 
 
 def _quota(group: Path) -> list[int]:
+    """Return how many cores a group may use, where it has a limit.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max), and cpu.cfs_quota_us of version 1
+    """
     try:
         if (group / "cpu.max").exists():
             limit, period = (group / "cpu.max").read_text().split()

@@ -69,8 +69,9 @@ def plot_trials(report: TuneReport, path: Path) -> None:
         yscale="log",
         xlabel="writing (MB/s of frames, uncompressed)",
         ylabel="compression ratio",
-        title=f"{report.scan.name}: {report.sampled} of {report.frames:,} frames of {shape}, {report.dtype}, "
-        f"{report.threads} threads",
+        title=f"{report.scan.name}: {report.sampled} of {report.frames:,} frames of {shape}, {report.dtype}, 1 thread"
+        if report.threads == 1
+        else f"{report.threads} threads",
     )
     axes.margins(x=0.12, y=0.08)
     axes.yaxis.set_major_formatter("{x:g}")

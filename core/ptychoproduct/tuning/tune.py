@@ -125,11 +125,11 @@ class TuneOptions:
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
-            raise OptionError("objective", found=repr(self.objective), expected=f"one of {', '.join(OBJECTIVES)}")
+            raise OptionError("objective", f"is {self.objective!r}; it must be one of {', '.join(OBJECTIVES)}")
         for field, least in (("threads", 1), ("min_write_mb_s", 0), ("seconds", 0)):
             value = getattr(self, field)
             if value is not None and not value >= least:
-                raise OptionError(field, found=str(value), expected=f"at least {least}")
+                raise OptionError(field, f"is {value}; it must be at least {least}")
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class TuneReport:
     dropped : int
         How many candidates were given up early.
     bound_ratio : float or None
-        Shannon's limit, see `poissonbound`; None where the frames are no counts.
+        Shannon's limit, see `shannon_limit`; None where the frames are no counts.
     counts : CountsGain or None
         None where the frames are not square roots of counts.
     seconds : float

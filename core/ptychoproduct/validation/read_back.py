@@ -11,6 +11,7 @@ import h5py
 
 from ptychoproduct.errors import ContractError, OutputError
 from ptychoproduct.hdf5.local_links import last_words
+from ptychoproduct.system.atomic import sync
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.digests import content_digest
 
@@ -69,7 +70,7 @@ def verify_digests(
 
 def _forget(path: Path) -> None:
     """Have the next reads come from the disk. A file system in memory has no other place to read from."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        if hasattr(os, "posix_fadvise"):
+    sync(path)
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

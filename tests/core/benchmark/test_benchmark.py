@@ -363,7 +363,7 @@ def test_an_option_that_is_not_understood_is_refused(work, wrong):
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(OptionError, match="a folder that exists"):
+    with pytest.raises(OptionError, match="there is no folder"):
         BenchmarkOptions(tmp_path / "missing")
 
 

@@ -264,7 +264,7 @@ def test_frames_one_after_the_other_decode_a_chunk_once(stored, monkeypatch):
     reader = DatasetReader(stored(array, chunks=(4, 5, 11), **DIRECT["bitshuffle-lz4"]), 1)
     decoded = []
     decode = reader._road.decode
-    monkeypatch.setattr(reader._road, "decode", lambda piece, data: decoded.append(piece.origin) or decode(piece, data))
+    monkeypatch.setattr(reader._road, "decode", lambda piece, data: decoded.append(piece.offset) or decode(piece, data))
     assert np.array_equal([reader.read(number) for number in range(8)], array[:8])
     assert decoded == [(0, 0, 0), (0, 5, 0), (4, 0, 0), (4, 5, 0)]
 
@@ -274,7 +274,7 @@ def test_a_random_batch_decodes_a_chunk_once(stored, monkeypatch):
     reader = DatasetReader(stored(array, chunks=(4, 9, 11), **DIRECT["bitshuffle-lz4"]), 1)
     decoded = []
     decode = reader._road.decode
-    monkeypatch.setattr(reader._road, "decode", lambda piece, data: decoded.append(piece.origin) or decode(piece, data))
+    monkeypatch.setattr(reader._road, "decode", lambda piece, data: decoded.append(piece.offset) or decode(piece, data))
     numbers = [9, 1, 22, 0, 9, -1, 8]
     assert np.array_equal(reader.read(numbers), array[numbers])
     assert decoded == [(0, 0, 0), (8, 0, 0), (20, 0, 0)]

@@ -204,7 +204,7 @@ def test_a_growing_dataset_grows_by_whole_chunks(appended):
 def test_a_dataset_to_which_nothing_is_appended_stays_empty():
     with h5py.File.in_memory() as file:
         dataset = create_chunked(file, "frames", (3, 5), np.dtype("u2"), parse_codec("zstd:1"), None, (4, 3, 5))
-        with ChunkStream([RowOutput(dataset)], dataset.dtype, 2):
+        with ChunkStream([RowOutput(dataset)], dataset.dtype, Resources(2)):
             pass
         assert dataset.shape == (0, 3, 5)
 

@@ -125,7 +125,7 @@ def test_sampled_rows_are_those_of_the_scan(make_scan, tmp_path, compress, axes)
     inverse = np.argsort(axes)
     (np.savez_compressed if compress else np.savez)(tmp_path / "a.npz", diff3d=frames.transpose(inverse))
     with NpzArchive(tmp_path / "a.npz") as archive:
-        source = stored_rows(archive, archive.require("diff3d"), axes)
+        source = stored_rows(archive.require("diff3d"), axes)
         assert sample_rows(source, 2, 3).tobytes() == frames[[0, 1, 5, 6, 10, 11]].tobytes()
 
 
@@ -133,7 +133,7 @@ def test_deflated_rows_are_sampled_from_the_part_that_is_read(make_scan, tmp_pat
     frames = make_scan()["diff3d"]
     np.savez_compressed(tmp_path / "a.npz", diff3d=frames)
     with NpzArchive(tmp_path / "a.npz") as archive:
-        source = stored_rows(archive, archive.require("diff3d"))
+        source = stored_rows(archive.require("diff3d"))
         found = sample_rows(source, 1, 3, most_bytes=5 * frames[0].nbytes)
     assert found.tobytes() == frames[[0, 2, 4]].tobytes()
 
