@@ -90,7 +90,7 @@ def test_a_plot_without_matplotlib_says_how_to_install_it_before_anything_is_mea
     ("words", "expected"),
     [
         (("--plot", "picture.doc"), ".png"),
-        (("--folder", "missing"), "a folder that exists"),
+        (("--folder", "missing"), "there is no folder missing"),
         (("--peers", "hdf4"), "tensorstore"),
         (("--compression", "zip"), "gzip"),
         (("--threads", "0"), "at least 1"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
+import weakref
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,14 +79,20 @@ class ChunkIndex:
         )
 
 
-def descriptor_of(file: h5py.File) -> int | None:
-    """Return the descriptor of a file of the system's that is open for reading only; None for any other."""
-    if sys.platform == "win32":
-        return None  # reading at an offset moves the position there, under HDF5's hands
-    if file.driver != "sec2" or file.mode != "r" or file.userblock_size:
+def own_descriptor(owner: object, file: h5py.File) -> int | None:
+    """Open a file again for reading its chunks past HDF5, until `owner` is gone; None where only HDF5 can read it.
+
+    HDF5 closes its own descriptor with the file, and the next file gets the number. A duplicate would keep HDF5's lock.
+    """
+    # On Windows reading at an offset moves the position there, under HDF5's hands.
+    if sys.platform == "win32" or file.driver != "sec2" or file.mode != "r" or file.userblock_size:
         return None
-    descriptor: int = file.id.get_vfd_handle()
-    return descriptor
+    try:
+        own = os.open(file.filename, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    weakref.finalize(owner, os.close, own)
+    return own if os.path.sameopenfile(own, file.id.get_vfd_handle()) else None
 
 
 def read_chunk(descriptor: int, chunk: StoredChunk) -> ChunkBuffer:

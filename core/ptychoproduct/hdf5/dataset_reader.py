@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -26,7 +24,7 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.compression.filters import filter_pipeline
 from ptychoproduct.errors import ContractError
-from ptychoproduct.hdf5.chunks import ChunkIndex, StoredChunk, descriptor_of, read_chunk
+from ptychoproduct.hdf5.chunks import ChunkIndex, StoredChunk, own_descriptor, read_chunk
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.hdf5.selection import Piece, Selection, pieces, select
 from ptychoproduct.model.counts import CountsRecipe
@@ -65,22 +63,6 @@ class _Road(Protocol):
         """Return the decoded form, on any thread."""
 
 
-def _own_descriptor(owner: object, file: h5py.File) -> int | None:
-    """Open a file again, until no thread reads its chunks any more; None where only HDF5 can read it.
-
-    HDF5 closes its own descriptor with the file, and the next file gets the number. A duplicate would keep HDF5's lock.
-    """
-    descriptor = descriptor_of(file)
-    if descriptor is None:
-        return None
-    try:
-        own = os.open(file.filename, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    weakref.finalize(owner, os.close, own)
-    return own if os.path.sameopenfile(own, descriptor) else None
-
-
 class _EncodedChunks:
     """Chunks as they are in the file.
 
@@ -99,7 +81,7 @@ class _EncodedChunks:
         self._file: str = dataset.file.filename
         self._name: str = dataset.name
         self._fill = np.broadcast_to(np.asarray(dataset.fillvalue, dataset.dtype), dataset.chunks)
-        self._descriptor = _own_descriptor(self, dataset.file)
+        self._descriptor = own_descriptor(self, dataset.file)
         self._index: ChunkIndex | None = None
         self._fetched = 0
 
