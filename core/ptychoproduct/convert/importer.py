@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -27,8 +27,7 @@ from ptychoproduct.npz.zip_records import is_member_name
 from ptychoproduct.product.reader import Frames, Product, open_product
 from ptychoproduct.scan.rawdata import RawData
 from ptychoproduct.system.atomic import atomic_output, writing_errors
-from ptychoproduct.system.process import available_threads
-from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES
+from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES, Resources
 from ptychoproduct.system.workers import Workers
 
 _LARGE_BYTES = 8 * 1024**2
@@ -162,6 +161,9 @@ def import_product_to_npz(
         Counts are asked for, and the product has none.
     """
     path, npz_path = Path(path), Path(npz_path)
+    resources = Resources(memory_bytes=memory_bytes)
+    if progress is not None:
+        resources = replace(resources, progress=progress)
     if npz_path.suffix.lower() != ".npz":
         raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz")
     with open_product(path) as product:
@@ -184,7 +186,7 @@ def import_product_to_npz(
             for member, dataset in kept.items():
                 _write_kept(archive, member, dataset)
             if frames is not None:
-                _write_frames(archive, frames, order, memory_bytes, progress)
+                _write_frames(archive, frames, order, resources)
         return ImportSummary(
             archive=npz_path,
             members=archive.members,
@@ -264,16 +266,16 @@ def _write_kept(archive: NpzWriter, member: str, dataset: h5py.Dataset) -> None:
         archive.write_array(member, arrays.read_array(dataset))
 
 
-def _write_frames(archive: NpzWriter, frames: Frames, order: str, memory_bytes: int, progress: Progress | None) -> None:
+def _write_frames(archive: NpzWriter, frames: Frames, order: str, resources: Resources) -> None:
     if order == "NHW":
         with archive.member(frames.source_member) as stream:
             stream.write_header(frames.shape, frames.dtype)
-            _write_parts(stream, frames.reader, progress)
+            _write_parts(stream, frames.reader, resources.progress)
         return
     shape = tuple(frames.shape["NHW".index(axis)] for axis in order)
-    blocks = _reordered_blocks(frames, order, memory_bytes)
-    with closing(Workers(available_threads())) as workers:
-        archive.write_blocks(frames.source_member, shape, frames.dtype, blocks, workers, progress)
+    blocks = _reordered_blocks(frames, order, resources.memory_bytes)
+    with closing(Workers(resources.threads)) as workers:
+        archive.write_blocks(frames.source_member, shape, frames.dtype, blocks, workers, resources.progress)
 
 
 def _write_parts(stream: MemberStream, reader: DatasetReader, progress: Progress | None = None) -> None:

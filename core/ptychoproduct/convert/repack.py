@@ -152,7 +152,6 @@ def repack_product(
     options, path, out_path = options or ExportOptions(), Path(path), Path(out_path)
     started = time.perf_counter()
     done: list[RepackedDataset] = []
-    threads = options.threads or available_threads()
     with closing(open_hdf5(path, "an HDF5 file")) as source:
         track_order = bool(source["/"].id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
         userblock_bytes = source.userblock_size
@@ -168,18 +167,20 @@ def repack_product(
                     if progress is not None:
                         progress(nbytes)
 
+                resources = Resources(options.threads or available_threads(), progress=on_progress)
+
                 def rewrite(dataset: h5py.Dataset, group: h5py.Group, name: bytes) -> h5py.Dataset | None:
                     if not is_recoded(dataset):
                         return None
-                    new = _create(dataset, group, name, options, threads)
-                    recode(dataset, new, Resources(threads, progress=on_progress))
+                    new = _create(dataset, group, name, options, resources)
+                    recode(dataset, new, resources)
                     done.append(_repacked(dataset, new))
                     return new
 
                 is_recoded = _choice(source)
                 copy_objects(source, target, rewrite)
                 if options.has_digests:
-                    _add_digests(source, target, threads)
+                    _add_digests(source, target, resources)
             if userblock_bytes:
                 with writing_errors(out_path), part.open("r+b") as file, path.open("rb") as before:
                     file.write(before.read(userblock_bytes))
@@ -252,10 +253,10 @@ def _is_plain(dataset: h5py.Dataset) -> bool:
 
 
 def _create(
-    dataset: h5py.Dataset, group: h5py.Group, name: bytes, options: ExportOptions, threads: int
+    dataset: h5py.Dataset, group: h5py.Group, name: bytes, options: ExportOptions, resources: Resources
 ) -> h5py.Dataset:
     """Create a dataset that is like another one, but for codec and chunks."""
-    storage = _storage(dataset, options, threads)
+    storage = _storage(dataset, options, resources)
     properties = dataset.id.get_create_plist()
     has_fill_value = properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED
     return group.create_dataset(
@@ -272,7 +273,7 @@ def _create(
     )
 
 
-def _storage(dataset: h5py.Dataset, options: ExportOptions, threads: int) -> Storage:
+def _storage(dataset: h5py.Dataset, options: ExportOptions, resources: Resources) -> Storage:
     """Return codec and chunks: those of frames may have to be measured, and may be asked for."""
     storage = options.storage(dataset.dtype, dataset.shape[1:], dataset.shape[0])
     if dataset not in _named(dataset.file, _FRAMES):
@@ -281,11 +282,11 @@ def _storage(dataset: h5py.Dataset, options: ExportOptions, threads: int) -> Sto
         return Storage(storage.codec, options.chunk_shape)
     wanted = options.frames_chunk(dataset.shape[1:])
     if options.measured is not None:
-        rows = DatasetRows(dataset, resources=Resources(threads))
+        rows = DatasetRows(dataset, resources=resources)
         sample = sample_for(options.measured, rows, lambda: rows)
         rows.finish()
         if sample is not None:
-            storage = choose_storage(options.measured, sample, len(dataset), threads, wanted).storage
+            storage = choose_storage(options.measured, sample, len(dataset), resources.threads, wanted).storage
     return Storage(storage.codec, wanted or storage.chunk_shape)
 
 
@@ -297,14 +298,14 @@ def _chunks(dataset: h5py.Dataset, wanted: tuple[int, ...] | None) -> tuple[int,
     return fitted_chunks(wanted, dataset.shape, dataset.dtype)
 
 
-def _add_digests(source: h5py.File, target: h5py.File, threads: int) -> None:
+def _add_digests(source: h5py.File, target: h5py.File, resources: Resources) -> None:
     """Give digests of the source's content to the datasets that have none."""
 
     def add(name: str, found: h5py.Group | h5py.Dataset) -> None:
         if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external or not has_digest(found):
             return
         if contract.CONTENT_DIGEST.name not in found.attrs:
-            target[name].attrs[contract.CONTENT_DIGEST.name] = content_digest(found, Resources(threads))
+            target[name].attrs[contract.CONTENT_DIGEST.name] = content_digest(found, Resources(resources.threads))
 
     with reading(source):
         source.visititems(add)

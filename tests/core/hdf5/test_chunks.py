@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptychoproduct.errors import ContractError
-from ptychoproduct.hdf5.chunks import ChunkIndex, descriptor_of, read_chunk
+from ptychoproduct.hdf5.chunks import ChunkIndex, own_descriptor, read_chunk
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 
 ARRAY = np.random.default_rng(0).poisson(2, (40, 9, 11)).astype("u2")
@@ -45,18 +45,19 @@ def test_a_chunk_that_was_never_written_is_none(stored):
 
 def test_the_bytes_are_those_that_hdf5_reads(stored):
     with h5py.File(stored(**hdf5plugin.Zstd())) as file:
-        chunk = ChunkIndex(file["a"]).find((3, 4, 5))
-        assert bytes(read_chunk(descriptor_of(file), chunk)) == file["a"].id.read_direct_chunk((3, 4, 5))[1]
+        index = ChunkIndex(file["a"])
+        descriptor = own_descriptor(index, file)
+        assert bytes(read_chunk(descriptor, index.find((3, 4, 5)))) == file["a"].id.read_direct_chunk((3, 4, 5))[1]
 
 
 def test_files_that_somebody_may_write_to_are_read_by_hdf5(stored):
     with h5py.File(stored(), "r+") as file:
-        assert descriptor_of(file) is None
+        assert own_descriptor(file, file) is None
 
 
 def test_files_in_memory_are_read_by_hdf5(stored):
     with h5py.File(stored(), driver="core") as file:
-        assert descriptor_of(file) is None
+        assert own_descriptor(file, file) is None
 
 
 @pytest.mark.parametrize("settings", [{"userblock_size": 512}, {"libver": "latest"}, {}])
