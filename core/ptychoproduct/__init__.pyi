@@ -24,6 +24,7 @@ from .product.writer import ProductWriter
 from .scan.rawdata import RawData
 from .scan.scan import Extra, FrameStack, Scan
 from .scan.scan_files import ScanFiles
+from .streaming.sources import Access, RowSource
 from .tuning.tune import TuneOptions, TuneReport, tune_scan
 from .validation.checks import Problem
 from .validation.validate import ValidationReport, validate_product
@@ -31,6 +32,7 @@ from .validation.validate import ValidationReport, validate_product
 __version__: str
 
 __all__ = [
+    "Access",
     "ContractError",
     "CountsRecipe",
     "DiffractionFile",
@@ -58,6 +60,7 @@ __all__ = [
     "RepackSummary",
     "RepackedDataset",
     "ResolvedMetadata",
+    "RowSource",
     "Scan",
     "ScanFiles",
     "ScanParameters",
