@@ -54,7 +54,17 @@ def fits_contract(dataset: h5py.Dataset, expected: contract.Dataset) -> bool:
     """Whether a dataset has the contract's kind of numbers and dimensions."""
     if dataset.shape is None or dataset.ndim not in map(len, expected.shapes):
         return False
-    return dataset.dtype.kind in {np.dtype(name).kind for name in expected.dtypes}
+    return dataset.dtype.kind in {np.dtype(name).kind for name in expected.dtypes} or _is_empty_list(dataset)
+
+
+def type_fits(dataset: h5py.Dataset, expected: contract.Dataset) -> bool:
+    """Whether a dataset has one of the contract's types; an empty list has none that matters."""
+    return dataset.dtype.newbyteorder("=").name in expected.dtypes or _is_empty_list(dataset)
+
+
+def _is_empty_list(dataset: h5py.Dataset) -> bool:
+    """Whether there are no numbers, as ptychodus stores a history without epochs: NumPy takes [] for floats."""
+    return dataset.shape == (0,) and dataset.dtype.kind in "iuf"
 
 
 def _read_values(dataset: h5py.Dataset, expected: contract.Dataset) -> Array:
@@ -67,7 +77,7 @@ def _read_values(dataset: h5py.Dataset, expected: contract.Dataset) -> Array:
     """
     with reading(_checked(dataset, expected)):
         values: Array = dataset[()]
-    return values
+    return values if values.size else values.astype(expected.dtypes[0])
 
 
 def read_attribute(target: h5py.File | h5py.Dataset, attribute: contract.Attribute) -> Any:
