@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -28,35 +28,12 @@ from ptychoproduct.product.writer import ProductWriter
 from ptychoproduct.scan.companions import read_bad_pixels
 from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.rawdata import rawdata_scan
-from ptychoproduct.scan.scan import Extra, FrameStack, Scan, detector_shape
+from ptychoproduct.scan.scan import Extra, FrameStack, Reconstruction, Scan, detector_shape
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.system.atomic import OutputGroup, output_group
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """Results that PtychoPINN's scans do not hold, and products do.
-
-    Parameters
-    ----------
-    opr_weights : array, [K, C], real, optional
-        Weights of the probe's C coherent modes, for each of K positions.
-    object_layer_spacing_m : sequence of float, [L-1]
-        Distances between the object's layers.
-    loss_values, loss_epochs : sequence, [E]
-        Loss history; epochs count from 0 by default.
-    probe_photon_counts : sequence of float, [N], optional
-        Photons of each position.
-    """
-
-    opr_weights: Array | None = None
-    object_layer_spacing_m: Sequence[float] = ()
-    loss_values: Sequence[float] | Array = field(default=())
-    loss_epochs: Sequence[int] | Array | None = None
-    probe_photon_counts: Sequence[float] | Array | None = None
 
 
 class ExportChoices(TypedDict, total=False):
