@@ -133,7 +133,7 @@ def export_product_from_scan(
     """
     options = options or ExportOptions()
     resolved = _resolved(scan, meta or ExportMeta(), options)
-    results = reconstruction or Reconstruction()
+    results = (reconstruction or Reconstruction()).over(scan.reconstruction)
     if diffraction is not None:
         scan = _with_bad_pixels(scan, diffraction)
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
@@ -154,9 +154,11 @@ def export_product_from_scan(
         unit = known_unit(scan.positions_in, scan.x, scan.y, scan.origin)
         scan = replace(scan, positions_in=unit)
         x_px, y_px = _in_pixels(scan, resolved, "xcoords", scan.x), _in_pixels(scan, resolved, "ycoords", scan.y)
-        writer.set_positions(x_px, y_px, scan.scan_index)
+        has_pixel = all(resolved.origins[f"object_pixel_{side}_m"] == "source" for side in ("width", "height"))
+        metres = scan.positions_m if has_pixel or unit == "m" else None
+        writer.set_positions(x_px, y_px, scan.scan_index, metres=metres, numbers=scan.numbers)
         warn_of_span(scan.x, scan.y, unit, resolved.object_pixel_width_m, resolved.object_pixel_height_m, scan.origin)
-        _write_reconstruction(writer, scan.probe, scan.object, results)
+        _write_reconstruction(writer, scan, results)
         if diffraction is not None:
             companion = _write_both(writer, scan, diffraction, results, group)
         elif include_raw and scan.frames is not None:
@@ -165,13 +167,14 @@ def export_product_from_scan(
             for extra in scan.extras:
                 _keep(writer, _extra_in_pixels(scan, resolved, extra))
     assert writer.summary is not None
-    return replace(writer.summary, diffraction=companion)
+    said = {name: path for name, path in scan.metadata_files.items() if resolved.origins[name] == "source"}
+    return replace(writer.summary, diffraction=companion, metadata_files=said)
 
 
 def _resolved(scan: Scan, given: ExportMeta, options: ExportOptions) -> ResolvedMetadata:
     """Find all metadata, and warn of pixel sizes that contradict the detector's."""
     frame_shape = detector_shape(scan.frames, np.shape(scan.probe), np.size(scan.x), options.axis_order)
-    meta = resolve_metadata(given, frame_shape=frame_shape)
+    meta = resolve_metadata(given, scan.metadata, frame_shape)
     warn_of_contradictions(meta, frame_shape, scan.origin)
     return meta
 
@@ -252,12 +255,10 @@ def _with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:
     return replace(scan, bad_pixels=mask, files=(*scan.files, *files))
 
 
-def _write_reconstruction(
-    writer: ProductWriter, probe: Array, objectguess: Array | None, results: Reconstruction
-) -> None:
-    writer.set_probe(probe, results.opr_weights)
-    if objectguess is not None:
-        writer.set_object(objectguess, results.object_layer_spacing_m)
+def _write_reconstruction(writer: ProductWriter, scan: Scan, results: Reconstruction) -> None:
+    writer.set_probe(scan.probe, results.opr_weights)
+    if scan.object is not None:
+        writer.set_object(scan.object, results.object_layer_spacing_m, is_synthetic=scan.is_object_synthetic)
     writer.set_losses(results.loss_values, results.loss_epochs)
     if results.probe_photon_counts is not None:
         writer.set_probe_photon_counts(results.probe_photon_counts)

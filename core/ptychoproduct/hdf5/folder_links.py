@@ -106,6 +106,13 @@ class Hdf5Source:
             found = self._follow(self._root["/"], name)
             return {} if found is None else found.attrs
 
+    def names(self, group: str) -> tuple[str, ...]:
+        """Return what there is in a group; nothing where there is none of that name."""
+        self._links = 0
+        with self.reading(group):
+            found = self._follow(self._root["/"], group)
+            return tuple(found) if isinstance(found, h5py.Group) else ()
+
     def file_of(self, dataset: h5py.Dataset) -> Path:
         """Return the file that a dataset lies in, for messages."""
         return self.path if dataset.file == self._root else Path(dataset.file.filename)

@@ -26,7 +26,6 @@ from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, open_hdf5, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
-from ptychoproduct.model.metadata import ExportMeta
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -111,6 +111,7 @@ class ProductWriter:
         self._x_px: list[Array] = []
         self._y_px: list[Array] = []
         self._scan_index: list[Array] = []
+        self._metres: tuple[Array, Array] | None = None
         self._indexes: Array | None = None
         self._file_bytes = 0
         self._digests = ContentDigests(wanted=self.options.has_digests or self.options.verify)
@@ -146,7 +147,15 @@ class ProductWriter:
             summary = self._summarise()
         self.summary = replace(summary, file_bytes=self._file_bytes, seconds=time.perf_counter() - self._started)
 
-    def set_positions(self, x_px: Array, y_px: Array, scan_index: Array | None = None) -> None:
+    def set_positions(
+        self,
+        x_px: Array,
+        y_px: Array,
+        scan_index: Array | None = None,
+        *,
+        metres: tuple[Array, Array] | None = None,
+        numbers: Array | None = None,
+    ) -> None:
         """Set all scan positions at once.
 
         Parameters
@@ -155,12 +164,18 @@ class ProductWriter:
             Kept as they are in ``/raw_data``; times the object pixel size they are the product's positions.
         scan_index : array, [N], int, optional
             See `position_indexes`.
+        metres : pair of arrays [N], optional
+            The same positions in metres, to the last bit, where a source has both.
+        numbers : array, [N], int, optional
+            The numbers that pair positions with patterns, in place of those of `scan_index`, unless the options ask
+            for these or for a sequence.
 
         Raises
         ------
         SourceError
             They are not finite, or not of one length.
         """
+        self._metres = metres
         x_px = coordinates(x_px, "xcoords", self._origin)
         y_px = coordinates(y_px, "ycoords", self._origin)
         require_length(len(y_px), len(x_px), "ycoords", self._origin)
@@ -169,6 +184,8 @@ class ProductWriter:
             scan_index = np.asarray(scan_index)
             check_raw_array(scan_index, "scan_index", "scan_index", self._origin, len(x_px))
             self._scan_index = [scan_index]
+        if numbers is not None and self.options.position_index == "auto":
+            self._indexes = position_indexes(numbers, len(x_px), "auto", self._origin)
 
     def position_indexes(self) -> Array:
         """Choose the numbers that pair positions with patterns, once all positions are set: [N], int64."""
@@ -203,7 +220,9 @@ class ProductWriter:
                 dataset.attrs[contract.OPR.name] = weights
                 self._file.create_dataset(contract.OPR.name, data=weights)
 
-    def set_object(self, array: Array, layer_spacing_m: Sequence[float] = ()) -> None:
+    def set_object(
+        self, array: Array, layer_spacing_m: Sequence[float] | Array = (), *, is_synthetic: bool = False
+    ) -> None:
         """Write the object.
 
         Parameters
@@ -211,6 +230,8 @@ class ProductWriter:
         array : array, [H, W] or [L, H, W], complex
         layer_spacing_m : sequence of float, [L-1]
             Distances between layers, along the beam.
+        is_synthetic : bool
+            Whether it is ones that stand for an unknown object.
 
         Raises
         ------
@@ -226,7 +247,9 @@ class ProductWriter:
         if not (np.isfinite(spacing_m) & (spacing_m >= 0)).all():
             raise OptionError("object_layer_spacing_m", found=str(spacing_m), expected="distances, not negative")
         with hdf5_errors(self.path, self._output):
-            self._file.create_dataset(contract.OBJECT.name, data=array)
+            dataset = self._file.create_dataset(contract.OBJECT.name, data=array)
+            if is_synthetic:
+                dataset.attrs[contract.SYNTHETIC.name] = True
             self._file.create_dataset(contract.OBJECT_LAYER_SPACING.name, data=spacing_m)
 
     def set_losses(self, values: Sequence[float] | Array, epochs: Sequence[int] | Array | None = None) -> None:
@@ -402,8 +425,10 @@ class ProductWriter:
             raise SourceError(self._origin, "no positions were given", key="xcoords")
         x_px, y_px = np.concatenate(self._x_px), np.concatenate(self._y_px)
         scan_index = np.concatenate(self._scan_index) if self._scan_index else None
-        x_m = pixels_to_metres(x_px, self.meta.object_pixel_width_m)
-        y_m = pixels_to_metres(y_px, self.meta.object_pixel_height_m)
+        x_m, y_m = self._metres or (
+            pixels_to_metres(x_px, self.meta.object_pixel_width_m),
+            pixels_to_metres(y_px, self.meta.object_pixel_height_m),
+        )
         with hdf5_errors(self.path, self._output):
             self._frames.finish()
             if self._frames.dataset is not None:
@@ -467,8 +492,7 @@ class ProductWriter:
                 found=f"none, for positions that need {error}",
                 expected="an object, or positions in object pixels",
             ) from None
-        self.set_object(np.ones(shape, probe.dtype))
-        self._file[contract.OBJECT.name].attrs[contract.SYNTHETIC.name] = True
+        self.set_object(np.ones(shape, probe.dtype), is_synthetic=True)
         self._warn(f"has no objectGuess; the object is {shape[0]} x {shape[1]} ones, marked synthetic")
 
     def _warn(self, message: str) -> None:

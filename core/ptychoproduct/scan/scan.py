@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
+from ptychoproduct.hdf5.arrays import has_hdf5_type
 from ptychoproduct.model.axes import canonical_axes, matching_orders
 from ptychoproduct.model.contract import FRAME_KEYS
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import check_unit
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.streaming.sources import RowSource
+
+# Arrays from this size on are streamed, not loaded.
+_LARGE_BYTES = 8 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -86,17 +92,19 @@ class Reconstruction:
     """
 
     opr_weights: Array | None = None
-    object_layer_spacing_m: Sequence[float] = ()
+    object_layer_spacing_m: Sequence[float] | Array = ()
     loss_values: Sequence[float] | Array = field(default=())
     loss_epochs: Sequence[int] | Array | None = None
     probe_photon_counts: Sequence[float] | Array | None = None
 
     def over(self, source: Reconstruction) -> Reconstruction:
         """Return these results, and those of a source where there are none; values and epochs of losses go together."""
-        results = source if self.loss_epochs is None and not len(self.loss_values) else replace(
-            source, loss_values=self.loss_values, loss_epochs=self.loss_epochs
+        results = (
+            source
+            if self.loss_epochs is None and not len(self.loss_values)
+            else replace(source, loss_values=self.loss_values, loss_epochs=self.loss_epochs)
         )
-        given = {
+        given: dict[str, Any] = {
             name: value
             for name in ("opr_weights", "object_layer_spacing_m", "probe_photon_counts")
             if (value := getattr(self, name)) is not None and len(value)
@@ -105,7 +113,7 @@ class Reconstruction:
 
     def of_rows(self, rows: Array) -> Reconstruction:
         """Return the results for some positions, in another order."""
-        taken = {
+        taken: dict[str, Any] = {
             name: np.asarray(values)[rows]
             for name in ("opr_weights", "probe_photon_counts")
             if (values := getattr(self, name)) is not None and len(values) > rows.max(initial=0)
@@ -203,3 +211,11 @@ def detector_shape(
     else:
         rows, columns = (1, 1, *probe_shape)[-2:]
     return max(1, rows), max(1, columns)
+
+
+def is_streamed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether an array is streamed by rows: it is large, its rows are not, and HDF5 has its type."""
+    if not shape or not has_hdf5_type(dtype):
+        return False
+    row_bytes = math.prod(shape[1:]) * dtype.itemsize
+    return shape[0] * row_bytes >= _LARGE_BYTES >= row_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.units import convert_unit, field_unit
 from ptychoproduct.npz.archive import NpzArchive
+from ptychoproduct.scan.product_source import product_parts
 
 _CXI = "/entry_1/instrument_1"
 _CXI_PTYCHODUS = "/entry_1/ptychodus"
@@ -113,23 +114,29 @@ _NAMES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("dxd", tuple(f"detector_pixel_{side}_m" for side in _SIDES), "m"),  # PtyLab
     ("ccd_pixel_um", tuple(f"detector_pixel_{side}_m" for side in _SIDES), "um"),  # NSLS-II
     ("detector_pixel_size_m", tuple(f"detector_pixel_{side}_m" for side in _SIDES), "m"),
-    ("dx", tuple(f"object_pixel_{side}_m" for side in _SIDES), "m"),  # fold_slice
+    ("dx", tuple(f"{of}_pixel_{side}_m" for of in ("object", "probe") for side in _SIDES), "m"),  # fold_slice
     ("object_pixel_size_m", tuple(f"object_pixel_{side}_m" for side in _SIDES), "m"),
     ("probe_pixel_size_m", tuple(f"probe_pixel_{side}_m" for side in _SIDES), "m"),
     ("angle", ("tomography_angle_deg",), "deg"),  # fold_slice
     ("mass_attenuation_m2_per_kg", ("mass_attenuation_m2_kg",), "m2/kg"),
 )
+# How NeXus files spell units, where `UNITS` has them otherwise.
+_SPELLINGS = {
+    **dict.fromkeys(("metre", "metres", "meter", "meters"), "m"),
+    **dict.fromkeys(("second", "seconds"), "s"),
+    **dict.fromkeys(("degree", "degrees"), "deg"),
+    **dict.fromkeys(("radian", "radians"), "rad"),
+    **dict.fromkeys(("angstroms", "ångström"), "Å"),
+}
 _MAY_BE_ZERO_OR_LESS = (
     *("tomography_angle_deg", "tilt_angle_deg", "focus_object_distance_m"),
     *("object_center_x_m", "object_center_y_m"),
 )
 
 
-def product_parts(source: Hdf5Source) -> tuple[h5py.Dataset, h5py.Dataset] | None:
-    """Return probe and object of a product; None where a file is another."""
-    names = ("/probe", "/object", "/probe_position_x_m", "/probe_position_y_m", "/probe_position_indexes")
-    probe, object_, *positions = map(source.find, names)
-    return None if probe is None or object_ is None or None in positions else (probe, object_)
+def said_by(metadata: ExportMeta) -> tuple[str, ...]:
+    """Return the names of the values that are there."""
+    return tuple(name for name, value in vars(metadata).items() if value is not None)
 
 
 def hdf5_metadata(source: Hdf5Source, frames: h5py.Dataset | None = None) -> ExportMeta:
@@ -155,11 +162,12 @@ def hdf5_metadata(source: Hdf5Source, frames: h5py.Dataset | None = None) -> Exp
     places = [*_PLACES, *(MetadataPlace(name, f"/{key}", unit) for key, names, unit in _NAMES for name in names)]
     if frames is not None:
         places = [*_detector(frames.parent.name), *places]
-    values = _first_values(_hdf5_values(source, places), source.path)
-    attributes = dict(source.attributes("/"))
-    if frames is not None:
-        attributes |= frames.attrs
-    return ExportMeta(**(_first_values(_named_values(attributes), source.path) | values))
+    found = [*_hdf5_values(source, places)]
+    for attributes in (None if frames is None else frames.attrs, source.attributes("/")):
+        if attributes is not None:
+            with source.reading("attributes"):
+                found += _named_values(attributes)
+    return ExportMeta(**_first_values(found, source.path))
 
 
 def npz_metadata(archive: NpzArchive) -> ExportMeta:
@@ -199,9 +207,9 @@ def _named_values(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, str
                 yield name, key, found[key], unit
 
 
-def _first_values(found: Iterable[tuple[str, str, Any, str]], origin: Origin) -> dict[str, float]:
+def _first_values(found: Iterable[tuple[str, str, Any, str]], origin: Origin) -> dict[str, Any]:
     """Take the first value of each field that can be right, in the field's unit."""
-    values: dict[str, float] = {}
+    values: dict[str, Any] = {}
     for name, key, number, unit in found:
         if name in values:
             continue
@@ -210,8 +218,9 @@ def _first_values(found: Iterable[tuple[str, str, Any, str]], origin: Origin) ->
             if value is None:
                 continue
             if value != 0 or name in _MAY_BE_ZERO_OR_LESS:
-                ExportMeta(**{name: value})
-                values[name] = value
+                checked: dict[str, Any] = {name: value}
+                ExportMeta(**checked)
+                values |= checked
         except (OptionError, ValueError) as error:
             problem = error.sentence if isinstance(error, OptionError) else str(error)
             warn(f"{origin}: {key}: {problem}; the value is not used for {name}")
@@ -234,11 +243,10 @@ def _single(numbers: Any) -> float | None:
 def _in_unit(value: float | None, unit: str, wanted: str) -> float | None:
     if value is None or value == 0:
         return value
-    convert: Callable[[float, str, str], float] = convert_unit
     if unit == "J/eV":
         unit = "J" if abs(value) < _MOST_ENERGY_J else "eV"
     elif unit == "m/Å":
         unit = "m" if abs(value) < _MOST_WAVELENGTH_M else "Å"
     if unit == wanted or wanted == "count":
         return value
-    return convert(value, unit, wanted)
+    return convert_unit(value, _SPELLINGS.get(unit.strip().lower(), unit), wanted)
