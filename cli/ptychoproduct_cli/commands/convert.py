@@ -369,13 +369,13 @@ def _metadata_rows(summary: ExportSummary) -> dict[str, str]:
             f"{meta.object_center_x_m:.6g}, {meta.object_center_y_m:.6g} m  (positions count from the object's corner)"
         )
     for file in dict.fromkeys(summary.metadata_files.values()):
-        names = (name for name, found in summary.metadata_files.items() if found == file)
-        said = {name: getattr(meta, name) for name in names if not name.startswith(("object_pixel", "probe_pixel"))}
-        texts = (f"{name} {value:.6g}" for name, value in said.items() if isinstance(value, float))
-        if row := ", ".join(
-            [*texts, *(name for name, value in said.items() if value and not isinstance(value, float))]
-        ):
-            rows[f"from {file.name}"] = row
+        said = {name: getattr(meta, name) for name, found in summary.metadata_files.items() if found == file}
+        rows[f"from {file.name}"] = ", ".join(
+            f"{name} {value:.6g}"
+            for name, value in said.items()
+            if isinstance(value, float) and not name.startswith(("object_pixel", "probe_pixel"))
+        )
+    rows = {title: text for title, text in rows.items() if text}
     missing = [name for name in meta.not_given if not name.startswith(("object_pixel", "probe_pixel"))]
     if missing:
         rows["not given"] = ", ".join(missing)

@@ -174,9 +174,20 @@ def export_product_from_scan(
 def _resolved(scan: Scan, given: ExportMeta, options: ExportOptions) -> ResolvedMetadata:
     """Find all metadata, and warn of pixel sizes that contradict the detector's."""
     frame_shape = detector_shape(scan.frames, np.shape(scan.probe), np.size(scan.x), options.axis_order)
-    meta = resolve_metadata(given, scan.metadata, frame_shape)
+    meta = resolve_metadata(given, _with_center_in_pixels(scan, given), frame_shape)
     warn_of_contradictions(meta, frame_shape, scan.origin)
     return meta
+
+
+def _with_center_in_pixels(scan: Scan, given: ExportMeta) -> ExportMeta:
+    """Let the object's centre follow another object pixel that is given, as positions in pixels do."""
+    said, scaled = scan.metadata, {}
+    for axis, side in (("x", "width"), ("y", "height")):
+        size = f"object_pixel_{side}_m"
+        new_m, old_m, center_m = getattr(given, size), getattr(said, size), getattr(said, f"object_center_{axis}_m")
+        if scan.positions_in == "px" and None not in (new_m, old_m, center_m):
+            scaled[f"object_center_{axis}_m"] = center_m / old_m * new_m
+    return replace(said, **scaled)
 
 
 def _in_pixels(scan: Scan, meta: ResolvedMetadata, key: str, coordinates: Array) -> Array:

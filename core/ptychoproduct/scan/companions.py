@@ -50,6 +50,8 @@ class Positions:
         The same in metres, where the file has both.
     product : Path, optional
         The file, where it is a product.
+    rows : array, [N], int, optional
+        Their rows in that file, where frames have not all of them in that order.
     is_object_synthetic : bool
         Whether the object is ones that stand for an unknown one.
     reconstruction : Reconstruction
@@ -68,6 +70,7 @@ class Positions:
     files: tuple[Path, ...] = ()
     metres: tuple[Array, Array] | None = None
     product: Path | None = None
+    rows: Array | None = None
     is_object_synthetic: bool = False
     reconstruction: Reconstruction = field(default_factory=Reconstruction)
     metadata: ExportMeta = field(default_factory=ExportMeta)

@@ -141,21 +141,22 @@ def hdf5_scan(
     if not is_product or positions.product != source.path:  # a product's frame i belongs to its position i
         positions = _paired(source.path, frames.shape, positions, _frame_numbers(source, frames))
     bad_pixels = _bad_pixels(source, frames)
-    extras = _extras(bad_pixels, source.path if is_product else None, positions.product, threads=resources.threads)
+    extras = _extras(bad_pixels, source.path if is_product else None, positions, resources.threads)
     return _scan(source.path, source.files, stack, positions, probe, extras, bad_pixels, metadata)
 
 
-def _extras(bad_pixels: Array | None, *products: Path | None, threads: int) -> Iterator[Extra]:
-    """Give what else there is of products, the first that has it, and the bad pixels that are of none."""
-    given = set()
-    for path in dict.fromkeys(filter(None, products)):
-        for extra in product_extras(path, threads):
+def _extras(bad_pixels: Array | None, product: Path | None, positions: Positions, threads: int) -> Iterator[Extra]:
+    """Give the bad pixels, and what else the products have that frames and positions are of; the first that has it."""
+    member = f"{layouts.BAD_PIXELS}{NPY_SUFFIX}"
+    given = set() if bad_pixels is None else {member}
+    if bad_pixels is not None:
+        yield Extra(member, bad_pixels)
+    for path in dict.fromkeys(filter(None, (product, positions.product))):
+        rows = positions.rows if path != product else None
+        for extra in product_extras(path, threads, rows):
             if extra.member not in given:
                 given.add(extra.member)
                 yield extra
-    member = f"{layouts.BAD_PIXELS}{NPY_SUFFIX}"
-    if bad_pixels is not None and member not in given:
-        yield Extra(member, bad_pixels)
 
 
 def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
@@ -256,6 +257,7 @@ def _paired(origin: Path, shape: tuple[int, ...], positions: Positions, numbers:
         y=y[rows],
         scan_index=numbers if scan_index is None else scan_index[rows],
         numbers=numbers,
+        rows=None if np.array_equal(rows, np.arange(len(x))) else rows,
         metres=None if positions.metres is None else (positions.metres[0][rows], positions.metres[1][rows]),
         reconstruction=positions.reconstruction.of_rows(rows),
     )

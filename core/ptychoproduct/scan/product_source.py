@@ -49,8 +49,16 @@ def product_reconstruction(source: Hdf5Source) -> Reconstruction:
     )
 
 
-def product_extras(path: Path, threads: int = 1) -> Iterator[Extra]:
+def product_extras(path: Path, threads: int = 1, rows: Array | None = None) -> Iterator[Extra]:
     """Give what else a product keeps in ``/raw_data``; the file is open only as long as the iteration lasts.
+
+    Parameters
+    ----------
+    path : Path
+    threads : int
+        How many chunks are decoded at once.
+    rows : array, int, optional
+        The positions that are taken, where these are not all in their order. Arrays with a row for each follow.
 
     Raises
     ------
@@ -58,19 +66,27 @@ def product_extras(path: Path, threads: int = 1) -> Iterator[Extra]:
         Something cannot be read.
     """
     with Hdf5Source(path) as source:
-        names = source.names(_RAW)
-        for name in names:
+        position = source.find(contract.POSITION_X.name)
+        positions = 0 if position is None else position.size
+        for name in source.names(_RAW):
             dataset = None if name in _OWN else source.find(f"{_RAW}/{name}")
             if dataset is None:
                 continue
             member = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{name}{NPY_SUFFIX}"
             source_dtype = dataset.attrs.get(contract.SOURCE_DTYPE.name)
             kept_dtype = source_dtype if source_dtype == arrays.MEMBER_BYTES else None
-            if source_dtype in (None, arrays.MEMBER_BYTES) and is_streamed(dataset.shape or (), dataset.dtype):
+            is_taken = rows is not None and bool(dataset.shape) and dataset.shape[0] == positions
+            if (
+                not is_taken
+                and source_dtype in (None, arrays.MEMBER_BYTES)
+                and is_streamed(dataset.shape or (), dataset.dtype)
+            ):
                 axes = range(dataset.ndim)
                 yield Extra(member, DatasetRows(source, dataset, axes, _MEMORY_BYTES, threads), kept_dtype)
                 continue
             array = arrays.read_array(dataset)
+            if is_taken:
+                array = array[rows]
             yield Extra(member, array.item() if array.dtype == object else array, kept_dtype)
 
 
