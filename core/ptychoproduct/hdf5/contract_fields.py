@@ -12,6 +12,7 @@ from ptychoproduct.errors import ContractError, OptionError
 from ptychoproduct.hdf5.local_links import local_dataset, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
+from ptychoproduct.model.metadata import ExportMeta
 
 _LONGEST_VALUE = 60
 
@@ -127,6 +128,34 @@ def read_recipe(frames: h5py.Dataset) -> CountsRecipe | None:
     except OptionError as error:
         key = frames.name if error.option == "count_dtype" else f"{frames.name}@{error.option}"
         raise ContractError(frames.file.filename, error.sentence, key=key) from error
+
+
+def read_metadata(root: h5py.File | h5py.Group, probe: h5py.Dataset, object_: h5py.Dataset) -> ExportMeta:
+    """Read the metadata of a product; None for what it does not say.
+
+    Raises
+    ------
+    ContractError
+        A value has another type, or is out of range.
+    """
+    values: dict[str, Any] = {}
+    for target, attributes in (
+        (root, contract.ROOT_ATTRIBUTES),
+        (object_, contract.OBJECT.attributes),
+        (probe, contract.PROBE.attributes),
+    ):
+        for attribute in attributes:
+            value = read_attribute(target, attribute) if attribute.field else None
+            if value is not None:
+                values[attribute.field] = value
+    # ptychodus takes a probe without pixel size to be sampled like the object.
+    for side in ("width", "height"):
+        if f"object_pixel_{side}_m" in values:
+            values.setdefault(f"probe_pixel_{side}_m", values[f"object_pixel_{side}_m"])
+    try:
+        return ExportMeta(**values)
+    except OptionError as error:
+        raise ContractError(root.file.filename, error.sentence, key=error.option) from error
 
 
 def _as_type(value: Any, dtype: str) -> str | bool | float:

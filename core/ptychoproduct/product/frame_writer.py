@@ -133,7 +133,7 @@ class FrameWriter:
             dtype = np.dtype(recipe.count_dtype)
             sample = None if sample is None else replace(sample, frames=recipe.to_counts(sample.frames))
         dataset = self._create(rows.shape[1:], dtype, rows.shape[0], sample)
-        dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = axis_order
+        dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = frames.original_axis_order or axis_order
         dataset.attrs[contract.SOURCE_MEMBER.name] = frames.member
         frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
         rows = self._digests.passing(rows, dataset, recipe)

@@ -144,7 +144,15 @@ class ProductWriter:
             summary = self._summarise()
         self.summary = replace(summary, file_bytes=self._file_bytes, seconds=time.perf_counter() - self._started)
 
-    def set_positions(self, x_px: Array, y_px: Array, scan_index: Array | None = None) -> None:
+    def set_positions(
+        self,
+        x_px: Array,
+        y_px: Array,
+        scan_index: Array | None = None,
+        *,
+        metres: tuple[Array, Array] | None = None,
+        numbers: Array | None = None,
+    ) -> None:
         """Set all scan positions at once.
 
         Parameters
@@ -153,13 +161,18 @@ class ProductWriter:
             Kept as they are in ``/raw_data``; times the object pixel size they are the product's positions.
         scan_index : array, [N], int, optional
             See `position_indexes`.
+        metres : pair of arrays [N], optional
+            The same positions in metres, to the last bit, where a source has both.
+        numbers : array, [N], int, optional
+            The numbers that pair positions with patterns, in place of those of `scan_index`, unless the options ask
+            for these or for a sequence.
 
         Raises
         ------
         SourceError
             They are not finite, or not of one length.
         """
-        self._positions.set(x_px, y_px, scan_index)
+        self._positions.set(x_px, y_px, scan_index, metres, numbers)
 
     def position_indexes(self) -> Array:
         """Choose the numbers that pair positions with patterns, once all positions are set: [N], int64."""
@@ -182,7 +195,9 @@ class ProductWriter:
         with hdf5_errors(self.path, self._output):
             reconstruction.write_probe(self._file, probe, opr_weights, self.meta, self._origin)
 
-    def set_object(self, array: Array, layer_spacing_m: Sequence[float] = ()) -> None:
+    def set_object(
+        self, array: Array, layer_spacing_m: Sequence[float] | Array = (), *, is_synthetic: bool = False
+    ) -> None:
         """Write the object.
 
         Parameters
@@ -190,6 +205,8 @@ class ProductWriter:
         array : array, [H, W] or [L, H, W], complex
         layer_spacing_m : sequence of float, [L-1]
             Distances between layers, along the beam.
+        is_synthetic : bool
+            Whether it is ones that stand for an unknown object.
 
         Raises
         ------
@@ -200,6 +217,8 @@ class ProductWriter:
         """
         with hdf5_errors(self.path, self._output):
             reconstruction.write_object(self._file, array, layer_spacing_m, self._origin)
+            if is_synthetic:
+                self._file[contract.OBJECT.name].attrs[contract.SYNTHETIC.name] = True
 
     def set_losses(self, values: Sequence[float] | Array, epochs: Sequence[int] | Array | None = None) -> None:
         """Write the loss history.
