@@ -15,7 +15,6 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
-from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.hdf5.nexus import add_plots
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
@@ -392,21 +391,12 @@ class ProductWriter:
             verify_digests(part, self.path, self._digests.taken, self._progress)
 
     def _summarise(self) -> ExportSummary:
-        frames = self._frames.dataset
         return ExportSummary(
             product=self.path,
             positions=len(self._file[contract.POSITION_X.name]),
-            frames=0 if frames is None else frames.shape[0],
-            frame_shape=() if frames is None else frames.shape[1:],
-            frame_dtype="" if frames is None else str(self._frames.dtype),
-            compression=str(self.options.compression if frames is None else codec_of(frames)),
-            chunk_shape=() if frames is None else frames.chunks,
-            frame_bytes=0 if frames is None else frames.size * self._frames.dtype.itemsize,
-            stored_bytes=0 if frames is None else frames.id.get_storage_size(),
             meta=self.meta,
             file_bytes=0,
             seconds=0.0,
-            choice=self._frames.choice,
-            recipe=self._frames.recipe,
             position_index_note=self._positions.index_note(),
+            **self._frames.facts(),
         )
