@@ -96,10 +96,7 @@ class ProductWriter:
         self._include_raw = include_raw
         self._progress = progress
         self._resources = Resources(
-            self.options.threads or available_threads(),
-            self.options.memory_bytes,
-            self.path.absolute().parent,
-            self._on_progress,
+            self.options.threads or available_threads(), self.options.memory_bytes, progress=self._on_progress
         )
         self._origin = self.path if source is None else source
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
@@ -123,7 +120,6 @@ class ProductWriter:
             self._file, self._output = stack.enter_context(new_hdf5_file(part, self.path))
             with hdf5_errors(self.path, self._output):
                 if self._include_raw:
-                    # no need to compress what no disk will take
                     checked = replace(self._resources, progress=lambda _: self._output.check())
                     self._raw = RawGroup(self._file, self.options, checked, self._digests)
             self._frames = stack.enter_context(
