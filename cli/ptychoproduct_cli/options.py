@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ptychoproduct import ScanFiles
 
 
-def add_companion_options(parser: argparse.ArgumentParser) -> None:
+def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -> None:
     """Add the options about the frames of an NPY or HDF5 file and their companion files, which `scan_files` reads."""
     group = parser.add_argument_group("frames in an NPY or HDF5 file")
     group.add_argument(
@@ -35,11 +35,12 @@ def add_companion_options(parser: argparse.ArgumentParser) -> None:
         help="unit of the positions, also of those in an NPZ scan; px: object pixels (default: what the file says, "
         "else m where no position is above 0.001, else px)",
     )
-    group.add_argument(
-        "--probe",
-        metavar="FILE[:KEY]",
-        help="probe: NPY, NPZ or HDF5 (default: the one in the file with the positions or the frames)",
-    )
+    if probe:
+        group.add_argument(
+            "--probe",
+            metavar="FILE[:KEY]",
+            help="probe: NPY, NPZ or HDF5 (default: the one in the file with the positions or the frames)",
+        )
 
 
 def add_axis_order_option(parser: argparse._ActionsContainer) -> None:
@@ -63,7 +64,7 @@ def scan_files(arguments: argparse.Namespace, path: str, kind: str | None = None
         positions=arguments.positions,
         positions_in=arguments.positions_in,
         positions_columns=arguments.positions_columns,
-        probe=arguments.probe,
+        probe=getattr(arguments, "probe", None),
     )
 
 

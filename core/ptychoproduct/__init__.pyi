@@ -1,7 +1,6 @@
 from .benchmark.simulation import ScanParameters, simulate_scan
 from .convert.export import (
     ExportChoices,
-    Reconstruction,
     export_product_from_files,
     export_product_from_npz,
     export_product_from_rawdata,
@@ -22,7 +21,7 @@ from .product.reader import Frames, Product, open_product
 from .product.summary import DiffractionSummary, ExportSummary
 from .product.writer import ProductWriter
 from .scan.rawdata import RawData
-from .scan.scan import Extra, FrameStack, Scan
+from .scan.scan import Extra, FrameStack, Reconstruction, Scan
 from .scan.scan_files import ScanFiles
 from .streaming.sources import Access, RowSource
 from .tuning.tune import TuneOptions, TuneReport, tune_scan

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -122,6 +123,19 @@ def saved_by_ptychodus(ptychodus_product, tmp_path):
     path = tmp_path / "ptychodus.h5"
     save_product(path, ptychodus_product)
     return path
+
+
+def test_a_product_that_was_never_reconstructed_is_read(ptychodus_product, tmp_path):
+    path = tmp_path / "new.h5"
+    save_product(path, replace(ptychodus_product, losses=[]))
+    with h5py.File(path) as file:
+        assert (file["loss_epochs"].dtype, file["loss_epochs"].shape) == (np.float64, (0,))
+    report = validate_product(path)
+    assert [problem for problem in report.problems if problem.severity == "error"] == []
+    assert inspect_product(path)
+    import_product_to_npz(path, tmp_path / "new.npz")
+    with open_product(path) as product:
+        assert (len(product.loss_values), len(product.loss_epochs), product.loss_epochs.dtype.kind) == (0, 0, "i")
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         ExportOptions,
         ExportSummary,
         NamedMetadata,
-        ResolvedMetadata,
         ScanFiles,
     )
 
@@ -336,7 +335,7 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
         rows["tried"] = "\n".join(tried)
     if summary.diffraction is not None:
         rows |= _patterns_rows(summary.diffraction)
-    rows |= _metadata_rows(summary.meta)
+    rows |= _metadata_rows(summary)
     if peak is not None:
         rows["memory"] = f"{megabytes(peak)} at most"
     return rows
@@ -356,17 +355,27 @@ def _patterns_rows(summary: DiffractionSummary) -> dict[str, str]:
     return rows
 
 
-def _metadata_rows(meta: ResolvedMetadata) -> dict[str, str]:
-    """Say where the pixel sizes come from, and which values were not given."""
-    rows = {}
+def _metadata_rows(summary: ExportSummary) -> dict[str, str]:
+    """Say where the pixel sizes come from, what files say themselves, and which values were not given."""
+    rows, meta = {}, summary.meta
     for owner in ("object", "probe"):
         width, height = f"{owner}_pixel_width_m", f"{owner}_pixel_height_m"
-        origin = meta.origins[width].replace("default", "the default").replace("source", "from the source")
+        origin = meta.origins[width].replace("default", "the default")
+        if width in summary.metadata_files:
+            origin = f"from {summary.metadata_files[width].name}"
         rows[f"{owner} pixel"] = f"{getattr(meta, width):.6g} x {getattr(meta, height):.6g} m  ({origin})"
     if "object_center_x_m" in meta.derived or "object_center_y_m" in meta.derived:
         rows["object centre"] = (
             f"{meta.object_center_x_m:.6g}, {meta.object_center_y_m:.6g} m  (positions count from the object's corner)"
         )
+    for file in dict.fromkeys(summary.metadata_files.values()):
+        said = {name: getattr(meta, name) for name, found in summary.metadata_files.items() if found == file}
+        rows[f"from {file.name}"] = ", ".join(
+            f"{name} {value:.6g}"
+            for name, value in said.items()
+            if isinstance(value, float) and not name.startswith(("object_pixel", "probe_pixel"))
+        )
+    rows = {title: text for title, text in rows.items() if text}
     missing = [name for name in meta.not_given if not name.startswith(("object_pixel", "probe_pixel"))]
     if missing:
         rows["not given"] = ", ".join(missing)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from functools import partial
+from typing import TYPE_CHECKING
 
+from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_CODES, EXIT_COULD_NOT_RUN, EXIT_OK, Command
-from ptychoproduct_cli.options import add_output_options
 from ptychoproduct_cli.output import counted, print_result
 from ptychoproduct_cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from ptychoproduct import ScanFiles
 
 SUMMARY = "check a product against the format's contract"
 DESCRIPTION = """\
@@ -19,6 +23,7 @@ warnings do not make a product invalid.
 EXAMPLES = (
     "ptychoproduct validate scan.h5",
     "ptychoproduct validate scan.h5 --deep --source-npz scan.npz",
+    "ptychoproduct validate scan.h5 --source frames.npy --positions positions.csv",
 )
 EXIT_CODES = EXIT_CODES | {
     EXIT_OK: "the product is valid; there may be warnings",
@@ -29,13 +34,18 @@ EXIT_CODES = EXIT_CODES | {
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("product", metavar="PRODUCT.h5", help="product to check")
-    parser.add_argument("--source-npz", metavar="SCAN.npz", help="compare positions and frames with those of this scan")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--source", metavar="SCAN", help="compare positions and frames with those of this scan: NPZ, NPY or HDF5"
+    )
+    source.add_argument("--source-npz", metavar="SCAN.npz", help="the same, for a scan that is an NPZ file")
     parser.add_argument(
         "--deep",
         action="store_true",
         help="decode every chunk, and compare all content with the SHA-256 stored with it",
     )
-    add_output_options(parser)
+    options.add_companion_options(parser, probe=False)
+    options.add_output_options(parser)
 
 
 def validate(arguments: argparse.Namespace) -> int:
@@ -43,9 +53,7 @@ def validate(arguments: argparse.Namespace) -> int:
     from ptychoproduct import validate_product
 
     with progress_bar("validate", partial(_bytes_to_read, arguments), arguments) as progress:
-        report = validate_product(
-            arguments.product, source_npz=arguments.source_npz, deep=arguments.deep, progress=progress
-        )
+        report = validate_product(arguments.product, source=_source(arguments), deep=arguments.deep, progress=progress)
     errors = sum(problem.severity == "error" for problem in report.problems)
     warnings = counted(len(report.problems) - errors, "warning")
 
@@ -61,9 +69,23 @@ def validate(arguments: argparse.Namespace) -> int:
     return EXIT_OK if report.is_valid else EXIT_BAD_INPUT
 
 
+def _source(arguments: argparse.Namespace) -> ScanFiles | None:
+    """Return the scan to compare with; OptionError where its options are given without one."""
+    from ptychoproduct import OptionError
+
+    if arguments.source is None and arguments.source_npz is None:
+        for name in ("dataset", "positions", "positions_in", "positions_columns"):
+            if getattr(arguments, name) is not None:
+                raise OptionError(name, "describes the scan to compare with; give it by --source")
+        return None
+    kind = None if arguments.source_npz is None else "npz"
+    return options.scan_files(arguments, arguments.source or arguments.source_npz, kind)
+
+
 def _bytes_to_read(arguments: argparse.Namespace) -> int:
     """Return how many bytes of frames the checks read, for the progress bar."""
-    if not arguments.deep and not arguments.source_npz:
+    has_source = bool(arguments.source or arguments.source_npz)
+    if not arguments.deep and not has_source:
         return 0
     from ptychoproduct import ContractError, open_product
 
@@ -73,7 +95,7 @@ def _bytes_to_read(arguments: argparse.Namespace) -> int:
             if frames is None:
                 return 0
             stored = frames.counts or frames
-            return stored.nbytes * bool(arguments.deep) + frames.nbytes * bool(arguments.source_npz)
+            return stored.nbytes * bool(arguments.deep) + frames.nbytes * has_source
     except ContractError:
         return 0  # the checks report it
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -28,35 +28,12 @@ from ptychoproduct.product.writer import ProductWriter
 from ptychoproduct.scan.companions import read_bad_pixels
 from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.rawdata import rawdata_scan
-from ptychoproduct.scan.scan import Extra, FrameStack, Scan, detector_shape
+from ptychoproduct.scan.scan import Extra, FrameStack, Reconstruction, Scan, detector_shape
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.system.atomic import OutputGroup, output_group
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """Results that PtychoPINN's scans do not hold, and products do.
-
-    Parameters
-    ----------
-    opr_weights : array, [K, C], real, optional
-        Weights of the probe's C coherent modes, for each of K positions.
-    object_layer_spacing_m : sequence of float, [L-1]
-        Distances between the object's layers.
-    loss_values, loss_epochs : sequence, [E]
-        Loss history; epochs count from 0 by default.
-    probe_photon_counts : sequence of float, [N], optional
-        Photons of each position.
-    """
-
-    opr_weights: Array | None = None
-    object_layer_spacing_m: Sequence[float] = ()
-    loss_values: Sequence[float] | Array = field(default=())
-    loss_epochs: Sequence[int] | Array | None = None
-    probe_photon_counts: Sequence[float] | Array | None = None
 
 
 class ExportChoices(TypedDict, total=False):
@@ -156,7 +133,7 @@ def export_product_from_scan(
     """
     options = options or ExportOptions()
     resolved = _resolved(scan, meta or ExportMeta(), options)
-    results = reconstruction or Reconstruction()
+    results = (reconstruction or Reconstruction()).over(scan.reconstruction)
     if diffraction is not None:
         scan = _with_bad_pixels(scan, diffraction)
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
@@ -177,9 +154,11 @@ def export_product_from_scan(
         unit = known_unit(scan.positions_in, scan.x, scan.y, scan.origin)
         scan = replace(scan, positions_in=unit)
         x_px, y_px = _in_pixels(scan, resolved, "xcoords", scan.x), _in_pixels(scan, resolved, "ycoords", scan.y)
-        writer.set_positions(x_px, y_px, scan.scan_index)
+        has_pixel = all(resolved.origins[f"object_pixel_{side}_m"] == "source" for side in ("width", "height"))
+        metres = scan.positions_m if has_pixel or unit == "m" else None
+        writer.set_positions(x_px, y_px, scan.scan_index, metres=metres, numbers=scan.numbers)
         warn_of_span(scan.x, scan.y, unit, resolved.object_pixel_width_m, resolved.object_pixel_height_m, scan.origin)
-        _write_reconstruction(writer, scan.probe, scan.object, results)
+        _write_reconstruction(writer, scan, results)
         if diffraction is not None:
             companion = _write_both(writer, scan, diffraction, results, group)
         elif include_raw and scan.frames is not None:
@@ -188,15 +167,27 @@ def export_product_from_scan(
             for extra in scan.extras:
                 _keep(writer, _extra_in_pixels(scan, resolved, extra))
     assert writer.summary is not None
-    return replace(writer.summary, diffraction=companion)
+    said = {name: path for name, path in scan.metadata_files.items() if resolved.origins[name] == "source"}
+    return replace(writer.summary, diffraction=companion, metadata_files=said)
 
 
 def _resolved(scan: Scan, given: ExportMeta, options: ExportOptions) -> ResolvedMetadata:
     """Find all metadata, and warn of pixel sizes that contradict the detector's."""
     frame_shape = detector_shape(scan.frames, np.shape(scan.probe), np.size(scan.x), options.axis_order)
-    meta = resolve_metadata(given, frame_shape=frame_shape)
+    meta = resolve_metadata(given, _with_center_in_pixels(scan, given), frame_shape)
     warn_of_contradictions(meta, frame_shape, scan.origin)
     return meta
+
+
+def _with_center_in_pixels(scan: Scan, given: ExportMeta) -> ExportMeta:
+    """Let the object's centre follow another object pixel that is given, as positions in pixels do."""
+    said, scaled = scan.metadata, {}
+    for axis, side in (("x", "width"), ("y", "height")):
+        size = f"object_pixel_{side}_m"
+        new_m, old_m, center_m = getattr(given, size), getattr(said, size), getattr(said, f"object_center_{axis}_m")
+        if scan.positions_in == "px" and None not in (new_m, old_m, center_m):
+            scaled[f"object_center_{axis}_m"] = center_m / old_m * new_m
+    return replace(said, **scaled)
 
 
 def _in_pixels(scan: Scan, meta: ResolvedMetadata, key: str, coordinates: Array) -> Array:
@@ -275,12 +266,10 @@ def _with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:
     return replace(scan, bad_pixels=mask, files=(*scan.files, *files))
 
 
-def _write_reconstruction(
-    writer: ProductWriter, probe: Array, objectguess: Array | None, results: Reconstruction
-) -> None:
-    writer.set_probe(probe, results.opr_weights)
-    if objectguess is not None:
-        writer.set_object(objectguess, results.object_layer_spacing_m)
+def _write_reconstruction(writer: ProductWriter, scan: Scan, results: Reconstruction) -> None:
+    writer.set_probe(scan.probe, results.opr_weights)
+    if scan.object is not None:
+        writer.set_object(scan.object, results.object_layer_spacing_m, is_synthetic=scan.is_object_synthetic)
     writer.set_losses(results.loss_values, results.loss_epochs)
     if results.probe_photon_counts is not None:
         writer.set_probe_photon_counts(results.probe_photon_counts)

@@ -12,6 +12,7 @@ from ptychoproduct.errors import ContractError, OptionError
 from ptychoproduct.hdf5.local_links import local_dataset, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
+from ptychoproduct.model.metadata import ExportMeta
 
 _LONGEST_VALUE = 60
 
@@ -54,7 +55,17 @@ def fits_contract(dataset: h5py.Dataset, expected: contract.Dataset) -> bool:
     """Whether a dataset has the contract's kind of numbers and dimensions."""
     if dataset.shape is None or dataset.ndim not in map(len, expected.shapes):
         return False
-    return dataset.dtype.kind in {np.dtype(name).kind for name in expected.dtypes}
+    return dataset.dtype.kind in {np.dtype(name).kind for name in expected.dtypes} or _is_empty_list(dataset)
+
+
+def type_fits(dataset: h5py.Dataset, expected: contract.Dataset) -> bool:
+    """Whether a dataset has one of the contract's types; an empty list has none that matters."""
+    return dataset.dtype.newbyteorder("=").name in expected.dtypes or _is_empty_list(dataset)
+
+
+def _is_empty_list(dataset: h5py.Dataset) -> bool:
+    """Whether there are no numbers, as ptychodus stores a history without epochs: NumPy takes [] for floats."""
+    return dataset.shape == (0,) and dataset.dtype.kind in "iuf"
 
 
 def _read_values(dataset: h5py.Dataset, expected: contract.Dataset) -> Array:
@@ -67,7 +78,7 @@ def _read_values(dataset: h5py.Dataset, expected: contract.Dataset) -> Array:
     """
     with reading(_checked(dataset, expected)):
         values: Array = dataset[()]
-    return values
+    return values if values.size else values.astype(expected.dtypes[0])
 
 
 def read_attribute(target: h5py.File | h5py.Dataset, attribute: contract.Attribute) -> Any:
@@ -117,6 +128,34 @@ def read_recipe(frames: h5py.Dataset) -> CountsRecipe | None:
     except OptionError as error:
         key = frames.name if error.option == "count_dtype" else f"{frames.name}@{error.option}"
         raise ContractError(frames.file.filename, error.sentence, key=key) from error
+
+
+def read_metadata(root: h5py.File | h5py.Group, probe: h5py.Dataset, object_: h5py.Dataset) -> ExportMeta:
+    """Read the metadata of a product; None for what it does not say.
+
+    Raises
+    ------
+    ContractError
+        A value has another type, or is out of range.
+    """
+    values: dict[str, Any] = {}
+    for target, attributes in (
+        (root, contract.ROOT_ATTRIBUTES),
+        (object_, contract.OBJECT.attributes),
+        (probe, contract.PROBE.attributes),
+    ):
+        for attribute in attributes:
+            value = read_attribute(target, attribute) if attribute.field else None
+            if value is not None:
+                values[attribute.field] = value
+    # ptychodus takes a probe without pixel size to be sampled like the object.
+    for side in ("width", "height"):
+        if f"object_pixel_{side}_m" in values:
+            values.setdefault(f"probe_pixel_{side}_m", values[f"object_pixel_{side}_m"])
+    try:
+        return ExportMeta(**values)
+    except OptionError as error:
+        raise ContractError(root.file.filename, error.sentence, key=error.option) from error
 
 
 def _as_type(value: Any, dtype: str) -> str | bool | float:

@@ -8,11 +8,11 @@ the user has named, or below it, symbolic links resolved.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -98,6 +98,20 @@ class Hdf5Source:
             self._check_place(found, nested=False)
             self._check_filters(found)
         return found
+
+    def attributes(self, name: str) -> Mapping[str, Any]:
+        """Return the attributes of a group or dataset; none where there is none of that name."""
+        self._links = 0
+        with self.reading(name):
+            found = self._follow(self._root["/"], name)
+            return {} if found is None else found.attrs
+
+    def names(self, group: str) -> tuple[str, ...]:
+        """Return what there is in a group; nothing where there is none of that name."""
+        self._links = 0
+        with self.reading(group):
+            found = self._follow(self._root["/"], group)
+            return tuple(found) if isinstance(found, h5py.Group) else ()
 
     def file_of(self, dataset: h5py.Dataset) -> Path:
         """Return the file that a dataset lies in, for messages."""

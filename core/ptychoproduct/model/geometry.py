@@ -125,8 +125,9 @@ def warn_of_contradictions(meta: ResolvedMetadata, frame_shape: tuple[int, ...],
             if derived is not None and size is not None and abs(size - derived) > _ROUNDING * derived:
                 contradictions.setdefault((size, derived), []).append(name)
     for (size, derived), names in contradictions.items():
+        said = "given as" if any(meta.origins[name] == "given" for name in names) else "the source says"
         warn(
-            f"{origin}: {', '.join(names)}: given as {size:.6g}, but energy, distance and detector pixel make it "
+            f"{origin}: {', '.join(names)}: {said} {size:.6g}, but energy, distance and detector pixel make it "
             f"{derived:.6g} (λz / NΔ)"
         )
 

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
+from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5.chunks import create_chunked
 from ptychoproduct.model import contract
@@ -133,7 +134,7 @@ class FrameWriter:
             dtype = np.dtype(recipe.count_dtype)
             sample = None if sample is None else replace(sample, frames=recipe.to_counts(sample.frames))
         dataset = self._create(rows.shape[1:], dtype, rows.shape[0], sample)
-        dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = axis_order
+        dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = frames.original_axis_order or axis_order
         dataset.attrs[contract.SOURCE_MEMBER.name] = frames.member
         frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
         rows = self._digests.passing(rows, dataset, recipe)
@@ -147,6 +148,21 @@ class FrameWriter:
         if chunks is not None and may_copy and has_same_chunks(chunks, dataset):
             left = copy_chunks(chunks, dataset, lambda copied: self._resources.progress(copied * frame_bytes))
         write_rows([*beside, RowOutput(dataset)], rows, self._resources, left)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what an `ExportSummary` says of the frames, by its names."""
+        frames = self.dataset
+        return {
+            "frames": 0 if frames is None else frames.shape[0],
+            "frame_shape": () if frames is None else frames.shape[1:],
+            "frame_dtype": "" if frames is None else str(self.dtype),
+            "compression": str(self._options.compression if frames is None else codec_of(frames)),
+            "chunk_shape": () if frames is None else frames.chunks,
+            "frame_bytes": 0 if frames is None else frames.size * self.dtype.itemsize,
+            "stored_bytes": 0 if frames is None else frames.id.get_storage_size(),
+            "choice": self.choice,
+            "recipe": self.recipe,
+        }
 
     def finish(self) -> None:
         """Write what is left of the frames that were appended."""

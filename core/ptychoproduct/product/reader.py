@@ -13,13 +13,19 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import ContractError, OptionError, SourceError
-from ptychoproduct.hdf5.contract_fields import _checked, _read_values, find_dataset, read_attribute, read_recipe
+from ptychoproduct.errors import ContractError, SourceError
+from ptychoproduct.hdf5.contract_fields import (
+    _checked,
+    _read_values,
+    find_dataset,
+    read_attribute,
+    read_metadata,
+    read_recipe,
+)
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, open_hdf5, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
-from ptychoproduct.model.metadata import ExportMeta
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -229,31 +235,7 @@ class Product:
         frames = local_dataset(self._file, contract.DIFFRACTION.name)
         if frames is not None:
             self.frames = Frames(_checked(frames, contract.DIFFRACTION), read_recipe(frames))
-        self.meta = self._read_meta(probe, object_)
-
-    def _read_meta(self, probe: h5py.Dataset, object_: h5py.Dataset) -> ExportMeta:
-        values: dict[str, Any] = {}
-        for target, attributes in (
-            (self._file, contract.ROOT_ATTRIBUTES),
-            (object_, contract.OBJECT.attributes),
-            (probe, contract.PROBE.attributes),
-        ):
-            for attribute in attributes:
-                if attribute.field:
-                    value = read_attribute(target, attribute)
-                    if value is not None:
-                        values[attribute.field] = value
-        # ptychodus takes a probe without pixel size to be sampled like the object.
-        for probe_size, object_size in (
-            (contract.PROBE_PIXEL_WIDTH, contract.OBJECT_PIXEL_WIDTH),
-            (contract.PROBE_PIXEL_HEIGHT, contract.OBJECT_PIXEL_HEIGHT),
-        ):
-            if probe_size.field not in values and object_size.field in values:
-                values[probe_size.field] = values[object_size.field]
-        try:
-            return ExportMeta(**values)
-        except OptionError as error:
-            raise ContractError(self.path, error.sentence, key=error.option) from error
+        self.meta = read_metadata(self._file, probe, object_)
 
     def _read_if_there(self, dataset: contract.Dataset) -> Array | None:
         found = find_dataset(self._file, dataset)

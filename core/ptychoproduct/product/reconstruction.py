@@ -44,7 +44,7 @@ def write_probe(
         file.create_dataset(contract.OPR.name, data=weights)
 
 
-def write_object(file: h5py.File, array: Array, layer_spacing_m: Sequence[float], origin: Origin) -> None:
+def write_object(file: h5py.File, array: Array, layer_spacing_m: Sequence[float] | Array, origin: Origin) -> None:
     """Write the object without its attributes, see `ProductWriter.set_object`."""
     array = complex_array(array, (2, 3), "objectGuess", origin)
     layers = array.shape[0] if array.ndim == 3 else 1

@@ -26,6 +26,7 @@ class ScanPositions:
         self._choice = choice
         self._origin = origin
         self._parts: dict[str, list[Array]] = {}
+        self._metres: tuple[Array, Array] | None = None
         self._indexes: Array | None = None
 
     def __len__(self) -> int:
@@ -48,13 +49,20 @@ class ScanPositions:
 
     def in_metres(self, meta: ResolvedMetadata) -> tuple[Array, Array]:
         """Return x and y in metres, [N] each."""
-        return (
+        return self._metres or (
             pixels_to_metres(self.x_px, meta.object_pixel_width_m),
             pixels_to_metres(self.y_px, meta.object_pixel_height_m),
         )
 
-    def set(self, x_px: Array, y_px: Array, scan_index: Array | None) -> None:
-        """Take these positions in place of all earlier ones; SourceError where they do not fit together."""
+    def set(
+        self,
+        x_px: Array,
+        y_px: Array,
+        scan_index: Array | None,
+        metres: tuple[Array, Array] | None = None,
+        numbers: Array | None = None,
+    ) -> None:
+        """Take these positions in place of all earlier ones, see `ProductWriter.set_positions`."""
         x_px = coordinates(x_px, "xcoords", self._origin)
         y_px = coordinates(y_px, "ycoords", self._origin)
         require_length(len(y_px), len(x_px), "ycoords", self._origin)
@@ -63,7 +71,9 @@ class ScanPositions:
             scan_index = np.asarray(scan_index)
             check_raw_array(scan_index, "scan_index", "scan_index", self._origin, len(x_px))
             parts["scan_index"] = [scan_index]
-        self._parts, self._indexes = parts, None
+        self._parts, self._metres, self._indexes = parts, metres, None
+        if numbers is not None and self._choice == "auto":
+            self._indexes = position_indexes(numbers, len(x_px), "auto", self._origin)
 
     def append(self, x_px: Array, y_px: Array, scan_index: Array | None, frames: int) -> None:
         """Append the positions of some frames; SourceError where they are not as many, or unlike earlier ones."""
@@ -77,7 +87,7 @@ class ScanPositions:
             raise SourceError(self._origin, "it was given for some of the frames only", key="scan_index")
         for key, values in new.items():
             self._parts.setdefault(key, []).append(values)
-        self._indexes = None
+        self._metres = self._indexes = None
 
     def indexes(self) -> Array:
         """Choose the numbers that pair positions with patterns, [N], int64; warns once."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ptychoproduct.model.counts import CountsRecipe
@@ -44,6 +45,8 @@ class ExportSummary:
         The patterns file, where one was asked for.
     position_index_note : str or None
         How positions are numbered, where that is not what `scan_index` says and no warning is needed.
+    metadata_files : mapping
+        For each name of the metadata that a file says itself, that file.
     """
 
     product: Path
@@ -62,6 +65,7 @@ class ExportSummary:
     recipe: CountsRecipe | None = None
     diffraction: DiffractionSummary | None = None
     position_index_note: str | None = None
+    metadata_files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:

@@ -15,7 +15,6 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
-from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.hdf5.nexus import add_plots
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
@@ -97,10 +96,7 @@ class ProductWriter:
         self._include_raw = include_raw
         self._progress = progress
         self._resources = Resources(
-            self.options.threads or available_threads(),
-            self.options.memory_bytes,
-            self.path.absolute().parent,
-            self._on_progress,
+            self.options.threads or available_threads(), self.options.memory_bytes, progress=self._on_progress
         )
         self._origin = self.path if source is None else source
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
@@ -124,7 +120,6 @@ class ProductWriter:
             self._file, self._output = stack.enter_context(new_hdf5_file(part, self.path))
             with hdf5_errors(self.path, self._output):
                 if self._include_raw:
-                    # no need to compress what no disk will take
                     checked = replace(self._resources, progress=lambda _: self._output.check())
                     self._raw = RawGroup(self._file, self.options, checked, self._digests)
             self._frames = stack.enter_context(
@@ -144,7 +139,15 @@ class ProductWriter:
             summary = self._summarise()
         self.summary = replace(summary, file_bytes=self._file_bytes, seconds=time.perf_counter() - self._started)
 
-    def set_positions(self, x_px: Array, y_px: Array, scan_index: Array | None = None) -> None:
+    def set_positions(
+        self,
+        x_px: Array,
+        y_px: Array,
+        scan_index: Array | None = None,
+        *,
+        metres: tuple[Array, Array] | None = None,
+        numbers: Array | None = None,
+    ) -> None:
         """Set all scan positions at once.
 
         Parameters
@@ -153,13 +156,18 @@ class ProductWriter:
             Kept as they are in ``/raw_data``; times the object pixel size they are the product's positions.
         scan_index : array, [N], int, optional
             See `position_indexes`.
+        metres : pair of arrays [N], optional
+            The same positions in metres, to the last bit, where a source has both.
+        numbers : array, [N], int, optional
+            The numbers that pair positions with patterns, in place of those of `scan_index`, unless the options ask
+            for these or for a sequence.
 
         Raises
         ------
         SourceError
             They are not finite, or not of one length.
         """
-        self._positions.set(x_px, y_px, scan_index)
+        self._positions.set(x_px, y_px, scan_index, metres, numbers)
 
     def position_indexes(self) -> Array:
         """Choose the numbers that pair positions with patterns, once all positions are set: [N], int64."""
@@ -182,7 +190,9 @@ class ProductWriter:
         with hdf5_errors(self.path, self._output):
             reconstruction.write_probe(self._file, probe, opr_weights, self.meta, self._origin)
 
-    def set_object(self, array: Array, layer_spacing_m: Sequence[float] = ()) -> None:
+    def set_object(
+        self, array: Array, layer_spacing_m: Sequence[float] | Array = (), *, is_synthetic: bool = False
+    ) -> None:
         """Write the object.
 
         Parameters
@@ -190,6 +200,8 @@ class ProductWriter:
         array : array, [H, W] or [L, H, W], complex
         layer_spacing_m : sequence of float, [L-1]
             Distances between layers, along the beam.
+        is_synthetic : bool
+            Whether it is ones that stand for an unknown object.
 
         Raises
         ------
@@ -200,6 +212,8 @@ class ProductWriter:
         """
         with hdf5_errors(self.path, self._output):
             reconstruction.write_object(self._file, array, layer_spacing_m, self._origin)
+            if is_synthetic:
+                self._file[contract.OBJECT.name].attrs[contract.SYNTHETIC.name] = True
 
     def set_losses(self, values: Sequence[float] | Array, epochs: Sequence[int] | Array | None = None) -> None:
         """Write the loss history.
@@ -373,21 +387,12 @@ class ProductWriter:
             verify_digests(part, self.path, self._digests.taken, self._progress)
 
     def _summarise(self) -> ExportSummary:
-        frames = self._frames.dataset
         return ExportSummary(
             product=self.path,
             positions=len(self._file[contract.POSITION_X.name]),
-            frames=0 if frames is None else frames.shape[0],
-            frame_shape=() if frames is None else frames.shape[1:],
-            frame_dtype="" if frames is None else str(self._frames.dtype),
-            compression=str(self.options.compression if frames is None else codec_of(frames)),
-            chunk_shape=() if frames is None else frames.chunks,
-            frame_bytes=0 if frames is None else frames.size * self._frames.dtype.itemsize,
-            stored_bytes=0 if frames is None else frames.id.get_storage_size(),
             meta=self.meta,
             file_bytes=0,
             seconds=0.0,
-            choice=self._frames.choice,
-            recipe=self._frames.recipe,
             position_index_note=self._positions.index_note(),
+            **self._frames.facts(),
         )

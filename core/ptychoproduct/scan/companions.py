@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.hdf5.folder_links import Hdf5Source
+from ptychoproduct.model import contract
+from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import check_unit
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.scan import layouts
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table
+from ptychoproduct.scan.product_source import product_parts, product_reconstruction
+from ptychoproduct.scan.scan import Reconstruction
+from ptychoproduct.scan.source_metadata import hdf5_metadata, npz_metadata
 
 _PROBE_KEYS = ("probeGuess", "probe")
 # Names of positions in archives, and their unit: PtychoPINN's, and those of ptychodus's products.
@@ -40,6 +46,18 @@ class Positions:
     object : array, optional
     files : tuple of Path
         Where they were read.
+    metres : pair of arrays [N], optional
+        The same in metres, where the file has both.
+    product : Path, optional
+        The file, where it is a product.
+    rows : array, [N], int, optional
+        Their rows in that file, where frames have not all of them in that order.
+    is_object_synthetic : bool
+        Whether the object is ones that stand for an unknown one.
+    reconstruction : Reconstruction
+        Further results of a product.
+    metadata : ExportMeta
+        What the file says of itself.
     """
 
     x: Array
@@ -50,6 +68,12 @@ class Positions:
     probe: Array | None = None
     object: Array | None = None
     files: tuple[Path, ...] = ()
+    metres: tuple[Array, Array] | None = None
+    product: Path | None = None
+    rows: Array | None = None
+    is_object_synthetic: bool = False
+    reconstruction: Reconstruction = field(default_factory=Reconstruction)
+    metadata: ExportMeta = field(default_factory=ExportMeta)
 
 
 def read_positions(path: Path, unit: str | None = None, columns: str | None = None) -> Positions:
@@ -80,7 +104,7 @@ def read_positions(path: Path, unit: str | None = None, columns: str | None = No
         )
     if kind == HDF5:
         with Hdf5Source(path) as source:
-            return positions_in(source, unit)
+            return replace(positions_in(source, unit), metadata=hdf5_metadata(source))
     if kind == NPZ:
         with NpzArchive(path) as archive:
             return _positions_in_npz(archive, unit)
@@ -106,6 +130,7 @@ def _positions_in_npz(archive: NpzArchive, unit: str | None) -> Positions:
         probe=read("probe" if by_ptychodus else "probeGuess"),
         object=read("objectGuess"),
         files=(archive.path,),
+        metadata=npz_metadata(archive),
     )
 
 
@@ -130,7 +155,7 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
             columns = table[:, 0], table[:, 1]
         else:
             columns = _flat(source.read(x)), _flat(source.read(y))
-        return Positions(
+        found = Positions(
             *columns,
             unit or layout.unit,
             numbers=_read_if_there(source, layout.numbers),
@@ -139,8 +164,31 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
             object=next((source.read(found) for found in map(source.find, layouts.OBJECTS) if found is not None), None),
             files=source.files,
         )
+        product = product_parts(source)
+        if product is None:
+            return found
+        return _of_product(source, found, product[1], has_metres=unit in (None, layout.unit))
     known = ", ".join(dict.fromkeys(name for layout in layouts.POSITIONS for name in (layout.x, layout.y)))
     raise SourceError(source.path, f"there are no positions; give --positions, or store them under one of {known}")
+
+
+def _of_product(source: Hdf5Source, positions: Positions, object_: h5py.Dataset, has_metres: bool) -> Positions:
+    """Add what a product has beside positions and probe."""
+    x_m, y_m, numbers = (
+        _read_if_there(source, dataset.name)
+        for dataset in (contract.POSITION_X, contract.POSITION_Y, contract.POSITION_INDEXES)
+    )
+    assert x_m is not None
+    assert y_m is not None
+    return replace(
+        positions,
+        numbers=numbers,
+        object=source.read(object_),
+        is_object_synthetic=bool(object_.attrs.get(contract.SYNTHETIC.name, False)),
+        metres=(x_m, y_m) if has_metres and x_m.shape == positions.x.shape else None,
+        product=source.path,
+        reconstruction=product_reconstruction(source),
+    )
 
 
 def read_probe(reference: str) -> tuple[Array, tuple[Path, ...]]:

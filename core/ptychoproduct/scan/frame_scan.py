@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import SourceError
-from ptychoproduct.hdf5.contract_fields import read_recipe
+from ptychoproduct.errors import SourceError, warn
+from ptychoproduct.hdf5.contract_fields import read_attribute, read_recipe
 from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.model.array_checks import require_length
-from ptychoproduct.model.contract import DIFFRACTION, FRAME
+from ptychoproduct.model.contract import DIFFRACTION, FRAME, ORIGINAL_AXIS_ORDER, POSITION_INDEXES
 from ptychoproduct.model.counts import CountsRecipe
-from ptychoproduct.model.positions import check_unit, rows_of_frames
+from ptychoproduct.model.metadata import ExportMeta
+from ptychoproduct.model.positions import check_unit, distinct_values, rows_of_frames
 from ptychoproduct.npz.npy import NPY_SUFFIX, NpyFile
 from ptychoproduct.scan import layouts
 from ptychoproduct.scan.companions import Positions, find_probe, positions_in, read_positions, read_probe
+from ptychoproduct.scan.product_source import frames_member_name, product_extras
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan
+from ptychoproduct.scan.source_metadata import hdf5_metadata, said_by
 from ptychoproduct.streaming.dataset_rows import DatasetRows
 from ptychoproduct.streaming.stored_rows import rows_as_stored, stored_rows
 from ptychoproduct.system.resources import Resources
@@ -107,18 +111,40 @@ def hdf5_scan(
         The files do not hold a scan.
     """
     frames = frames_dataset(source, dataset) if include_frames else None
-    positions = _positions(companions) or positions_in(source, companions.positions_in)
+    metadata = hdf5_metadata(source, frames)
+    positions = _positions(companions)
+    if positions is None:
+        positions = replace(positions_in(source, companions.positions_in), metadata=metadata)
     probe = _probe(source.path, companions, positions, source)
     if frames is None:
-        return _scan(source.path, source.files, None, positions, probe)
+        return _scan(source.path, source.files, None, positions, probe, metadata=metadata)
     recipe = product_recipe(frames)
     rows = partial(DatasetRows, frames, resources=resources, recipe=recipe, source=source)
     chunks = frames if recipe is None else None
     stack = FrameStack(frames.name, frames.shape, rows, chunks=chunks, as_stored=rows)
-    positions = _paired(source.path, frames.shape, positions, _frame_numbers(source, frames))
+    is_product = _are_of_product(frames)
+    if is_product:
+        order = read_attribute(frames, ORIGINAL_AXIS_ORDER)
+        stack = replace(stack, member=frames_member_name(frames), original_axis_order=order)
+    if not is_product or positions.product != source.path:  # a product's frame i belongs to its position i
+        positions = _paired(source.path, frames.shape, positions, _frame_numbers(source, frames))
     bad_pixels = _bad_pixels(source, frames)
-    extras = [] if bad_pixels is None else [Extra(f"{layouts.BAD_PIXELS}{NPY_SUFFIX}", bad_pixels)]
-    return _scan(source.path, source.files, stack, positions, probe, extras, bad_pixels)
+    extras = _extras(bad_pixels, source.path if is_product else None, positions, resources.threads)
+    return _scan(source.path, source.files, stack, positions, probe, extras, bad_pixels, metadata)
+
+
+def _extras(bad_pixels: Array | None, product: Path | None, positions: Positions, threads: int) -> Iterator[Extra]:
+    """Give the bad pixels, and what else the products have that frames and positions are of; the first that has it."""
+    member = f"{layouts.BAD_PIXELS}{NPY_SUFFIX}"
+    given = set() if bad_pixels is None else {member}
+    if bad_pixels is not None:
+        yield Extra(member, bad_pixels)
+    for path in dict.fromkeys(filter(None, (product, positions.product))):
+        rows = positions.rows if path != product else None
+        for extra in product_extras(path, threads, rows):
+            if extra.member not in given:
+                given.add(extra.member)
+                yield extra
 
 
 def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
@@ -157,7 +183,11 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
 
 def product_recipe(frames: h5py.Dataset) -> CountsRecipe | None:
     """Return how amplitudes are made of frames that a product has stored as counts; None for all other frames."""
-    return read_recipe(frames) if frames.name == f"/{DIFFRACTION.name}" else None
+    return read_recipe(frames) if _are_of_product(frames) else None
+
+
+def _are_of_product(frames: h5py.Dataset) -> bool:
+    return bool(frames.name == f"/{DIFFRACTION.name}")
 
 
 def _positions(companions: Companions) -> Positions | None:
@@ -190,7 +220,11 @@ def _probe(
 
 
 def _frame_numbers(source: Hdf5Source, frames: h5py.Dataset) -> Array | None:
-    """Read the numbers that ptychodus keeps beside patterns."""
+    """Read the numbers that ptychodus keeps beside patterns, or those of a product's positions."""
+    if _are_of_product(frames):
+        beside = source.find(f"/{POSITION_INDEXES.name}")
+        numbers = None if beside is None else source.read(beside)
+        return numbers if numbers is not None and distinct_values(numbers) == len(numbers) else None
     beside = source.find(f"{frames.parent.name}/{layouts.FRAME_NUMBERS}") if frames.name == layouts.FRAMES[0] else None
     return None if beside is None else source.read(beside)
 
@@ -202,18 +236,40 @@ def _paired(origin: Path, shape: tuple[int, ...], positions: Positions, numbers:
     if numbers is None:
         numbers = np.arange(len(positions.numbers) if len(positions.numbers) in shape else shape[0])
     rows = rows_of_frames(numbers, positions.numbers, origin, layouts.FRAME_NUMBERS)
-    x, y = positions.x, positions.y
-    for key, values in (("x", x), ("y", y)):
+    x, y, scan_index = positions.x, positions.y, positions.scan_index
+    for key, values in (("x", x), ("y", y), ("scan_index", x if scan_index is None else scan_index)):
         require_length(len(values), len(positions.numbers), key, origin, "numbers of positions")
-    return replace(positions, x=x[rows], y=y[rows], scan_index=numbers)
+    return replace(
+        positions,
+        x=x[rows],
+        y=y[rows],
+        scan_index=numbers if scan_index is None else scan_index[rows],
+        numbers=numbers,
+        rows=None if np.array_equal(rows, np.arange(len(x))) else rows,
+        metres=None if positions.metres is None else (positions.metres[0][rows], positions.metres[1][rows]),
+        reconstruction=positions.reconstruction.of_rows(rows),
+    )
 
 
 def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset) -> Array | None:
-    """Read what ptychodus keeps beside patterns, and PtychoPINN knows under the same name."""
-    if frames.name not in (layouts.FRAMES[0], f"/{DIFFRACTION.name}"):
-        return None
-    found = source.find(f"{frames.parent.name.rstrip('/')}/{layouts.BAD_PIXELS}")
-    return None if found is None else source.read(found)
+    """Read the mask beside the frames, or where the detector of a known layout has it; not zero means bad."""
+    beside = frames.parent.name.rstrip("/")
+    names = [f"{beside}/{name}" for name in layouts.MASK_NAMES]
+    if frames.name == layouts.FRAMES[0] or _are_of_product(frames):
+        names = names[:1]  # what ptychodus keeps, and PtychoPINN knows under the same name
+    elif frames.name.startswith("/entry"):
+        names += layouts.DETECTOR_MASKS
+    for name in names if beside or frames.name == layouts.FRAMES[0] else ():
+        found = source.find(name)
+        if found is None or found == frames or found.dtype.kind not in "biu":
+            continue
+        mask = source.read(found)
+        frame_shapes = {tuple(np.delete(frames.shape, axis)) for axis in range(3)}
+        if mask.ndim == 2 and mask.shape not in frame_shapes:
+            warn(f"{source.path}: {name}: the mask is {mask.shape}, the frames are {frames.shape}; it is not used")
+            continue
+        return mask
+    return None
 
 
 def _scan(
@@ -224,7 +280,20 @@ def _scan(
     probe: tuple[Array, tuple[Path, ...]],
     extras: Iterable[Extra] = (),
     bad_pixels: Array | None = None,
+    metadata: ExportMeta | None = None,
 ) -> Scan:
+    """Put the parts together; what the file of positions says of itself wins over what that of the frames says."""
+    said: dict[str, Any] = {}
+    files_of: dict[str, Path] = {}
+    for path, meta in (
+        (origin, metadata or ExportMeta()),
+        (positions.files[0] if positions.files else origin, positions.metadata),
+    ):
+        names = said_by(meta)
+        said |= {name: getattr(meta, name) for name in names}
+        files_of |= dict.fromkeys(names, path)
+    if positions.object is None:  # a centre is that of an object, in the frame of its scan positions
+        said = {name: value for name, value in said.items() if not name.startswith("object_center")}
     return Scan(
         origin=origin,
         x=positions.x,
@@ -237,4 +306,10 @@ def _scan(
         extras=extras,
         bad_pixels=bad_pixels,
         files=(*files, *positions.files, *probe[1]),
+        numbers=positions.numbers,
+        positions_m=positions.metres,
+        is_object_synthetic=positions.is_object_synthetic,
+        reconstruction=positions.reconstruction,
+        metadata=ExportMeta(**said),
+        metadata_files=files_of,
     )

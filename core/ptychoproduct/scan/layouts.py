@@ -76,11 +76,21 @@ OBJECTS = ("/raw_data/objectGuess", "/objectGuess")
 # In ptychodus's files of patterns, beside them.
 FRAME_NUMBERS = "indexes"
 BAD_PIXELS = "bad_pixels"
+# In the group of a detector; not zero where a pixel is bad.
+MASK_NAMES = (BAD_PIXELS, "pixel_mask", "mask")
+DETECTOR_MASKS = tuple(
+    f"{group}/{name}"
+    for group in (
+        "/entry_1/instrument_1/detector_1",  # CXI
+        "/entry/instrument/detector",  # NeXus
+        "/entry/instrument/detector/detectorSpecific",  # Dectris
+    )
+    for name in MASK_NAMES
+)
 
 # Of files that hold a mask and perhaps nothing else.
 MASKS = (
-    "/entry_1/instrument_1/detector_1/mask",  # CXI
-    "/entry/instrument/detector/pixel_mask",  # NeXus
+    *DETECTOR_MASKS,
     "/raw_data/bad_pixels",  # products
     "/mask",
 )

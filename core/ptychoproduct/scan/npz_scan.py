@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
-
-import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import SourceError
@@ -17,12 +13,11 @@ from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.stored_array import StoredArray
 from ptychoproduct.npz.unpickle import unpickle_text
 from ptychoproduct.scan.layouts import BAD_PIXELS
-from ptychoproduct.scan.scan import Extra, FrameStack, Scan
+from ptychoproduct.scan.scan import Extra, FrameStack, Scan, is_streamed
+from ptychoproduct.scan.source_metadata import npz_metadata, said_by
 from ptychoproduct.streaming.stored_rows import rows_as_stored, stored_rows
 from ptychoproduct.system.resources import Resources
 
-# Arrays from this size on are streamed, not loaded.
-_LARGE_BYTES = 8 * 1024**2
 _MOST_PICKLE_BYTES = 64 * 1024**2
 _PRODUCT_KEYS = ("xcoords", "ycoords", "scan_index", "probeGuess", "objectGuess")
 
@@ -46,7 +41,7 @@ def npz_scan(archive: NpzArchive, include_frames: bool, resources: Resources, po
     SourceError
         The archive does not hold a scan.
     """
-    metadata = _metadata_text(archive)
+    text, metadata = _metadata_text(archive), npz_metadata(archive)
     x, y = (archive.require(key).read() for key in ("xcoords", "ycoords"))
     probe = archive.require("probeGuess").read()
     frames = frames_array(archive) if include_frames else None
@@ -59,8 +54,10 @@ def npz_scan(archive: NpzArchive, include_frames: bool, resources: Resources, po
         frames=None if frames is None else _frame_stack(frames, resources),
         object=read_if_there(archive, "objectGuess"),
         scan_index=read_if_there(archive, "scan_index"),
-        extras=_extras(archive, frames, metadata, resources),
+        extras=_extras(archive, frames, text, resources),
         bad_pixels=read_if_there(archive, BAD_PIXELS),
+        metadata=metadata,
+        metadata_files=dict.fromkeys(said_by(metadata), archive.path),
         files=(archive.path,),
     )
 
@@ -79,28 +76,18 @@ def read_if_there(archive: NpzArchive, key: str) -> Array | None:
     return None if array is None else array.read()
 
 
-def is_streamed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    """Whether an array is streamed by rows: it is large, its rows are not, and HDF5 has its type."""
-    if not shape or not arrays.has_hdf5_type(dtype):
-        return False
-    row_bytes = math.prod(shape[1:]) * dtype.itemsize
-    return shape[0] * row_bytes >= _LARGE_BYTES >= row_bytes
-
-
 def _frame_stack(array: StoredArray, resources: Resources) -> FrameStack:
     rows = partial(stored_rows, array, resources=resources)
     return FrameStack(array.key, array.shape, rows, array.member, as_stored=partial(rows_as_stored, array))
 
 
-def _extras(
-    archive: NpzArchive, frames: StoredArray | None, metadata: str | None, resources: Resources
-) -> Iterator[Extra]:
+def _extras(archive: NpzArchive, frames: StoredArray | None, text: str | None, resources: Resources) -> Iterator[Extra]:
     for array in archive.members.values():
         if array is frames or array.key in _PRODUCT_KEYS:
             continue
         source_dtype = None if array.is_array else arrays.MEMBER_BYTES
         if array.dtype.hasobject:
-            yield Extra(array.member, metadata or "")
+            yield Extra(array.member, text or "")
         elif is_streamed(array.shape, array.dtype):
             yield Extra(array.member, stored_rows(array, resources=resources), source_dtype)
         else:

@@ -14,8 +14,7 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.errors import SourceError
 from ptychoproduct.model import contract
 from ptychoproduct.npz.npy import NPY_SUFFIX
-from ptychoproduct.scan.npz_scan import is_streamed
-from ptychoproduct.scan.scan import Extra, FrameStack, Scan
+from ptychoproduct.scan.scan import Extra, FrameStack, Scan, is_streamed
 from ptychoproduct.streaming.sources import ArrayRows
 
 _EXTRA_KEYS = ("xcoords_start", "ycoords_start", "Y", "norm_Y_I")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
+import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
+from ptychoproduct.hdf5.arrays import has_hdf5_type
 from ptychoproduct.model.axes import canonical_axes, matching_orders
 from ptychoproduct.model.contract import FRAME_KEYS
+from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import check_unit
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.streaming.sources import RowSource
+
+# Arrays from this size on are streamed, not loaded.
+_LARGE_BYTES = 8 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class FrameStack:
         The archive member that they were, or shall be when the product becomes an NPZ file.
     chunks : h5py.Dataset, optional
         A dataset that holds them as they are, whose chunks need no decoding where the product's would be the same.
+    original_axis_order : {"NHW", "HNW", "HWN"}, optional
+        That of the source's own source, where frames were reordered before; by default as they are stored.
     as_stored : callable, optional
         Opens them in the order in which they lie, whichever axes these are: for a look at some of the values, before
         axes are reordered at some expense.
@@ -42,6 +52,7 @@ class FrameStack:
     rows: Callable[[Sequence[int]], RowSource]
     member: str = FRAME_KEYS[0] + NPY_SUFFIX
     chunks: h5py.Dataset | None = None
+    original_axis_order: str | None = None
     as_stored: Callable[[], RowSource] | None = None
 
 
@@ -62,6 +73,52 @@ class Extra:
     member: str
     content: Array | RowSource | str
     source_dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Results that PtychoPINN's scans do not hold, and products do.
+
+    Parameters
+    ----------
+    opr_weights : array, [K, C], real, optional
+        Weights of the probe's C coherent modes, for each of K positions.
+    object_layer_spacing_m : sequence of float, [L-1]
+        Distances between the object's layers.
+    loss_values, loss_epochs : sequence, [E]
+        Loss history; epochs count from 0 by default.
+    probe_photon_counts : sequence of float, [N], optional
+        Photons of each position.
+    """
+
+    opr_weights: Array | None = None
+    object_layer_spacing_m: Sequence[float] | Array = ()
+    loss_values: Sequence[float] | Array = field(default=())
+    loss_epochs: Sequence[int] | Array | None = None
+    probe_photon_counts: Sequence[float] | Array | None = None
+
+    def over(self, source: Reconstruction) -> Reconstruction:
+        """Return these results, and those of a source where there are none; values and epochs of losses go together."""
+        results = (
+            source
+            if self.loss_epochs is None and not len(self.loss_values)
+            else replace(source, loss_values=self.loss_values, loss_epochs=self.loss_epochs)
+        )
+        given: dict[str, Any] = {
+            name: value
+            for name in ("opr_weights", "object_layer_spacing_m", "probe_photon_counts")
+            if (value := getattr(self, name)) is not None and len(value)
+        }
+        return replace(results, **given)
+
+    def of_rows(self, rows: Array) -> Reconstruction:
+        """Return the results for some positions, in another order."""
+        taken: dict[str, Any] = {
+            name: np.asarray(values)[rows]
+            for name in ("opr_weights", "probe_photon_counts")
+            if (values := getattr(self, name)) is not None and len(values) > rows.max(initial=0)
+        }
+        return replace(self, **taken)
 
 
 @dataclass(frozen=True)
@@ -87,6 +144,18 @@ class Scan:
         Unit of the positions, px being object pixels; None where neither the user nor the file says it.
     bad_pixels : array, [H, W], optional
         Not zero where the detector's pixels are not to be used.
+    numbers : array, [N], int, optional
+        By which ptychodus pairs positions with patterns, where the source has them besides `scan_index`.
+    positions_m : pair of arrays [N], optional
+        The positions in metres too, where the source has both; valid with the object pixel of `metadata`.
+    is_object_synthetic : bool
+        Whether the object is ones that stand for an unknown one.
+    reconstruction : Reconstruction
+        Results beside object and probe.
+    metadata : ExportMeta
+        What the source says; None for what it does not say.
+    metadata_files : mapping
+        For each name of what it says, the file.
 
     Raises
     ------
@@ -105,6 +174,12 @@ class Scan:
     files: tuple[Path, ...] = ()
     positions_in: str | None = None
     bad_pixels: Array | None = None
+    numbers: Array | None = None
+    positions_m: tuple[Array, Array] | None = None
+    is_object_synthetic: bool = False
+    reconstruction: Reconstruction = field(default_factory=Reconstruction)
+    metadata: ExportMeta = field(default_factory=ExportMeta)
+    metadata_files: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_unit(self.positions_in)
@@ -136,3 +211,11 @@ def detector_shape(
     else:
         rows, columns = (1, 1, *probe_shape)[-2:]
     return max(1, rows), max(1, columns)
+
+
+def is_streamed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether an array is streamed by rows: it is large, its rows are not, and HDF5 has its type."""
+    if not shape or not has_hdf5_type(dtype):
+        return False
+    row_bytes = math.prod(shape[1:]) * dtype.itemsize
+    return shape[0] * row_bytes >= _LARGE_BYTES >= row_bytes

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import h5py
@@ -17,13 +16,14 @@ import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
 from ptychoproduct.errors import ContractError, OptionError
-from ptychoproduct.hdf5.contract_fields import fits_contract, read_attribute, read_recipe
+from ptychoproduct.hdf5.contract_fields import fits_contract, read_attribute, read_recipe, type_fits
 from ptychoproduct.hdf5.local_links import local_dataset, reading
 from ptychoproduct.hdf5.nexus import phase_rad
 from ptychoproduct.model import contract
 from ptychoproduct.model.geometry import outside_object, resolve_metadata
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import distinct_values, pixels_to_metres
+from ptychoproduct.scan.scan_files import ScanFiles
 
 _PHASE_RAD = 1e-5  # arctangents differ by a few units in the last place from machine to machine
 
@@ -56,7 +56,7 @@ class Subject:
     file : h5py.File
     found : dict
         Datasets of the contract that there are and that lie in the file, by their first name.
-    source_npz : Path or None
+    source : ScanFiles or None
         A scan to compare with.
     deep : bool
         Whether everything is decoded.
@@ -65,7 +65,7 @@ class Subject:
 
     file: h5py.File
     found: dict[str, h5py.Dataset]
-    source_npz: Path | None = None
+    source: ScanFiles | None = None
     deep: bool = False
     progress: Progress | None = None
     read: dict[str, Array | None] = field(default_factory=dict)
@@ -152,7 +152,7 @@ def datasets_present(subject: Subject) -> Iterator[Problem]:
         if found.shape is None:
             yield Problem("error", where, "is empty (it has no shape); store an array")
             continue
-        if found.dtype.newbyteorder("=").name not in expected.dtypes:
+        if not type_fits(found, expected):
             yield Problem("error", where, f"found {found.dtype}, expected {' or '.join(expected.dtypes)}")
         if found.ndim not in map(len, expected.shapes):
             shapes = " or ".join(f"[{', '.join(shape)}]" for shape in expected.shapes)
@@ -247,7 +247,7 @@ def opr_weights_fit(subject: Subject) -> Iterator[Problem]:
     if weights is not None and positions is not None and len(weights) != positions.shape[0]:
         message = f"found {len(weights)} rows for {positions.shape[0]} positions; ptychodus wants a row for each"
         yield Problem("warning", f"/{contract.OPR.name}", message)
-    if weights is not None and attribute is not None and not np.array_equal(weights, attribute):
+    if weights is not None and attribute is not None and not _same(weights, attribute):
         yield Problem("error", f"/{contract.OPR.name}", "its values differ from the attribute of the probe")
 
 
@@ -263,11 +263,16 @@ def losses_agree(subject: Subject) -> Iterator[Problem]:
     for alias in contract.LOSS_VALUES.aliases:
         try:
             other = local_dataset(subject.file, alias)
-            same = other is None or np.array_equal(other[()], values)
+            same = other is None or _same(other[()], values)
         except (ContractError, OSError, TypeError):
             same = False
         if not same:
             yield Problem("error", f"/{alias}", f"its values differ from {contract.LOSS_VALUES.name}")
+
+
+def _same(values: Array, others: Array) -> bool:
+    """Whether two arrays hold the same numbers; NaN is the same as NaN."""
+    return np.array_equal(values, others, equal_nan=np.asarray(values).dtype.kind in "fc")
 
 
 @check

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import h5py
 import numpy as np
 
-from ptychoproduct.errors import ContractError, ProductError
+from ptychoproduct.errors import ContractError, ProductError, SourceError
 from ptychoproduct.hdf5.contract_fields import read_recipe
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import axis_order, canonical_axes
 from ptychoproduct.model.positions import UNITS, pixels_to_metres, to_object_pixels
-from ptychoproduct.npz.archive import NpzArchive
-from ptychoproduct.scan.npz_scan import frames_array
+from ptychoproduct.scan.layouts import NPZ
+from ptychoproduct.scan.scan import FrameStack, Scan
+from ptychoproduct.scan.scan_files import opened_scan
 from ptychoproduct.streaming.sources import windows_of
-from ptychoproduct.streaming.stored_rows import stored_rows
+from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.checks import Problem, Subject, check
 from ptychoproduct.validation.damage import damage
 
 _COMPARED_BYTES = 4 * 1024**2
+_NO_PROBE = np.ones((1, 1), np.complex64)  # it is not compared, so a source need not have one
 
 
 @check
@@ -65,12 +68,24 @@ def everything_decodes(subject: Subject) -> Iterator[Problem]:
 
 @check
 def same_as_source(subject: Subject) -> Iterator[Problem]:
-    """Positions and frames are those of the source; with ``source_npz`` only."""
-    if subject.source_npz is None:
+    """Positions and frames are those of the source; with a source only."""
+    files = subject.source
+    if files is None:
         return
-    with NpzArchive(subject.source_npz) as archive:
-        yield from _compare_positions(subject, archive)
-        yield from _compare_frames(subject, archive)
+    if files.probe is None and files.kind != NPZ:
+        files = replace(files, probe=_NO_PROBE)
+    has_frames = subject.get(contract.DIFFRACTION) is not None
+    with ExitStack() as stack:
+        try:
+            scan = stack.enter_context(opened_scan(files, Resources(), has_frames))
+        except SourceError as error:
+            scan = stack.enter_context(opened_scan(files, Resources(), False))
+            yield Problem("error", f"/{contract.DIFFRACTION.name}", f"cannot be compared: {error}")
+        yield from _compare_positions(subject, scan, UNITS if files.positions_in is None else (files.positions_in,))
+        if scan.frames is not None:
+            yield from _compare_frames(subject, scan, scan.frames)
+        elif not has_frames:
+            yield Problem("warning", f"/{contract.DIFFRACTION.name}", "there are no frames to compare with the source")
 
 
 def _groups(file: h5py.File) -> Iterator[h5py.Group]:
@@ -96,16 +111,15 @@ def _damaged_attributes(owner: h5py.Group | h5py.Dataset) -> Iterator[Problem]:
         yield Problem("error", owner.name, f"its attributes cannot be read: {last_words(error)}")
 
 
-def _compare_positions(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
-    for key, positions, size in (
-        ("xcoords", contract.POSITION_X, contract.OBJECT_PIXEL_WIDTH),
-        ("ycoords", contract.POSITION_Y, contract.OBJECT_PIXEL_HEIGHT),
+def _compare_positions(subject: Subject, scan: Scan, units: Sequence[str]) -> Iterator[Problem]:
+    for key, coordinates, positions, size in (
+        ("xcoords", scan.x, contract.POSITION_X, contract.OBJECT_PIXEL_WIDTH),
+        ("ycoords", scan.y, contract.POSITION_Y, contract.OBJECT_PIXEL_HEIGHT),
     ):
         values, pixel_m = subject.values(positions), subject.attribute(contract.OBJECT, size)
         if values is None or pixel_m is None:
             continue
-        coordinates = archive.require(key).read()
-        pixels = (to_object_pixels(coordinates, key, unit, pixel_m, archive.path) for unit in UNITS)
+        pixels = (to_object_pixels(coordinates, key, unit, pixel_m, scan.origin) for unit in units)
         in_metres = [pixels_to_metres(array, pixel_m) for array in pixels]
         # The product does not say which unit the source has; in the right one most positions agree.
         expected = max(
@@ -119,21 +133,19 @@ def _compare_positions(subject: Subject, archive: NpzArchive) -> Iterator[Proble
             yield Problem("error", f"/{positions.name}", message)
 
 
-def _compare_frames(subject: Subject, archive: NpzArchive) -> Iterator[Problem]:
+def _compare_frames(subject: Subject, scan: Scan, stack: FrameStack) -> Iterator[Problem]:
     frames = subject.get(contract.DIFFRACTION)
     where = f"/{contract.DIFFRACTION.name}"
     if frames is None:
-        yield Problem("warning", where, "there are no frames to compare with the source")
         return
     recorded = subject.attribute(contract.DIFFRACTION, contract.ORIGINAL_AXIS_ORDER)
     try:
-        array = frames_array(archive)
         order = recorded if recorded in contract.AXIS_ORDERS else "auto"
-        order = axis_order(array.shape, frames.shape[0], order, archive.path, array.key)
+        order = axis_order(stack.shape, frames.shape[0], order, scan.origin, stack.key)
     except ProductError as error:
         yield Problem("error", where, f"cannot be compared: {error}")
         return
-    rows = stored_rows(array, canonical_axes(order))
+    rows = stack.rows(canonical_axes(order))
     try:
         recipe = read_recipe(frames)
     except ContractError:

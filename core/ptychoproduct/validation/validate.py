@@ -11,10 +11,12 @@ from pathlib import Path
 import h5py
 
 from ptychoproduct.aliases import Progress
-from ptychoproduct.errors import ContractError
+from ptychoproduct.errors import ContractError, OptionError
 from ptychoproduct.hdf5.contract_fields import find_dataset
 from ptychoproduct.hdf5.local_links import last_words, open_hdf5
 from ptychoproduct.model import contract
+from ptychoproduct.scan.layouts import NPZ
+from ptychoproduct.scan.scan_files import ScanFiles
 from ptychoproduct.validation import content_checks, metadata_checks  # noqa: F401 - they register their checks
 from ptychoproduct.validation.checks import CHECKS, Problem, Subject
 
@@ -47,6 +49,7 @@ class ValidationReport:
 def validate_product(
     path: str | PathLike[str],
     *,
+    source: ScanFiles | str | PathLike[str] | None = None,
     source_npz: str | PathLike[str] | None = None,
     deep: bool = False,
     progress: Progress | None = None,
@@ -56,8 +59,10 @@ def validate_product(
     Parameters
     ----------
     path : path
+    source : ScanFiles or path, optional
+        The scan that the product was made from, of any kind; its positions and frames are compared.
     source_npz : path, optional
-        The scan that the product was made from; its positions and frames are compared.
+        The same, of a scan that is an NPZ file.
     deep : bool
         Whether every chunk of every dataset is decoded, and all content compared with its digest.
     progress : callable, optional
@@ -71,14 +76,22 @@ def validate_product(
     ------
     SourceError
         A file cannot be opened, or the scan is damaged.
+    OptionError
+        Two sources are given, or the files do not go together.
     """
     path = Path(path)
+    if source_npz is not None:
+        if source is not None:
+            raise OptionError("source", "names the same as source_npz; give one of them")
+        source = ScanFiles(source_npz, NPZ)
+    elif source is not None and not isinstance(source, ScanFiles):
+        source = ScanFiles(source)
     problems: list[Problem] = []
     with open_hdf5(path) as file:
         found: dict[str, h5py.Dataset] = {}
         with _damage_reported(problems):
             found = _find_datasets(file, problems)
-        subject = Subject(file, found, None if source_npz is None else Path(source_npz), deep, progress)
+        subject = Subject(file, found, source, deep, progress)
         for function in CHECKS.values():
             with _damage_reported(problems):
                 problems.extend(function(subject))

@@ -4,6 +4,7 @@ import re
 import struct
 import zipfile
 from dataclasses import replace
+from functools import partial
 
 import h5py
 import hdf5plugin  # noqa: F401 - the judge reads through h5py
@@ -339,6 +340,21 @@ ROWS = [(check, *row) for check, rows in BROKEN.items() for row in rows]
 def test_a_product_of_ours_has_no_problems(product):
     report = validate_product(product)
     assert (report.problems, report.is_valid, report.product) == ((), True, product)
+
+
+def test_losses_that_are_not_numbers_are_the_same_under_every_name(product):
+    losses = [np.nan, 1.0]
+    edit(product, *(partial(put, name=name, value=losses) for name in ("loss_values", "costs", "losses")))
+    assert validate_product(product).problems == ()
+    edit(product, partial(put, name="costs", value=[np.nan, 2.0]))
+    assert [problem.where for problem in validate_product(product).problems] == ["/costs"]
+
+
+def test_weights_that_are_not_numbers_are_the_same_in_both_places(product):
+    weights = np.full((12, 1), np.nan)
+    edit(product, partial(put, name="opr_weights", value=weights))
+    edit(product, lambda file: file["probe"].attrs.__setitem__("opr_weights", weights))
+    assert validate_product(product).problems == ()
 
 
 def test_a_product_that_stores_counts_has_no_problems(product, source):

@@ -1,0 +1,96 @@
+"""A product as the source of another one: its results, and everything in ``/raw_data``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+
+from ptychoproduct.aliases import Array
+from ptychoproduct.hdf5 import arrays
+from ptychoproduct.hdf5.contract_fields import read_attribute
+from ptychoproduct.hdf5.folder_links import Hdf5Source
+from ptychoproduct.model import contract
+from ptychoproduct.npz.npy import NPY_SUFFIX
+from ptychoproduct.scan.scan import Extra, Reconstruction, is_streamed
+from ptychoproduct.streaming.dataset_rows import DatasetRows
+from ptychoproduct.system.resources import Resources
+
+_RAW = f"/{contract.RAW_DATA}"
+# Written anew from the scan.
+_OWN = ("diffraction", "xcoords", "ycoords", "scan_index", "probeGuess", "objectGuess")
+_MEMORY_BYTES = 16 * 1024**2
+
+
+def product_parts(source: Hdf5Source) -> tuple[h5py.Dataset, h5py.Dataset] | None:
+    """Return probe and object of a product; None where a file is another."""
+    names = ("/probe", "/object", "/probe_position_x_m", "/probe_position_y_m", "/probe_position_indexes")
+    probe, object_, *positions = map(source.find, names)
+    return None if probe is None or object_ is None or None in positions else (probe, object_)
+
+
+def product_reconstruction(source: Hdf5Source) -> Reconstruction:
+    """Read the results that a product has besides object and probe."""
+
+    def read(dataset: contract.Dataset) -> Array | None:
+        found = next(filter(None, map(source.find, (dataset.name, *dataset.aliases))), None)
+        return None if found is None else source.read(found)
+
+    probe = source.find(contract.PROBE.name)
+    spacing_m, losses, weights = read(contract.OBJECT_LAYER_SPACING), read(contract.LOSS_VALUES), read(contract.OPR)
+    if weights is None and probe is not None:  # PtychoPINN's contract has them as an attribute of the probe
+        weights = probe.attrs.get(contract.OPR.name)
+    return Reconstruction(
+        opr_weights=weights,
+        object_layer_spacing_m=() if spacing_m is None else spacing_m,
+        loss_values=() if losses is None else losses,
+        loss_epochs=read(contract.LOSS_EPOCHS) if losses is not None else None,
+        probe_photon_counts=read(contract.PHOTON_COUNTS),
+    )
+
+
+def product_extras(path: Path, threads: int = 1, rows: Array | None = None) -> Iterator[Extra]:
+    """Give what else a product keeps in ``/raw_data``; the file is open only as long as the iteration lasts.
+
+    Parameters
+    ----------
+    path : Path
+    threads : int
+        How many chunks are decoded at once.
+    rows : array, int, optional
+        The positions that are taken, where these are not all in their order. Arrays with a row for each follow.
+
+    Raises
+    ------
+    ContractError, SourceError
+        Something cannot be read.
+    """
+    with Hdf5Source(path) as source:
+        position = source.find(contract.POSITION_X.name)
+        positions = 0 if position is None else position.size
+        for name in source.names(_RAW):
+            dataset = None if name in _OWN else source.find(f"{_RAW}/{name}")
+            if dataset is None:
+                continue
+            member = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{name}{NPY_SUFFIX}"
+            source_dtype = dataset.attrs.get(contract.SOURCE_DTYPE.name)
+            kept_dtype = source_dtype if source_dtype == arrays.MEMBER_BYTES else None
+            is_taken = rows is not None and bool(dataset.shape) and dataset.shape[0] == positions
+            if (
+                not is_taken
+                and source_dtype in (None, arrays.MEMBER_BYTES)
+                and is_streamed(dataset.shape or (), dataset.dtype)
+            ):
+                resources = Resources(threads, _MEMORY_BYTES)
+                yield Extra(member, DatasetRows(dataset, resources=resources, source=source), kept_dtype)
+                continue
+            array = arrays.read_array(dataset)
+            if is_taken:
+                array = array[rows]
+            yield Extra(member, array.item() if array.dtype == object else array, kept_dtype)
+
+
+def frames_member_name(frames: h5py.Dataset) -> str:
+    """Return the archive member that a product's frames were."""
+    return read_attribute(frames, contract.SOURCE_MEMBER) or f"{contract.FRAME_KEYS[0]}{NPY_SUFFIX}"
