@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -235,7 +235,7 @@ class DatasetReader:
 
     def blocks(
         self, function: Callable[[int, Array], Result], block_bytes: int = _BLOCK_BYTES
-    ) -> Iterator[tuple[range, Future[Result]]]:
+    ) -> Generator[tuple[range, Future[Result]], None, None]:
         """Do something with every block of rows, on all cores.
 
         Parameters

@@ -61,7 +61,7 @@ class DatasetRows:
         most_rows = max(1, resources.memory_bytes // row_bytes_of(self))
         whole = max(1, most_rows // self._chunk_rows) * self._chunk_rows
         self._block_rows = min(whole, most_rows, self.shape[0])
-        self._ahead = self._reader.blocks(lambda _, block: block) if self._row_axis == 0 else iter(())
+        self._ahead = self._reader.blocks(lambda _, block: block)
         self._ahead_next = 0
         self._block: Array | None = None
         self._block_range = range(0)
@@ -88,6 +88,7 @@ class DatasetRows:
 
     def finish(self) -> None:
         """See `RowSource`; checksums are verified where chunks are decoded."""
+        self._ahead.close()
         self._reader.close()
 
     def _load(self, first: int) -> bool:

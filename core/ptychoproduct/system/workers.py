@@ -70,6 +70,7 @@ class Workers:
         window = usual if most_waiting is None else max(self.threads + 1, min(usual, most_waiting))
         pool = self._running_pool()
         pending: deque[Future[Result]] = deque()
+        caller = threading.get_ident()
         try:
             for call in calls:
                 pending.append(pool.submit(call))
@@ -80,9 +81,9 @@ class Workers:
                 yield pending[0]
                 pending.popleft()
         finally:
-            for future in pending:
-                future.cancel()
-            wait(pending)
+            running = [future for future in pending if not future.cancel()]
+            if threading.get_ident() == caller:  # the garbage collector closes a generator on any thread, even on ours
+                wait(running)
 
     def close(self) -> None:
         """Let the threads end when they have done what they were given."""
