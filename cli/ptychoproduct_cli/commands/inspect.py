@@ -126,6 +126,8 @@ def _add_attributes(tree: Tree, attributes: tuple[AttributeEntry, ...]) -> None:
 
 def _value_text(attribute: AttributeEntry) -> str:
     value = attribute.value
+    if not attribute.dtype:
+        return "missing"
     if value is None:
         return f"{list(attribute.shape)} {_printable(attribute.dtype)}"
     if isinstance(value, str):

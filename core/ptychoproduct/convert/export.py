@@ -176,6 +176,11 @@ def _resolved(scan: Scan, given: ExportMeta, options: ExportOptions) -> Resolved
     frame_shape = detector_shape(scan.frames, np.shape(scan.probe), np.size(scan.x), options.axis_order)
     meta = resolve_metadata(given, _with_center_in_pixels(scan, given), frame_shape)
     warn_of_contradictions(meta, frame_shape, scan.origin)
+    for side in ("width", "height"):
+        # A product must say it: which pixels it means, no default can tell.
+        if scan.product is not None and meta.origins[f"object_pixel_{side}_m"] == "default":
+            problem = "is missing; give the size of an object pixel with --object-pixel-size-m"
+            raise SourceError(scan.product, problem, key=f"{contract.OBJECT.name}@pixel_{side}_m")
     return meta
 
 

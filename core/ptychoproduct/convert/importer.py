@@ -20,7 +20,6 @@ from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import local_dataset, local_object
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
-from ptychoproduct.model.geometry import resolve_metadata
 from ptychoproduct.model.positions import metres_to_pixels
 from ptychoproduct.npz.writer import MemberStream, NpzWriter
 from ptychoproduct.npz.zip_records import is_member_name
@@ -209,17 +208,29 @@ def _frames(product: Product, wanted: bool, counts: bool) -> Frames | None:
 
 def _root_arrays(product: Product) -> dict[str, Array]:
     """Return what the product itself tells of a scan, in pixels."""
-    meta = resolve_metadata(product.meta)
-    values = {
-        "xcoords": metres_to_pixels(product.x_m, meta.object_pixel_width_m),
-        "ycoords": metres_to_pixels(product.y_m, meta.object_pixel_height_m),
-        "probeGuess": product.probe,
-    }
+    values = {"probeGuess": product.probe}
+    kept = product.raw_data or ()
+    for key, metres, size in (
+        ("xcoords", product.x_m, contract.OBJECT_PIXEL_WIDTH),
+        ("ycoords", product.y_m, contract.OBJECT_PIXEL_HEIGHT),
+    ):
+        pixel_m = getattr(product.meta, size.field)
+        if pixel_m is not None:
+            values[key] = metres_to_pixels(metres, pixel_m)
+        elif key not in kept:
+            raise ContractError(product.path, _no_pixel(product.path), key=f"{contract.OBJECT.name}@{size.name}")
     if not product.is_object_synthetic:
         values["objectGuess"] = product.object
     if product.raw_data is None:  # a source without scan_index has none to give back
         values["scan_index"] = product.position_indexes
     return values
+
+
+def _no_pixel(path: Path) -> str:
+    return (
+        "is missing, and without the size of an object pixel positions in metres cannot become pixels; write a product "
+        f"that has it: ptychoproduct convert {path.name} NEW.h5 --object-pixel-size-m SIZE"
+    )
 
 
 def _kept_datasets(product: Product) -> dict[str, h5py.Dataset]:

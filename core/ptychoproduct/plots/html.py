@@ -6,7 +6,6 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ptychoproduct.model import contract
-from ptychoproduct.model.geometry import resolve_metadata
 
 if TYPE_CHECKING:
     from ptychoproduct.product.reader import Product
@@ -36,9 +35,10 @@ def product_html(product: Product) -> str:
 
 
 def _value(product: Product, attribute: contract.Attribute) -> str:
-    value = getattr(resolve_metadata(product.meta), attribute.field)
+    value = getattr(product.meta, attribute.field)
+    value = attribute.default if value is None else value
     if value is None:
-        return ""
+        return "not known" if attribute.presence == "required" else ""
     if isinstance(value, str):
         return value if len(value) <= _LONGEST_TEXT else f"{value[:_LONGEST_TEXT]}…"
     text = f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.model.geometry import resolve_metadata
 from ptychoproduct.plots.mean_pattern import mean_pattern
 
 if TYPE_CHECKING:
@@ -55,8 +54,9 @@ def product_thumbnails(product: Product, most_rows: int, most_columns: int) -> l
     layer = product.object[0] if product.object.ndim == 3 and len(product.object) else product.object
     if layer.ndim == 2 and layer.size:
         phases = np.angle(shrunk(layer, most_rows, most_columns))
-        width_um = layer.shape[1] * resolve_metadata(product.meta).object_pixel_width_m * 1e6
-        title = f"object phase, -π to π, {width_um:.3g} µm wide"
+        pixel_m = product.meta.object_pixel_width_m
+        width = "" if pixel_m is None else f", {layer.shape[1] * pixel_m * 1e6:.3g} µm wide"
+        title = f"object phase, -π to π{width}"
         thumbnails.append(Thumbnail(title, phases / (2 * math.pi) + 0.5, is_cyclic=True))
     frames = product.frames
     if frames is not None and 0 not in frames.shape:

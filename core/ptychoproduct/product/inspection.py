@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class AttributeEntry:
         "str" for text.
     shape : tuple of int
     value : str, bool, int, float or None
-        None where it is no single value, or cannot be read.
+        None where it is no single value, cannot be read, or is missing (the type is "" then).
     unit : str
         The contract's, "" for none.
     """
@@ -155,6 +155,7 @@ def inspect_product(path: str | PathLike[str]) -> Inspection:
     problem = None
     try:
         open_product(path).close()
+        root = _with_missing(root)
     except ContractError as error:
         problem = str(error)
     return Inspection(path, path.stat().st_size, root, problem)
@@ -165,6 +166,26 @@ _ATTRIBUTES = {
     **{f"/{dataset.name}": dataset.attributes for dataset in contract.DATASETS},
 }
 _DATASETS = {f"/{name}": dataset for dataset in contract.DATASETS for name in (dataset.name, *dataset.aliases)}
+
+
+def _with_missing(root: GroupEntry) -> GroupEntry:
+    """Add the attributes that a product must have and this one lacks: they have no type, and the value None."""
+
+    def with_missing(entry: GroupEntry | DatasetEntry) -> tuple[AttributeEntry, ...]:
+        there = {attribute.name for attribute in entry.attributes}
+        return entry.attributes + tuple(
+            AttributeEntry(expected.name, "", (), None, expected.unit)
+            for expected in _ATTRIBUTES.get(entry.path, ())
+            if expected.presence == "required"
+            and expected.default is None
+            and there.isdisjoint((expected.name, *expected.aliases))
+        )
+
+    members = (
+        replace(member, attributes=with_missing(member)) if isinstance(member, DatasetEntry) else member
+        for member in root.members
+    )
+    return replace(root, attributes=with_missing(root), members=tuple(members))
 
 
 def _preferred_paths(file: h5py.File) -> dict[Any, str]:

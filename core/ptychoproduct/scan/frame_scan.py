@@ -310,6 +310,7 @@ def _scan(
         positions_m=positions.metres,
         is_object_synthetic=positions.is_object_synthetic,
         reconstruction=positions.reconstruction,
+        product=positions.product,
         metadata=ExportMeta(**said),
         metadata_files=files_of,
     )

@@ -152,6 +152,8 @@ class Scan:
         Whether the object is ones that stand for an unknown one.
     reconstruction : Reconstruction
         Results beside object and probe.
+    product : Path, optional
+        The product that positions and object come from, if it is one.
     metadata : ExportMeta
         What the source says; None for what it does not say.
     metadata_files : mapping
@@ -178,6 +180,7 @@ class Scan:
     positions_m: tuple[Array, Array] | None = None
     is_object_synthetic: bool = False
     reconstruction: Reconstruction = field(default_factory=Reconstruction)
+    product: Path | None = None
     metadata: ExportMeta = field(default_factory=ExportMeta)
     metadata_files: Mapping[str, Path] = field(default_factory=dict)
 
