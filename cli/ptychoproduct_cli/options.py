@@ -117,6 +117,21 @@ def numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
 
 
+def add_bad_values_option(parser: argparse._ActionsContainer) -> None:
+    """Add the option about numbers that are no counts."""
+    parser.add_argument(
+        "--bad-values",
+        type=_bad_values,
+        metavar="V,...",
+        help="numbers that mark a pixel as bad, where any frame has one, such as 65535 or nan,-1; none: no number does "
+        "(default: the largest number of a type and what is negative or NaN, where every frame has it)",
+    )
+
+
+def _bad_values(text: str) -> tuple[float, ...]:
+    return () if text == "none" else numbers(text)
+
+
 def whole_numbers(text: str) -> tuple[int, ...]:
     """Read whole numbers with commas between them."""
     return tuple(int(number) for number in text.split(","))

@@ -188,6 +188,7 @@ def _add_patterns_options(parser: argparse.ArgumentParser) -> None:
         help="mask of a frame's size, not zero where a pixel is bad: NPY, NPZ or HDF5 (default: the scan's mask, if it "
         "has one)",
     )
+    options.add_bad_values_option(group)
     group.add_argument(
         "--diffraction-compression",
         default="shuffle+gzip:1",
@@ -267,15 +268,14 @@ def _outputs(arguments: argparse.Namespace) -> tuple[str | Path, DiffractionFile
                 raise OptionError("standard_layout", f"cannot be used with {name}; give only one of the two")
         product, patterns = standard_layout(arguments.standard_layout)
     if patterns is None:
-        if arguments.bad_pixels is not None or arguments.patterns_are != "auto":
-            option = "patterns_are" if arguments.bad_pixels is None else "bad_pixels"
+        given = [name for name in ("bad_pixels", "bad_values") if getattr(arguments, name) is not None]
+        if given or arguments.patterns_are != "auto":
             problem = "applies to the patterns file only; add --diffraction-output or --standard-layout"
-            raise OptionError(option, problem)
+            raise OptionError(given[0] if given else "patterns_are", problem)
         return product, None
     try:
-        return product, DiffractionFile(
-            patterns, arguments.patterns_are, arguments.bad_pixels, arguments.diffraction_compression
-        )
+        names = ("patterns_are", "bad_pixels", "diffraction_compression", "bad_values")
+        return product, DiffractionFile(patterns, *(getattr(arguments, name) for name in names))
     except OptionError as error:
         if error.option == "compression":  # the name, in Python, of the product's codec, too
             error.option = "diffraction_compression"
@@ -351,7 +351,8 @@ def _patterns_rows(summary: DiffractionSummary) -> dict[str, str]:
         "patterns": f"{summary.dtype}, {'whole ' if summary.exact else ''}counts; {made_from}",
     }
     if summary.bad_pixels:
-        rows["bad pixels"] = f"{summary.bad_pixels:,}"
+        marks = ", ".join(f"{count:,} with {mark} in place of counts" for mark, count in summary.gaps.items())
+        rows["bad pixels"] = f"{summary.bad_pixels:,}" + (f"  ({marks}; the patterns have 0 there)" if marks else "")
     return rows
 
 

@@ -22,8 +22,9 @@ from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.hdf5.chunks import create_chunked, default_chunk_rows
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
 from ptychoproduct.model.counts import InexactError
+from ptychoproduct.model.gaps import Gaps
 from ptychoproduct.model.metadata import ResolvedMetadata
-from ptychoproduct.model.patterns import PATTERN_CHOICES, Patterns, choose_patterns
+from ptychoproduct.model.patterns import AMPLITUDE, PATTERN_CHOICES, Patterns, choose_patterns
 from ptychoproduct.product.summary import DiffractionSummary
 from ptychoproduct.streaming.chunk_stream import RowOutput
 from ptychoproduct.system.atomic import OutputGroup, atomic_output
@@ -50,6 +51,9 @@ class DiffractionFile:
         has, else none are bad.
     compression : str or Codec
         Of the patterns, as in `parse_codec`. ptychodus's scripts read ``gzip``; the application reads all.
+    bad_values : sequence of float, optional
+        Numbers that mark a pixel as bad, which is so where any frame has one. By default those that detectors mark gaps
+        with, where a pixel has one in every frame. Bad pixels that are found so are zero in the patterns.
 
     Raises
     ------
@@ -61,6 +65,7 @@ class DiffractionFile:
     patterns_are: str = "auto"
     bad_pixels: str | PathLike[str] | Array | None = None
     compression: str | Codec = DEFAULT_COMPRESSION
+    bad_values: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         _ = self.codec
@@ -76,6 +81,8 @@ class DiffractionFile:
 
 class DiffractionWriter:
     """A patterns file that is being written; use it as a context manager.
+
+    Pixels that hold no counts are bad, and zero in the patterns; see `Gaps`.
 
     The patterns are filled by whoever reads the frames: `begin` gives the outputs for one pass over them. What the pass
     shows to be unlike the sample is remembered, `is_complete` is false then, and another pass is needed.
@@ -129,7 +136,9 @@ class DiffractionWriter:
         self.summary: DiffractionSummary | None = None
         self._file_options = file
         self._shape = shape
-        self._sample = sample
+        self._gaps = Gaps(shape[1:], file.bad_values)
+        self._is_settled = False
+        self._sample = self._gaps.without_marks(sample)
         self._meta = meta
         self._bad_pixels = _mask(bad_pixels, shape[1:], origin)
         self._chunk_shape = chunk_shape or (default_chunk_rows(shape[1:], sample.dtype), *shape[1:])
@@ -140,6 +149,7 @@ class DiffractionWriter:
         self._key = key
         self._unfit: Array | None = None
         self._patterns = self._choose()
+        self._first_sample = sample if sample.shape[1:] == shape[1:] else None
         require_hdf5_suffix(self.path)
 
     def __enter__(self) -> Self:
@@ -159,7 +169,9 @@ class DiffractionWriter:
     @property
     def is_complete(self) -> bool:
         """Whether the last pass has made all patterns."""
-        return self._unfit is None
+        if self._unfit is None and not self._is_settled:  # else the pass did not come to its end
+            self._is_settled = self._gaps.settle()
+        return self._unfit is None and self._is_settled
 
     def begin(self) -> list[RowOutput]:
         """Begin the file anew, and return what one pass over the frames has to fill."""
@@ -167,6 +179,9 @@ class DiffractionWriter:
             self._sample = np.append(self._sample, self._unfit)
             self._unfit = None
             self._patterns = self._choose(self._patterns.scale)
+        self._is_settled = False
+        self._gaps.begin(self._sample.dtype, self._patterns.quantity == AMPLITUDE, self._first_sample)
+        self._first_sample = None
         self._file_stack.close()
         truncate(self._part, 0)
         self._file, self._output = self._file_stack.enter_context(new_hdf5_file(self._part, self.path))
@@ -192,6 +207,8 @@ class DiffractionWriter:
         probe_photon_counts : array, [N], optional
             Photons of each exposure.
         """
+        self._warn_of_values()
+        bad_pixels = self._bad_pixels | self._gaps.mask
         width_m, height_m = self._meta.detector_pixel_width_m, self._meta.detector_pixel_height_m
         if not width_m or not height_m:
             warn(f"{self.path}: detector pixel size is not known and is stored as 0; give --detector-pixel-size-m")
@@ -199,7 +216,7 @@ class DiffractionWriter:
             self._dataset.attrs["detector_pixel_width_m"] = np.float64(width_m)
             self._dataset.attrs["detector_pixel_height_m"] = np.float64(height_m)
             self._file["indexes"] = indexes
-            self._file["bad_pixels"] = self._bad_pixels
+            self._file["bad_pixels"] = bad_pixels
             if probe_photon_counts is not None:
                 self._file["probe_photon_counts"] = probe_photon_counts
             stored_bytes = self._dataset.id.get_storage_size()
@@ -210,7 +227,8 @@ class DiffractionWriter:
             frames_are=self._patterns.quantity,
             exact=self._patterns.dtype.kind != "f",
             scale=self._patterns.scale,
-            bad_pixels=int(np.count_nonzero(self._bad_pixels)),
+            bad_pixels=int(np.count_nonzero(bad_pixels)),
+            gaps=self._gaps.told(self._bad_pixels),
             detector_pixel_width_m=float(width_m),
             detector_pixel_height_m=float(height_m),
             compression=str(self._file_options.codec),
@@ -218,17 +236,39 @@ class DiffractionWriter:
             file_bytes=self._part.stat().st_size,
         )
 
+    def _warn_of_values(self) -> None:
+        """Tell of numbers that cannot be counts, or may be none."""
+        frames = f"{self._origin}: {self._key}"
+        if self._gaps.zeroed:
+            warn(
+                f"{frames}: {self._gaps.zeroed} values are negative, infinite or NaN, in pixels that have counts in "
+                "other frames; the patterns have 0 there"
+            )
+        for mark, pixels in self._gaps.unclear(self._bad_pixels).items():
+            warn(
+                f"{frames}: {'1 pixel has' if pixels == 1 else f'{pixels} pixels have'} {mark} in some frames only, "
+                f"which may be a mark and is stored as a count; --bad-values {mark} makes bad pixels of them, "
+                "--bad-values none says that no number is a mark"
+            )
+
     def _choose(self, scale: float | None = None) -> Patterns:
         return choose_patterns(self._sample, self._file_options.patterns_are, self._origin, self._key, scale)
 
-    def _fill(self, origin: tuple[int, ...], values: Array, patterns: Array) -> None:  # noqa: ARG002 - see `Convert`
+    def _fill(self, origin: tuple[int, ...], values: Array, patterns: Array) -> None:
         """Make the patterns of a chunk; what cannot be made stops this file, not those that are written beside it."""
         if self._unfit is None:
             with hdf5_errors(self.path, self._output):  # no need to go on where no disk takes it
+                # A chunk may reach beyond the frames.
+                inside = tuple(slice(0, size - first) for first, size in zip(origin, self._shape, strict=True))
+                seen = values[inside]
+                counts = self._gaps.without_gaps(origin, seen)
+                if counts is not seen:
+                    values = np.zeros_like(values)
+                    values[inside] = counts
                 try:
                     self._patterns.fill(values, patterns)
                 except InexactError as error:
-                    self._unfit = error.amplitudes.reshape(-1).copy()
+                    self._unfit = self._gaps.without_marks(error.amplitudes.reshape(-1))
                     return
         if self._unfit is not None:
             patterns.fill(0)

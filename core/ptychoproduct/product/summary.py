@@ -95,6 +95,8 @@ class DiffractionSummary:
         The factor by which the frames were normalised, which is undone; None where they were not.
     bad_pixels : int
         How many there are.
+    gaps : dict of str to int
+        How many of them were found by the number that they hold in place of counts; by that number.
     detector_pixel_width_m, detector_pixel_height_m : float
         0 where they are not known.
     compression : str
@@ -109,6 +111,7 @@ class DiffractionSummary:
     exact: bool
     scale: float | None
     bad_pixels: int
+    gaps: dict[str, int]
     detector_pixel_width_m: float
     detector_pixel_height_m: float
     compression: str
