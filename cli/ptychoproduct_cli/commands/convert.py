@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.metadata_options import PIXEL_SIZE_FLAGS, add_metadata_options, given_metadata
-from ptychoproduct_cli.output import collected_warnings, megabytes, peak_memory_bytes, report
+from ptychoproduct_cli.output import collected_warnings, megabytes, report
 from ptychoproduct_cli.progress import progress_bars
 from ptychoproduct_cli.running import run
 
@@ -225,18 +225,16 @@ def convert(arguments: argparse.Namespace) -> int:
             progress=progress,
             reorder_progress=reorder_progress,
         )
-    peak = peak_memory_bytes()
     result = asdict(summary) | {
         "ratio": summary.ratio,
         "throughput_mb_s": summary.throughput_mb_s,
-        "peak_memory_bytes": peak,
         "not_given": summary.meta.not_given,
         "derived": summary.meta.derived,
         "origins": summary.meta.origins,
         "warnings": messages,
     }
     del result["meta"]["origins"]
-    rows = _rows(summary, peak)
+    rows = _rows(summary)
     if arguments.verify:
         rows["verified"] = "the product, read back from the disk: every dataset is as it was to be written"
     report(result, rows, arguments)
@@ -310,7 +308,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
     )
 
 
-def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
+def _rows(summary: ExportSummary) -> dict[str, str]:
     rows = {
         "product": f"{summary.product}  ({megabytes(summary.file_bytes)})",
         "positions": f"{summary.positions:,}",
@@ -336,8 +334,6 @@ def _rows(summary: ExportSummary, peak: int | None) -> dict[str, str]:
     if summary.diffraction is not None:
         rows |= _patterns_rows(summary.diffraction)
     rows |= _metadata_rows(summary)
-    if peak is not None:
-        rows["memory"] = f"{megabytes(peak)} at most"
     return rows
 
 

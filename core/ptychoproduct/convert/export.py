@@ -137,7 +137,7 @@ def export_product_from_scan(
     if diffraction is not None:
         scan = _with_bad_pixels(scan, diffraction)
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
-    companion = None
+    patterns = None
     with (
         output_group() as group,
         ProductWriter(
@@ -160,7 +160,7 @@ def export_product_from_scan(
         warn_of_span(scan.x, scan.y, unit, resolved.object_pixel_width_m, resolved.object_pixel_height_m, scan.origin)
         _write_reconstruction(writer, scan, results)
         if diffraction is not None:
-            companion = _write_both(writer, scan, diffraction, results, group)
+            patterns = _write_both(writer, scan, diffraction, results, group)
         elif include_raw and scan.frames is not None:
             _write_frames(writer, scan.frames, _axis_order(scan, options), scan.origin)
         if include_raw:
@@ -168,7 +168,7 @@ def export_product_from_scan(
                 _keep(writer, _extra_in_pixels(scan, resolved, extra))
     assert writer.summary is not None
     said = {name: path for name, path in scan.metadata_files.items() if resolved.origins[name] == "source"}
-    return replace(writer.summary, diffraction=companion, metadata_files=said)
+    return replace(writer.summary, diffraction=patterns, metadata_files=said)
 
 
 def _resolved(scan: Scan, given: ExportMeta, options: ExportOptions) -> ResolvedMetadata:
@@ -250,16 +250,16 @@ def _write_both(
         group=group,
         origin=scan.origin,
         key=frames.key,
-    ) as companion:
-        _write_frames(writer, frames, order, scan.origin, companion.begin)
-        while not companion.is_complete:
-            write_rows(companion.begin(), frames.rows(axes), Resources(options.threads or available_threads()))
+    ) as patterns:
+        _write_frames(writer, frames, order, scan.origin, patterns.begin)
+        while not patterns.is_complete:
+            write_rows(patterns.begin(), frames.rows(axes), Resources(options.threads or available_threads()))
         counts = results.probe_photon_counts
-        companion.finish(
+        patterns.finish(
             writer.position_indexes(),
             None if counts is None else real_array(counts, 1, "probe_photon_counts", scan.origin),
         )
-    return companion.summary
+    return patterns.summary
 
 
 def _with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:

@@ -126,7 +126,7 @@ class CountsRecipe:
             raise InexactError(amplitudes, exact)
 
     def convert(self, origin: tuple[int, ...], amplitudes: Array, counts: Array) -> None:  # noqa: ARG002
-        """Do what `fill_counts` does; see `chunking.Convert`."""
+        """Do what `fill_counts` does; see `chunk_stream.Convert`."""
         self.fill_counts(amplitudes, counts)
 
     def to_counts(self, amplitudes: Array) -> Array:

@@ -71,7 +71,7 @@ def plot_product(product: Product, frame: int | None = None) -> Figure:
 
     for name, values in (("object", product.object), ("probe", product.probe)):
         if not values.size:
-            raise ContractError(product.path, key=name, found=f"an empty array {values.shape}", expected="something")
+            raise ContractError(product.path, f"is an empty array {values.shape}; there is nothing to draw", key=name)
     panels = [*_object_panels(product), _positions_panel(product), *_pattern_panels(product, frame)]
     if len(product.loss_values):
         panels.append(partial(_draw_losses, product))
@@ -115,12 +115,7 @@ def _object_panels(product: Product) -> list[Panel]:
     names = [""] if len(layers) == 1 else [f", layer {number} of {len(layers)}" for number in range(1, len(shown) + 1)]
     if product.is_object_synthetic:
         names = [f"{name} (a stand-in)" for name in names]
-    meta = resolve_metadata(product.meta)
-    extent = _extent_um(
-        shown.shape,
-        (meta.object_pixel_height_m, meta.object_pixel_width_m),
-        (meta.object_center_y_m, meta.object_center_x_m),
-    )
+    extent = _object_extent_um(product)
     return [
         partial(draw, values=layer, extent=extent, title=f"object {what}{name}")
         for draw, what in ((_draw_amplitude, "amplitude"), (_draw_phase, "phase"))
@@ -168,13 +163,16 @@ def _pattern_panels(product: Product, frame: int | None) -> list[Panel]:
 
 def _positions_panel(product: Product) -> Panel:
     layer = product.object[0] if product.object.ndim == 3 else product.object
+    return partial(_draw_positions, product, layer=layer, extent=_object_extent_um(product))
+
+
+def _object_extent_um(product: Product) -> Extent:
     meta = resolve_metadata(product.meta)
-    extent = _extent_um(
-        layer.shape,
+    return _extent_um(
+        product.object.shape,
         (meta.object_pixel_height_m, meta.object_pixel_width_m),
         (meta.object_center_y_m, meta.object_center_x_m),
     )
-    return partial(_draw_positions, product, layer=layer, extent=extent)
 
 
 def _extent_um(shape: tuple[int, ...], pixel_m: tuple[float, float], center_m: tuple[float, float]) -> Extent:

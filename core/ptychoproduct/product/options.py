@@ -83,7 +83,7 @@ class ExportOptions:
             if len(self.chunk_shape) != 3 or min(self.chunk_shape) < 1:
                 raise OptionError("chunk_shape", found=str(self.chunk_shape), expected="3 positive numbers")
             if self.chunk_frames is not None:
-                raise OptionError("chunk_shape", found="chunk_frames too", expected="one of them")
+                raise OptionError("chunk_shape", "cannot be used with chunk_frames; give only one of the two")
         for field, choices in (
             ("axis_order", ("auto", *AXIS_ORDERS)),
             ("position_index", POSITION_INDEX_CHOICES),

@@ -19,6 +19,8 @@ from ptychoproduct.model.units import convert_unit, field_unit
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.scan.product_source import product_parts
 
+# Texts and choices have no unit, and `field_unit` calls what it does not know a count.
+_NUMBERS = tuple(name for name in vars(ExportMeta()) if field_unit(name) != "count" or name == "probe_photon_count")
 _CXI = "/entry_1/instrument_1"
 _CXI_PTYCHODUS = "/entry_1/ptychodus"
 _DETECTORS = ("/entry/instrument/detector", "/entry/instrument/detector/detectorSpecific")
@@ -75,11 +77,7 @@ _PLACES = (
     # CXI; ptychodus keeps more of it in a group of its own, under the names of the fields
     *_beam(f"{_CXI}/source_1"),
     *_detector(f"{_CXI}/detector_1"),
-    *(
-        MetadataPlace(name, f"{_CXI_PTYCHODUS}/{name}", field_unit(name))
-        for name in vars(ExportMeta())
-        if field_unit(name) != "count" or name == "probe_photon_count"
-    ),
+    *(MetadataPlace(name, f"{_CXI_PTYCHODUS}/{name}", field_unit(name)) for name in _NUMBERS),
     MetadataPlace("mass_attenuation_m2_kg", f"{_CXI_PTYCHODUS}/mass_attenuation_m2_per_kg", "m2/kg"),
     # NeXus
     *(place for group in _BEAMS for place in _beam(group)),
@@ -94,11 +92,7 @@ _PLACES = (
 # Single numbers at the root of HDF5 files and in NPZ files, by name; one size stands for both sides of a pixel.
 _SIDES = ("width", "height")
 _NAMES: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    *(
-        (name, (name,), field_unit(name))
-        for name in vars(ExportMeta())
-        if field_unit(name) != "count" or name == "probe_photon_count"
-    ),
+    *((name, (name,), field_unit(name)) for name in _NUMBERS),
     ("photon_energy_eV", ("probe_energy_eV",), "eV"),
     ("energy_eV", ("probe_energy_eV",), "eV"),
     ("energy_keV", ("probe_energy_eV",), "keV"),
