@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from ptychodus.api.io import load_product
 
 from ptychoproduct import (
     ExportMeta,
@@ -210,26 +209,6 @@ def test_losses_have_both_names_as_one_dataset(export, centered_meta):
         assert file["loss_epochs"][()].tolist() == [0, 1, 2]
 
 
-def test_ptychodus_reads_all_that_a_reconstruction_holds(export, make_scan, centered_meta):
-    rng = np.random.default_rng(1)
-    probe = np.stack([[make_scan()["probeGuess"]] * 2] * 3)
-    layers = np.stack([make_scan()["objectGuess"]] * 2)
-    results = Reconstruction(
-        opr_weights=rng.random((12, 3)),
-        object_layer_spacing_m=[1e-6],
-        loss_values=[0.5, 0.25],
-        loss_epochs=[10, 20],
-        probe_photon_counts=rng.random(12),
-    )
-    path = export(centered_meta, scan={"probeGuess": probe, "objectGuess": layers}, reconstruction=results)
-    product = load_product(path)
-    assert np.array_equal(product.probes.get_opr_weights(), results.opr_weights)
-    assert product.probes.get_array().shape == (3, 2, 16, 16)
-    assert list(product.object_.layer_spacing_m) == [1e-6]
-    assert [(loss.epoch, loss.value) for loss in product.losses] == [(10, 0.5), (20, 0.25)]
-    assert product.probe_positions.get_probe_photon_counts().tolist() == results.probe_photon_counts.tolist()
-
-
 def test_opr_weights_are_both_a_dataset_and_an_attribute(export, centered_meta):
     weights = np.random.default_rng(1).random((10_000, 1))  # over 64 KiB: too large for a compact attribute
     with h5py.File(export(centered_meta, reconstruction=Reconstruction(opr_weights=weights))) as file:
@@ -419,35 +398,6 @@ def test_a_scan_without_object_gets_one_of_ones_and_says_so(export):
 def test_an_object_that_was_given_is_not_marked_synthetic(export, centered_meta):
     with h5py.File(export(centered_meta)) as file:
         assert not file["object"].attrs.get("synthetic", False)
-
-
-coordinates = st.lists(st.floats(-300, 300), min_size=1, max_size=5)
-
-
-@settings(max_examples=60, **QUIET)
-@given(
-    coordinates,
-    st.floats(-300, 300),
-    st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    st.sampled_from([0.0, 1e-6, -3e-6]),
-)
-@pytest.mark.filterwarnings("ignore::ptychoproduct.ProductWarning")
-def test_a_synthetic_object_covers_the_probe_at_every_position(tmp_path, x_px, y_px, probe_shape, center_m):
-    raw = SimpleNamespace(
-        xcoords=np.array(x_px), ycoords=np.full(len(x_px), y_px), probeGuess=np.ones(probe_shape, complex)
-    )
-    meta = ExportMeta(object_center_x_m=center_m, object_center_y_m=center_m)
-    export_product_from_rawdata(raw, tmp_path / "product.h5", meta)
-    product = load_product(tmp_path / "product.h5")
-    geometry, slack_px = product.object_.get_geometry(), 1e-6
-    for position in product.probe_positions:
-        point = geometry.map_coordinates_probe_to_object(position)
-        for center_px, reach_px, size_px in (
-            (point.x_px, probe_shape[1] / 2, geometry.width_px),
-            (point.y_px, probe_shape[0] / 2, geometry.height_px),
-        ):
-            assert center_px - reach_px >= -0.5 - slack_px
-            assert center_px + reach_px <= size_px - 0.5 + slack_px
 
 
 @pytest.mark.parametrize(

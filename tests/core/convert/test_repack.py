@@ -7,7 +7,6 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
-from ptychodus.api.io import load_product
 
 from ptychoproduct import (
     ContractError,
@@ -218,16 +217,6 @@ def test_chunks_that_are_as_wanted_are_copied_without_decoding(product):
     out = product.with_name("out.h5")
     repack_product(product, out)
     assert stored_chunks(out, FRAMES) == stored_chunks(product, FRAMES)
-
-
-def test_ptychodus_reads_the_same_before_and_after(product):
-    _, out = repack(product, "none")
-    before, after = load_product(product), load_product(out)
-    assert np.array_equal(before.object_.get_array(), after.object_.get_array())
-    assert np.array_equal(before.probes.get_array(), after.probes.get_array())
-    assert [(point.x_m, point.index) for point in before.probe_positions] == [
-        (point.x_m, point.index) for point in after.probe_positions
-    ]
 
 
 @pytest.mark.parametrize("profile", ["archive", "portable", "auto", "auto:ratio"])

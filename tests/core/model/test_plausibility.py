@@ -6,8 +6,6 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from ptychodus.api.settings import SettingsRegistry
-from ptychodus.model.product.settings import ProductSettings
 
 from ptychoproduct import ExportMeta, OptionError, ProductWarning, ProductWriter
 from ptychoproduct.model.plausibility import NOT_NEGATIVE, SUSPICIONS, implausible
@@ -80,14 +78,6 @@ def test_every_suspicion_is_about_a_field_and_a_unit_that_there_are():
         assert suspicion.name in names
         assert suspicion.above < suspicion.below
         assert suspicion.question or parse_number(f"1{suspicion.unit}", suspicion.name.rpartition("_")[2]) > 0
-
-
-def test_what_cannot_be_negative_is_what_ptychodus_bounds_at_zero():
-    settings = vars(ProductSettings(SettingsRegistry()))
-    bounded = {name for name, value in settings.items() if getattr(value, "get_minimum", lambda: None)() == 0}
-    ours = {"probe_energy_eV": "photon_energy_eV", "mass_attenuation_m2_kg": "mass_attenuation_m2_per_kg"}
-    assert {ours.get(name, name) for name in NOT_NEGATIVE if "pixel" not in name} == bounded
-    assert not {"focus_object_distance_m", "tilt_angle_deg"} & bounded
 
 
 @pytest.mark.parametrize("field", NOT_NEGATIVE)

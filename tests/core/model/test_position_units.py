@@ -167,13 +167,6 @@ def test_what_metres_look_like(x, y, expected):
     assert are_metres(x, y) is expected
 
 
-def test_ptychodus_has_the_same_limit():
-    module = pytest.importorskip("ptychodus.plugins.slac_npz_file")
-    for value in (9e-4, 1e-3, 1.1e-3):
-        x = np.array([value, 0.0])
-        assert are_metres(x, -x) is not module._coords_in_pixels(x, -x)
-
-
 def test_rawdata_in_memory_is_recognised_too(tmp_path, make_scan):
     scan = make_scan()
     raw = SimpleNamespace(**{**scan, "xcoords": scan["xcoords"] * 1e-8, "ycoords": scan["ycoords"] * 1e-8})

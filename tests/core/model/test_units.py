@@ -7,7 +7,6 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ptychodus.api.constants import energy_eV_to_wavelength_m
 
 from ptychoproduct.model.units import UNITS, convert_unit, field_unit, parse_number
 
@@ -70,12 +69,6 @@ def test_every_number_can_have_its_own_unit(number):
 def test_a_prefix_is_an_exponent_to_the_last_bit(mantissa, exponent, prefix):
     name, power = prefix
     assert parse_number(f"{mantissa}e{exponent}{name}", "m") == float(f"{mantissa}e{exponent + power}")
-
-
-@pytest.mark.parametrize("wavelength", ["632.8nm", "0.1409 nm", "1.409A", "2.5pm", "13.5nm"])
-def test_a_wavelength_gives_the_energy_of_which_ptychodus_makes_that_wavelength(wavelength):
-    energy_eV = parse_number(wavelength, "eV")
-    assert energy_eV_to_wavelength_m(energy_eV) == pytest.approx(parse_number(wavelength, "m"), rel=1e-8)
 
 
 def test_helium_neon_light():

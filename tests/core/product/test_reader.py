@@ -8,13 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ptychodus.api.geometry import PixelGeometry
-from ptychodus.api.io import save_product
-from ptychodus.api.object import Object, ObjectCenter
-from ptychodus.api.probe import ProbeSequence
-from ptychodus.api.probe_positions import ProbePosition, ProbePositionSequence
-from ptychodus.api.product import LossValue, ProductMetadata
-from ptychodus.api.product import Product as PtychodusProduct
 
 from ptychoproduct import (
     ContractError,
@@ -290,60 +283,6 @@ def test_texts_of_fixed_length_are_read(product):
     edit(product, lambda file: file.attrs.create("name", np.bytes_("Run µ".encode())))
     with open_product(product) as opened:
         assert opened.meta.name == "Run µ"
-
-
-def test_a_product_that_ptychodus_saved_is_read(tmp_path):
-    rng = np.random.default_rng(1)
-    probe, layers = rng.random((2, 3, 8, 8)) + 1j, rng.random((2, 32, 32)) + 1j
-    weights = rng.random((5, 2))
-    pixel = PixelGeometry(width_m=1e-8, height_m=2e-8)
-    saved = PtychodusProduct(
-        metadata=ProductMetadata(
-            name="theirs",
-            comments="",
-            detector_distance_m=2.0,
-            photon_energy_eV=9000.0,
-            probe_photon_count=1e5,
-            exposure_time_s=0.5,
-            mass_attenuation_m2_per_kg=0.25,
-            tomography_angle_deg=30.0,
-        ),
-        probe_positions=ProbePositionSequence(
-            [ProbePosition(7 + i, i * 1e-8, i * -2e-8, probe_photon_count=float(i)) for i in range(5)]
-        ),
-        probes=ProbeSequence(array=probe, opr_weights=weights, pixel_geometry=pixel),
-        object_=Object(
-            array=layers, pixel_geometry=pixel, center=ObjectCenter(x_m=1.0, y_m=2.0), layer_spacing_m=[1e-6]
-        ),
-        losses=[LossValue(3, 0.5), LossValue(4, 0.25)],
-    )
-    save_product(tmp_path / "product.h5", saved)
-    with open_product(tmp_path / "product.h5") as opened:
-        assert np.array_equal(opened.probe, probe)
-        assert np.array_equal(opened.object, layers)
-        assert np.array_equal(opened.opr_weights, weights)
-        assert opened.object_layer_spacing_m.tolist() == [1e-6]
-        assert opened.position_indexes.tolist() == [7, 8, 9, 10, 11]
-        assert opened.x_m.tolist() == [i * 1e-8 for i in range(5)]
-        assert opened.y_m.tolist() == [i * -2e-8 for i in range(5)]
-        assert opened.probe_photon_counts.tolist() == [0, 1, 2, 3, 4]
-        assert (opened.loss_epochs.tolist(), opened.loss_values.tolist()) == ([3, 4], [0.5, 0.25])
-        expected = ExportMeta(
-            name="theirs",
-            detector_distance_m=2.0,
-            probe_energy_eV=9000.0,
-            probe_photon_count=1e5,
-            exposure_time_s=0.5,
-            mass_attenuation_m2_kg=0.25,
-            tomography_angle_deg=30.0,
-            object_pixel_width_m=1e-8,
-            object_pixel_height_m=2e-8,
-            probe_pixel_width_m=1e-8,
-            probe_pixel_height_m=2e-8,
-            object_center_x_m=1.0,
-            object_center_y_m=2.0,
-        )
-        assert resolve_metadata(opened.meta) == resolve_metadata(expected)
 
 
 # Files that are no products.

@@ -6,8 +6,6 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
-from ptychodus.api.io import load_product, save_product
-from ptychodus.plugins.cxi_file import CXIProductFileIO
 
 from ptychoproduct import (
     ExportMeta,
@@ -193,23 +191,8 @@ def test_patterns_and_product_of_ptychodus(ptychodus_files, tmp_path):
         ScanFiles(diffraction, positions=product), tmp_path / "out.h5", ExportMeta(name="two files")
     )
     check(tmp_path / "out.h5", probe=PROBE[None, None])
-    loaded = load_product(tmp_path / "out.h5")
-    assert np.allclose(loaded.probe_positions.get_coordinates_x_m(), X * PIXEL_M)
     with h5py.File(tmp_path / "out.h5") as file:
         assert np.array_equal(file["raw_data/bad_pixels"], np.eye(H, W, dtype=bool))
-
-
-@pytest.mark.parametrize(
-    ("save", "name"),
-    [(save_product, "saved.h5"), (lambda path, product: CXIProductFileIO().write(path, product), "saved.cxi")],
-)
-def test_positions_and_probe_that_ptychodus_has_written(ptychodus_files, tmp_path, save, name):
-    diffraction, product = ptychodus_files(np.arange(N), np.arange(N))
-    meta = ExportMeta(probe_energy_eV=8000.0, detector_distance_m=1.0)
-    export_product_from_files(ScanFiles(diffraction, positions=product), tmp_path / "first.h5", meta)
-    save(tmp_path / name, load_product(tmp_path / "first.h5"))
-    export_product_from_files(ScanFiles(diffraction, positions=tmp_path / name), tmp_path / "out.h5")
-    check(tmp_path / "out.h5", probe=PROBE[None, None])
 
 
 def test_patterns_are_paired_with_positions_by_their_numbers(ptychodus_files, tmp_path):
