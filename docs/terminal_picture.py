@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 BIN = Path(sys.executable).parent
-CENTER = "--object-center-x-m 5.90055e-06 --object-center-y-m 5.90055e-06"
-GEOMETRY = f"--probe-energy-eV 8000 --detector-distance-m 2 --detector-pixel-size-m 75e-6 {CENTER}"
+GEOMETRY = "--probe-energy-eV 8000 --detector-distance-m 2 --detector-pixel-size-m 75e-6"
 # Each with the lines of its output that are shown.
 COMMANDS = (
     ("ptychoproduct simulate scan.npz --frames 2000 --size 256", slice(2)),

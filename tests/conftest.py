@@ -64,6 +64,7 @@ def run_command(tmp_path):
 
     def run(*words, **changes):
         command = [str(Path(sys.executable).with_name(str(words[0]))), *map(str, words[1:])]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, **changes)
+        settings = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120}
+        return subprocess.run(command, check=False, **settings | changes)
 
     return run

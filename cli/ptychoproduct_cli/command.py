@@ -82,7 +82,7 @@ class Command:
         parser.formatter_class = HelpFormatter
         self.add_arguments(parser)
         own = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
-        parser.set_defaults(command=self, flags={**own, **self.flags})
+        parser.set_defaults(command=self, parser=parser, flags={**own, **self.flags})
         return parser
 
 

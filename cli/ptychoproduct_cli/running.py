@@ -7,6 +7,7 @@ built without NumPy and h5py.
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 def run(parser: argparse.ArgumentParser) -> NoReturn:
     """Run the command that the command line asks for, and end the process with its exit code."""
     prepare_streams()
-    arguments = parser.parse_args()
+    arguments, unknown = parser.parse_known_args()
+    if unknown:
+        _refuse(arguments.parser, next((word for word in unknown if word.startswith("-")), unknown[0]))
     command: Command = arguments.command
     code = _run_to_exit_code(command, arguments)
     failure = printing_failure()
@@ -30,6 +33,15 @@ def run(parser: argparse.ArgumentParser) -> NoReturn:
         print_error(command.prog, f"the result cannot be printed: {failure}")
         code = code or command.failure
     sys.exit(code)
+
+
+def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
+    """End with an error about a word that a command does not know; it names the nearest option."""
+    if not word.startswith("-"):
+        parser.error(f"{word!r} is one argument too many")
+    name = word.partition("=")[0]
+    near = difflib.get_close_matches(name, parser._option_string_actions, n=1)
+    parser.error(f"there is no option {name}; " + (f"did you mean {near[0]}?" if near else f"see {parser.prog} --help"))
 
 
 def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
