@@ -80,7 +80,7 @@ def npz_scan(
         _extras(archive, frames, text, resources),
         read_if_there(archive, BAD_PIXELS),
         npz_metadata(archive),
-        tuple(f"{key}: None in the file, so it is not there" for key in archive.absent),
+        (f"None in the file, so taken as missing: {', '.join(archive.absent)}",) if archive.absent else (),
     )
 
 

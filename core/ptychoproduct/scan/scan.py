@@ -213,7 +213,7 @@ class Scan:
                 if found.shape != array.shape:
                     notes.append(shape_note(key, array.shape, found.shape))
                 if dimensions > 1 and found.dtype.kind in "iuf":
-                    notes.append(f"{key}: real numbers, {found.dtype}, are taken as complex")
+                    notes.append(f"{key}: real numbers, {found.dtype.name}, are taken as complex")
                     found = found.astype(np.result_type(found.dtype, np.complex64))
                 object.__setattr__(self, name, found)
         object.__setattr__(self, "notes", tuple(dict.fromkeys(notes)))

@@ -106,7 +106,7 @@ def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = T
 
         with NpzArchive(path, files.drop) as archive:
             scan = npz_scan(archive, companions, resources, files.frames_key, include_frames)
-            yield replace(scan, notes=(*scan.notes, *(f"{key}: left out" for key in files.drop)))
+            yield replace(scan, notes=(*scan.notes, f"left out: {', '.join(files.drop)}")) if files.drop else scan
         return
 
     from ptychoproduct.hdf5.folder_links import Hdf5Source
