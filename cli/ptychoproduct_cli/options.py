@@ -10,18 +10,28 @@ if TYPE_CHECKING:
 
 
 def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -> None:
-    """Add the options about the frames of an NPY or HDF5 file and their companion files, which `scan_files` reads."""
-    group = parser.add_argument_group("frames in an NPY or HDF5 file")
+    """Add the options about where frames, positions and probe are, which `scan_files` reads."""
+    group = parser.add_argument_group("where the scan has frames, positions and probe")
     group.add_argument(
         "--dataset",
         metavar="PATH",
         help="path of frames in the HDF5 file (default: where ptychodus, fold_slice, CXI and NeXus files have them)",
     )
     group.add_argument(
+        "--frames-key", metavar="KEY", help="key of frames in the NPZ file (default: diff3d, else diffraction)"
+    )
+    group.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="leave out this key of the NPZ file, such as one that cannot be read; may be given several times",
+    )
+    group.add_argument(
         "--positions",
         metavar="FILE",
         help="scan positions: a table (CSV, TXT, or an NPY array), NPZ with xcoords and ycoords, or HDF5 "
-        "(default: those in the HDF5 file)",
+        "(default: those in the NPZ or HDF5 file)",
     )
     group.add_argument(
         "--positions-columns",
@@ -61,6 +71,8 @@ def scan_files(arguments: argparse.Namespace, path: str, kind: str | None = None
         path=path,
         kind=kind,
         dataset=arguments.dataset,
+        frames_key=arguments.frames_key,
+        drop=arguments.drop,
         positions=arguments.positions,
         positions_in=arguments.positions_in,
         positions_columns=arguments.positions_columns,

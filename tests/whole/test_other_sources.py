@@ -125,11 +125,7 @@ BAD = {
         None,
         ["dataset: applies to HDF5 files; frames.npy is an NPY file"],
     ),
-    "positions for an NPZ scan": (
-        ("rest.npz", *NPY[1:]),
-        None,
-        ["positions: applies to NPY and HDF5 files; rest.npz is an NPZ file"],
-    ),
+    "a key of an NPY file": ((*NPY, "--frames-key", "a"), None, ["frames_key: applies to NPZ files; frames.npy is"]),
 }
 
 

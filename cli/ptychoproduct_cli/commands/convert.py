@@ -334,6 +334,8 @@ def _rows(summary: ExportSummary) -> dict[str, str]:
     if summary.diffraction is not None:
         rows |= _patterns_rows(summary.diffraction)
     rows |= _metadata_rows(summary)
+    if summary.notes:
+        rows["notes"] = "\n".join(summary.notes)
     return rows
 
 

@@ -74,8 +74,8 @@ def _source(arguments: argparse.Namespace) -> ScanFiles | None:
     from ptychoproduct import OptionError
 
     if arguments.source is None and arguments.source_npz is None:
-        for name in ("dataset", "positions", "positions_in", "positions_columns"):
-            if getattr(arguments, name) is not None:
+        for name in ("dataset", "frames_key", "drop", "positions", "positions_in", "positions_columns"):
+            if getattr(arguments, name):
                 raise OptionError(name, "describes the scan to compare with; give it by --source")
         return None
     kind = None if arguments.source_npz is None else "npz"

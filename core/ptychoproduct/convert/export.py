@@ -12,7 +12,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array, Origin, Progress
 from ptychoproduct.convert.exact_counts import sample, write_counts
-from ptychoproduct.errors import SourceError
+from ptychoproduct.errors import SourceError, warn
 from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_frames, real_array
 from ptychoproduct.model.axes import axis_order, canonical_axes
@@ -28,7 +28,7 @@ from ptychoproduct.product.writer import ProductWriter
 from ptychoproduct.scan.companions import read_bad_pixels
 from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.rawdata import rawdata_scan
-from ptychoproduct.scan.scan import Extra, FrameStack, Reconstruction, Scan, detector_shape
+from ptychoproduct.scan.scan import Extra, FrameStack, Reconstruction, Scan, detector_shape, without_axes_of_one
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.system.atomic import OutputGroup, output_group
@@ -163,12 +163,17 @@ def export_product_from_scan(
             patterns = _write_both(writer, scan, diffraction, results, group)
         elif include_raw and scan.frames is not None:
             _write_frames(writer, scan.frames, _axis_order(scan, options), scan.origin)
+        elif include_raw:
+            keys = " or ".join(contract.FRAME_KEYS)
+            warn(
+                f"{scan.origin}: there are no frames ({keys}), so the product has none; give them, or include_raw=False"
+            )
         if include_raw:
             for extra in scan.extras:
                 _keep(writer, _extra_in_pixels(scan, resolved, extra))
     assert writer.summary is not None
     said = {name: path for name, path in scan.metadata_files.items() if resolved.origins[name] == "source"}
-    return replace(writer.summary, diffraction=patterns, metadata_files=said)
+    return replace(writer.summary, diffraction=patterns, metadata_files=said, notes=scan.notes)
 
 
 def _resolved(scan: Scan, given: ExportMeta, options: ExportOptions) -> ResolvedMetadata:
@@ -205,7 +210,7 @@ def _extra_in_pixels(scan: Scan, meta: ResolvedMetadata, extra: Extra) -> Extra:
     key = extra.member.removesuffix(NPY_SUFFIX)
     if key not in contract.START_KEYS or not isinstance(extra.content, np.ndarray):
         return extra
-    return replace(extra, content=_in_pixels(scan, meta, key, extra.content))
+    return replace(extra, content=_in_pixels(scan, meta, key, without_axes_of_one(extra.content, 1)))
 
 
 def _axis_order(scan: Scan, options: ExportOptions) -> str:

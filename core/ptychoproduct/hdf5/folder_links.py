@@ -136,7 +136,7 @@ class Hdf5Source:
         return array
 
     def stacks(self) -> list[tuple[str, tuple[int, ...]]]:
-        """Return names and shapes of the datasets of three dimensions, of those behind links too."""
+        """Return names and shapes of the datasets of three or four dimensions, of those behind links too."""
         stacks = []
         visited: set[h5py.Group] = set()
         unvisited = ["/"]
@@ -153,7 +153,7 @@ class Hdf5Source:
                         unvisited += [f"{name.rstrip('/')}/{child}" for child in found]
                     elif isinstance(found, h5py.Dataset):
                         self._check_place(found, nested=False)
-                        if len(found.shape or ()) == 3:
+                        if len(found.shape or ()) in (3, 4):
                             stacks.append((name, found.shape))
             except SourceError:  # a link out of the folder is no choice
                 continue

@@ -9,25 +9,31 @@ from __future__ import annotations
 
 import struct
 import zipfile
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from ptychoproduct.errors import SourceError
+from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.npz.npy import NPY_SUFFIX, as_array
 from ptychoproduct.npz.stored_array import StoredArray, fill, open_source
+from ptychoproduct.npz.unpickle import unpickle_text
 
 # https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7 and 4.3.16
 _LOCAL_HEADER_BYTES = 30
 _LOCAL_NAME_LENGTH = 26
 _UTF8_FLAG = 0x800
-_END_RECORD_BYTES = 22
+# The record is followed by a comment, or by bytes that belong to nothing, such as padding.
+_END_RECORD = b"PK\x05\x06"
 _END_RECORD_COUNT = 10
+_MOST_END_BYTES = 22 + 2**16
 _UNCOUNTED = 0xFFFF
 # Deflate cannot shrink its input further than 1032 : 1. https://zlib.net/zlib_tech.html
 _MAX_DEFLATE_RATIO = 1032
+# Of the pickle of a 0-d array that holds None; NumPy's take some 150.
+_MOST_NONE_BYTES = 1024
 
 
 class NpzArchive:
@@ -36,26 +42,35 @@ class NpzArchive:
     Parameters
     ----------
     path : Path
+    drop : collection of str
+        Keys of members that are left out, whatever they are.
 
     Attributes
     ----------
     members : dict of str to StoredArray
         By key, in the order of the archive's directory.
+    absent : tuple of str
+        Keys that hold a pickled None, which is how PtychoPINN writes what a scan does not have; not in `members`.
 
     Raises
     ------
     SourceError
         The file is missing, no ZIP archive, or a member's header does not fit the directory.
+    OptionError
+        There is no member of a key to drop.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, drop: Collection[str] = ()) -> None:
         self.path = path
         self._file = open_source(path, "an NPZ file")
         try:
-            infos = self._read_directory()
+            infos = self._read_directory(drop)
             self.members = {array.key: array for array in map(self._stored_array, infos)}
             if len(self.members) < len(infos):
                 raise SourceError(path, found="two members of one name", expected="distinct keys")
+            self.absent = tuple(key for key, array in self.members.items() if _holds_none(array))
+            for key in self.absent:
+                del self.members[key]
         except BaseException:
             self._file.__exit__(None, None, None)
             raise
@@ -77,18 +92,24 @@ class NpzArchive:
                 self.path, key=key, found=f"only {', '.join(self.members) or 'nothing'}", expected="this key"
             ) from None
 
-    def _read_directory(self) -> list[zipfile.ZipInfo]:
+    def _read_directory(self, drop: Collection[str]) -> list[zipfile.ZipInfo]:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 infos = archive.infolist()
-                counted_at = self._file.size - len(archive.comment) - _END_RECORD_BYTES + _END_RECORD_COUNT
-            (count,) = struct.unpack("<H", self._file.read(counted_at, 2))
+            tail = self._file.read(tail_at := max(0, self._file.size - _MOST_END_BYTES), self._file.size - tail_at)
+            (count,) = struct.unpack_from("<H", tail, tail.rfind(_END_RECORD) + _END_RECORD_COUNT)
         except (zipfile.BadZipFile, OSError, NotImplementedError, struct.error, ValueError, EOFError) as error:
             raise SourceError(self.path, found=f"no readable ZIP archive ({error})", expected="an NPZ file") from error
         if count not in (len(infos), _UNCOUNTED):
             raise SourceError(self.path, found=f"{len(infos)} members", expected=f"{count} by the end of its directory")
         if len({info.filename for info in infos}) < len(infos):
             raise SourceError(self.path, found="two members of one name", expected="distinct keys")
+        keys = [info.filename.removesuffix(NPY_SUFFIX) for info in infos]
+        for key in drop:
+            if key not in keys:
+                problem = f"there is no member {key!r} to leave out; the file has {', '.join(keys) or 'nothing'}"
+                raise OptionError("drop", problem, file=self.path)
+        infos = [info for info, key in zip(infos, keys, strict=True) if key not in drop]
         for info in infos:
             self._check_info(info)
         return [info for info in infos if not info.filename.endswith("/")]
@@ -152,3 +173,12 @@ class NpzArchive:
         data = bytearray(nbytes)
         fill(self._file, offset, memoryview(data), self.path, info.filename)
         return bytes(data)
+
+
+def _holds_none(array: StoredArray) -> bool:
+    if array.dtype != object or array.shape or array.nbytes > _MOST_NONE_BYTES:
+        return False
+    try:
+        return unpickle_text(array.as_bytes().read().tobytes()[array.header_bytes :]) is None
+    except ValueError:
+        return False

@@ -1,4 +1,4 @@
-"""Reading the one pickle that PtychoPINN's files hold: a string in a 0-d object array.
+"""Reading the pickles that PtychoPINN's files hold: a string, or None, in a 0-d object array.
 
 NumPy pickles object arrays, and unpickling runs whatever the file asks for. Here nothing of NumPy or of Python can be
 reached: the three names that such a pickle needs are answered by inert stand-ins, every other name is refused.
@@ -60,8 +60,8 @@ class _Unpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it names {module}.{name}") from None
 
 
-def unpickle_text(data: bytes) -> str:
-    """Return the string that a pickled 0-d NumPy object array holds.
+def unpickle_text(data: bytes) -> str | None:
+    """Return the string, or None, that a pickled 0-d NumPy object array holds.
 
     Parameters
     ----------
@@ -84,6 +84,6 @@ def unpickle_text(data: bytes) -> str:
         raise ValueError("a pickle of something else than an array")
     # ndarray.__reduce__: (version, shape, dtype, is_fortran, list of items)
     match array.state:
-        case (int(), (), _TypeStandIn(), _, [str(text)]):
+        case (int(), (), _TypeStandIn(), _, [str() | None as text]):
             return text
-    raise ValueError("a pickled array that does not hold one string")
+    raise ValueError("a pickled array that does not hold one string or None")

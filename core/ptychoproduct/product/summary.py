@@ -47,6 +47,8 @@ class ExportSummary:
         How positions are numbered, where that is not what `scan_index` says and no warning is needed.
     metadata_files : mapping
         For each name of the metadata that a file says itself, that file.
+    notes : tuple of str
+        How the scan was read, where that is not as it is stored.
     """
 
     product: Path
@@ -66,6 +68,7 @@ class ExportSummary:
     diffraction: DiffractionSummary | None = None
     position_index_note: str | None = None
     metadata_files: Mapping[str, Path] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def ratio(self) -> float:

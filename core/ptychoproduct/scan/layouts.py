@@ -95,6 +95,9 @@ MASKS = (
     "/mask",
 )
 
+# What messages advise where a scan has no frames.
+WITHOUT_FRAMES = "to convert a scan without frames, add --no-include-diffraction"
+
 NPZ, NPY, HDF5 = "npz", "npy", "h5"
 _SUFFIXES = {
     ".npz": NPZ,

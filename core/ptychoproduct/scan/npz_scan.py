@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from ptychoproduct.aliases import Array
@@ -12,73 +13,97 @@ from ptychoproduct.model import contract
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.stored_array import StoredArray
 from ptychoproduct.npz.unpickle import unpickle_text
-from ptychoproduct.scan.layouts import BAD_PIXELS
-from ptychoproduct.scan.scan import Extra, FrameStack, Scan, is_streamed
-from ptychoproduct.scan.source_metadata import npz_metadata, said_by
-from ptychoproduct.streaming.stored_rows import rows_as_stored, stored_rows
+from ptychoproduct.scan.assembly import Companions, assembled, given_positions, paired, probe_of
+from ptychoproduct.scan.companions import Positions
+from ptychoproduct.scan.layouts import BAD_PIXELS, WITHOUT_FRAMES
+from ptychoproduct.scan.scan import Extra, Scan, is_streamed
+from ptychoproduct.scan.source_metadata import npz_metadata
+from ptychoproduct.scan.stored_frames import stored_frames
+from ptychoproduct.streaming.stacked_rows import stack_axes
+from ptychoproduct.streaming.stored_rows import stored_rows
 from ptychoproduct.system.resources import Resources
 
 _MOST_PICKLE_BYTES = 64 * 1024**2
 _PRODUCT_KEYS = ("xcoords", "ycoords", "scan_index", "probeGuess", "objectGuess")
 
 
-def npz_scan(archive: NpzArchive, include_frames: bool, resources: Resources, positions_in: str | None = None) -> Scan:
+def npz_scan(
+    archive: NpzArchive,
+    companions: Companions,
+    resources: Resources,
+    frames_key: str | None = None,
+    include_frames: bool = True,
+) -> Scan:
     """Describe the scan in an archive.
 
     Parameters
     ----------
     archive : NpzArchive
         Open until the product is written.
-    include_frames : bool
-        Whether there must be frames.
+    companions : Companions
     resources : Resources
         What may be used to reorder axes.
-    positions_in : {"px", "m", "mm", "um", "nm"}, optional
-        Unit of the positions.
+    frames_key : str, optional
+        Key of the frames; by default the first of `contract.FRAME_KEYS` that is there.
+    include_frames : bool
+        Whether there must be frames.
 
     Raises
     ------
     SourceError
         The archive does not hold a scan.
     """
-    text, metadata = _metadata_text(archive), npz_metadata(archive)
-    x, y = (archive.require(key).read() for key in ("xcoords", "ycoords"))
-    probe = archive.require("probeGuess").read()
-    frames = frames_array(archive) if include_frames else None
-    return Scan(
-        origin=archive.path,
-        x=x,
-        y=y,
-        positions_in=positions_in,
-        probe=probe,
-        frames=None if frames is None else _frame_stack(frames, resources),
-        object=read_if_there(archive, "objectGuess"),
-        scan_index=read_if_there(archive, "scan_index"),
-        extras=_extras(archive, frames, text, resources),
-        bad_pixels=read_if_there(archive, BAD_PIXELS),
-        metadata=metadata,
-        metadata_files=dict.fromkeys(said_by(metadata), archive.path),
-        files=(archive.path,),
+    text, files = _metadata_text(archive), (archive.path,)
+    frames = frames_array(archive, frames_key) if include_frames else None
+    stack = None if frames is None else stored_frames(frames, resources)
+    positions = given_positions(companions)
+    if positions is None:
+        missing = [key for key in ("xcoords", "ycoords") if key not in archive.members]
+        if missing:
+            problem = f"there are no positions; give --positions, or store them under {' and '.join(missing)}"
+            raise SourceError(archive.path, problem, key=missing[0])
+        x, y = (archive.members[key].read() for key in ("xcoords", "ycoords"))
+        positions = Positions(x, y, companions.positions_in, files=files)
+    elif stack is not None:
+        positions = paired(archive.path, stack.shape, positions)
+    if positions.numbers is None and positions.scan_index is None:
+        positions = replace(positions, scan_index=read_if_there(archive, "scan_index"))
+    if positions.object is None:
+        positions = replace(positions, object=read_if_there(archive, "objectGuess"))
+    probe = probe_of(archive.path, companions, positions, partial(read_if_there, archive, "probeGuess"))
+    return assembled(
+        archive.path,
+        files,
+        stack,
+        positions,
+        probe,
+        _extras(archive, frames, text, resources),
+        read_if_there(archive, BAD_PIXELS),
+        npz_metadata(archive),
+        (f"None in the file, so taken as missing: {', '.join(archive.absent)}",) if archive.absent else (),
     )
 
 
-def frames_array(archive: NpzArchive) -> StoredArray:
+def frames_array(archive: NpzArchive, key: str | None = None) -> StoredArray:
     """Return the array that holds the diffraction frames, or SourceError where there is none."""
-    for key in contract.FRAME_KEYS:
-        if key in archive.members:
-            return archive.members[key]
-    return archive.require(" or ".join(contract.FRAME_KEYS))
+    for usual in contract.FRAME_KEYS if key is None else (key,):
+        if usual in archive.members:
+            return archive.members[usual]
+    stacks = [
+        f"{name} {array.shape}"
+        for name, array in archive.members.items()
+        if array.dtype.newbyteorder("=").name in contract.FRAME and stack_axes(array.shape) is not None
+    ]
+    problem = f"there are no frames under {key or ' or '.join(contract.FRAME_KEYS)}"
+    if stacks:
+        problem += f"; give their key by --frames-key, one of {', '.join(stacks)}"
+    raise SourceError(archive.path, problem if key else f"{problem}; {WITHOUT_FRAMES}", key=key)
 
 
 def read_if_there(archive: NpzArchive, key: str) -> Array | None:
     """Read a member whole; None where the archive has none of that key."""
     array = archive.members.get(key)
     return None if array is None else array.read()
-
-
-def _frame_stack(array: StoredArray, resources: Resources) -> FrameStack:
-    rows = partial(stored_rows, array, resources=resources)
-    return FrameStack(array.key, array.shape, rows, array.member, as_stored=partial(rows_as_stored, array))
 
 
 def _extras(archive: NpzArchive, frames: StoredArray | None, text: str | None, resources: Resources) -> Iterator[Extra]:
@@ -100,7 +125,8 @@ def _metadata_text(archive: NpzArchive) -> str | None:
     for array in archive.members.values():
         if not array.dtype.hasobject:
             continue
-        expected = f"plain data; pickles are not opened, but for a string in {contract.METADATA_KEY}"
+        plain = f"plain data; pickles are not opened, but for a string in {contract.METADATA_KEY}"
+        expected = f"{plain}; --drop {array.key} leaves it out"
         if array.key != contract.METADATA_KEY or array.nbytes > _MOST_PICKLE_BYTES:
             raise SourceError(archive.path, key=array.key, found="an array of Python objects", expected=expected)
         try:

@@ -14,7 +14,7 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.errors import SourceError
 from ptychoproduct.model import contract
 from ptychoproduct.npz.npy import NPY_SUFFIX
-from ptychoproduct.scan.scan import Extra, FrameStack, Scan, is_streamed
+from ptychoproduct.scan.scan import Extra, FrameStack, Scan, frame_stack, is_streamed
 from ptychoproduct.streaming.sources import ArrayRows
 
 _EXTRA_KEYS = ("xcoords_start", "ycoords_start", "Y", "norm_Y_I")
@@ -34,17 +34,22 @@ def rawdata_scan(raw: Any) -> Scan:
         The object does not hold a scan.
     """
     x, y, probe = (_required_attribute(raw, key) for key in ("xcoords", "ycoords", "probeGuess"))
-    frames = _attribute(raw, "diff3d")
+    frames = next(filter(None, (_frames(raw, key) for key in contract.FRAME_KEYS)), None)
     return Scan(
         origin=type(raw).__name__,
         x=x,
         y=y,
         probe=probe,
-        frames=None if frames is None else FrameStack("diff3d", frames.shape, partial(ArrayRows, frames)),
+        frames=frames,
         object=_attribute(raw, "objectGuess"),
         scan_index=_attribute(raw, "scan_index"),
         extras=_extras(raw),
     )
+
+
+def _frames(raw: Any, key: str) -> FrameStack | None:
+    frames = _attribute(raw, key)
+    return None if frames is None else frame_stack(key, frames.shape, partial(ArrayRows, frames))
 
 
 def _extras(raw: Any) -> Iterator[Extra]:
@@ -87,7 +92,7 @@ class RawData:
     xcoords_start, ycoords_start : array or None, [N], pixels
         Positions before correction.
     diff3d : array or None, [N, H, W], real
-        Diffraction frames.
+        Diffraction frames; of another object also under ``diffraction``.
     probeGuess : array, [H, W] or [I, H, W], complex
         Probe, or a stack of its modes.
     scan_index : array or None, [N], int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,18 @@ from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import check_unit
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.streaming.sources import RowSource
+from ptychoproduct.streaming.stacked_rows import stack_shape, stacked_rows
 
 # Arrays from this size on are streamed, not loaded.
 _LARGE_BYTES = 8 * 1024**2
+# What messages call the arrays of a scan, and how many dimensions they have at most.
+_DIMENSIONS = {
+    "x": ("xcoords", 1),
+    "y": ("ycoords", 1),
+    "scan_index": ("scan_index", 1),
+    "probe": ("probeGuess", 4),
+    "object": ("objectGuess", 3),
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,8 @@ class FrameStack:
     as_stored : callable, optional
         Opens them in the order in which they lie, whichever axes these are: for a look at some of the values, before
         axes are reordered at some expense.
+    note : str, optional
+        What was made of the source's axes.
     """
 
     key: str
@@ -54,6 +66,7 @@ class FrameStack:
     chunks: h5py.Dataset | None = None
     original_axis_order: str | None = None
     as_stored: Callable[[], RowSource] | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,9 @@ class Scan:
         What the source says; None for what it does not say.
     metadata_files : mapping
         For each name of what it says, the file.
+    notes : tuple of str
+        How the source was read, where that is not as it is stored, for the summary. Those on axes of length one and
+        on real numbers in place of complex ones are added here.
 
     Raises
     ------
@@ -183,9 +199,47 @@ class Scan:
     product: Path | None = None
     metadata: ExportMeta = field(default_factory=ExportMeta)
     metadata_files: Mapping[str, Path] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_unit(self.positions_in)
+        notes = list(self.notes)
+        if self.frames is not None and self.frames.note is not None:
+            notes.append(self.frames.note)
+        for name, (key, dimensions) in _DIMENSIONS.items():
+            array = getattr(self, name)
+            if isinstance(array, np.ndarray):
+                found = without_axes_of_one(array, dimensions)
+                if found.shape != array.shape:
+                    notes.append(shape_note(key, array.shape, found.shape))
+                if dimensions > 1 and found.dtype.kind in "iuf":
+                    notes.append(f"{key}: real numbers, {found.dtype.name}, are taken as complex")
+                    found = found.astype(np.result_type(found.dtype, np.complex64))
+                object.__setattr__(self, name, found)
+        object.__setattr__(self, "notes", tuple(dict.fromkeys(notes)))
+
+
+def without_axes_of_one(array: Array, dimensions: int) -> Array:
+    """Drop axes of length one, behind and then in front, until there are not too many; pictures have none behind."""
+    while array.ndim > dimensions and 1 in (array.shape[0], array.shape[-1]):
+        array = array[..., 0] if array.shape[-1] == 1 else array[0]
+    while dimensions > 1 and array.ndim > 2 and array.shape[-1] == 1 < array.shape[-2]:
+        array = array[..., 0]
+    return array
+
+
+def frame_stack(
+    key: str, stored: tuple[int, ...], open_rows: Callable[[Sequence[int]], RowSource], **others: Any
+) -> FrameStack:
+    """Return an array as a stack of frames, given its shape and what opens its rows; see `stack_axes`."""
+    shape = stack_shape(stored)
+    note = None if shape == stored else shape_note(key, stored, shape)
+    return FrameStack(key, shape, partial(stacked_rows, open_rows, stored), note=note, **others)
+
+
+def shape_note(key: str, stored: Sequence[int], taken: Sequence[int]) -> str:
+    """Say what was made of the axes of an array."""
+    return f"{key}: shape {tuple(stored)} is taken as {tuple(taken)}"
 
 
 def detector_shape(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ptychoproduct.errors import OptionError
 from ptychoproduct.model import contract
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
+from ptychoproduct.scan.assembly import Companions
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.scan.scan import Scan
 from ptychoproduct.system.resources import Resources
@@ -34,15 +35,18 @@ class ScanFiles:
         What it is; by default what its first bytes say.
     dataset : str, optional
         Path of the frames in an HDF5 file.
+    frames_key : str, optional
+        Key of the frames in an NPZ file; by default ``diff3d`` or ``diffraction``.
+    drop : sequence of str
+        Keys of an NPZ file that are left out, such as one that cannot be read.
     positions : path, or pair of arrays [N], optional
         A table of numbers (text, or an NPY array [N, 2]), an NPZ file with ``xcoords`` and ``ycoords``, an HDF5 file in
-        a layout that is known; or x and y themselves. By default those of an HDF5 file itself; not with an NPZ scan,
-        which has its own.
+        a layout that is known; or x and y themselves. By default those of the NPZ or HDF5 file itself.
     positions_in : {"px", "m", "mm", "um", "nm"}, optional
         Their unit; by default what the file says, else metres where none is above 1e-3, else object pixels.
     probe : path or array, optional
         An NPY, NPZ or HDF5 file, ``FILE:KEY`` where the key is no usual one; or the probe itself. By default that of
-        the file of positions, or of an HDF5 file itself; not with an NPZ scan.
+        the file of positions, or of the NPZ or HDF5 file itself.
     positions_columns : str, optional
         Names of a table's columns, such as ``"y,x"`` or ``"index,x_um,y_um"``; by default its header.
 
@@ -59,6 +63,8 @@ class ScanFiles:
     positions_in: str | None = None
     probe: str | PathLike[str] | Array | None = None
     positions_columns: str | None = None
+    frames_key: str | None = None
+    drop: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.kind is None:
@@ -66,9 +72,9 @@ class ScanFiles:
         this = f"{Path(self.path).name} is {_KIND_NAMES[self.kind or NPZ]}"
         if self.dataset is not None and self.kind != HDF5:
             raise OptionError("dataset", f"applies to HDF5 files; {this}")
-        for key in ("positions", "probe"):
-            if getattr(self, key) is not None and self.kind == NPZ:
-                raise OptionError(key, f"applies to NPY and HDF5 files; {this}")
+        for key in ("frames_key", "drop"):
+            if getattr(self, key) and self.kind != NPZ:
+                raise OptionError(key, f"applies to NPZ files; {this}")
         if self.positions is None and self.kind == NPY:
             raise OptionError("positions", f"{this} without positions; give a file of positions")
         if self.positions_columns is not None and (self.positions is None or isinstance(self.positions, tuple)):
@@ -94,17 +100,18 @@ def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = T
     """
     # What reads one kind of file is not imported for another: that is a tenth of a small conversion's time.
     path = Path(files.path)
+    companions = Companions(files.positions, files.positions_in, files.probe, files.positions_columns)
     if files.kind == NPZ:
         from ptychoproduct.scan.npz_scan import npz_scan
 
-        with NpzArchive(path) as archive:
-            yield npz_scan(archive, include_frames, resources, files.positions_in)
+        with NpzArchive(path, files.drop) as archive:
+            scan = npz_scan(archive, companions, resources, files.frames_key, include_frames)
+            yield replace(scan, notes=(*scan.notes, f"left out: {', '.join(files.drop)}")) if files.drop else scan
         return
 
     from ptychoproduct.hdf5.folder_links import Hdf5Source
-    from ptychoproduct.scan.frame_scan import Companions, hdf5_scan, npy_scan
+    from ptychoproduct.scan.frame_scan import hdf5_scan, npy_scan
 
-    companions = Companions(files.positions, files.positions_in, files.probe, files.positions_columns)
     if files.kind == NPY:
         with NpyFile(path) as file:
             yield npy_scan(file, companions, resources)
@@ -135,5 +142,6 @@ def frame_bytes(files: ScanFiles) -> int:
             dtype = dataset.dtype if recipe is None else np.dtype(recipe.amplitude_dtype)
             nbytes: int = dataset.size * dtype.itemsize
             return nbytes
-    with NpzArchive(path) as archive:
-        return max((archive.members[key].nbytes for key in contract.FRAME_KEYS if key in archive.members), default=0)
+    with NpzArchive(path, files.drop) as archive:
+        keys = contract.FRAME_KEYS if files.frames_key is None else (files.frames_key,)
+        return max((archive.members[key].nbytes for key in keys if key in archive.members), default=0)

@@ -17,7 +17,6 @@ from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_grou
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import axis_order, canonical_axes
 from ptychoproduct.model.positions import UNITS, pixels_to_metres, to_object_pixels
-from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.scan import FrameStack, Scan
 from ptychoproduct.scan.scan_files import opened_scan
 from ptychoproduct.streaming.sources import windows_of
@@ -72,7 +71,7 @@ def same_as_source(subject: Subject) -> Iterator[Problem]:
     files = subject.source
     if files is None:
         return
-    if files.probe is None and files.kind != NPZ:
+    if files.probe is None:
         files = replace(files, probe=_NO_PROBE)
     has_frames = subject.get(contract.DIFFRACTION) is not None
     with ExitStack() as stack:

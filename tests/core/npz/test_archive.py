@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
 
-from ptychoproduct.errors import SourceError
+from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.stored_array import StoredArray
 
@@ -573,6 +573,68 @@ def test_an_object_array_is_a_member(archive_of):
     with NpzArchive(archive_of(npz_bytes(arrays={"x": np.array({"a": 1}, dtype=object)}))) as archive:
         member = archive.members["x"]
         assert (member.dtype, member.shape, member.is_array) == (np.dtype(object), (), True)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_pickled_none_is_a_member_that_is_not_there(archive_of, compress):
+    path = archive_of(npz_bytes(compress, SMALL | {"Y": None, "objects": np.array([None]), "scan_index": None}))
+    with np.load(path, allow_pickle=True) as saved:
+        assert [key for key in saved if saved[key].shape == () and saved[key][()] is None] == ["Y", "scan_index"]
+    with NpzArchive(path) as archive:
+        assert archive.absent == ("Y", "scan_index")
+        assert list(archive.members) == [*SMALL, "objects"]
+
+
+def test_a_damaged_none_is_told(archive_of):
+    data = patched(npz_bytes(arrays={"Y": None}), CRC, "<L", 1)
+    with pytest.raises(SourceError, match=r"Y\.npy: found CRC-32"):
+        NpzArchive(archive_of(data))
+
+
+@pytest.mark.parametrize(
+    "member",
+    [npy_bytes(np.array([{}])), header_bytes("damaged"), b"text", npy_bytes(np.zeros(5))[:-1]],
+    ids=["pickled", "damaged", "no array", "truncated"],
+)
+def test_members_are_left_out_whatever_they_are(tmp_path, member):
+    path = write_zip(tmp_path / "a.npz", {"x.npy": npy_bytes(np.arange(3.0)), "Y.npy": member})
+    with NpzArchive(path, drop=["Y"]) as archive:
+        assert archive.members["x"].read().tolist() == [0, 1, 2]
+        assert list(archive.members) == ["x"]
+
+
+def test_a_member_of_another_method_is_left_out(tmp_path):
+    path = write_zip(tmp_path / "a.npz", {"x.npy": npy_bytes(np.arange(3.0))})
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_LZMA) as file:
+        file.writestr("Y.npy", npy_bytes(np.zeros(5)))
+    with pytest.raises(SourceError, match="ZIP method 14"):
+        NpzArchive(path)
+    with NpzArchive(path, drop=["Y"]) as archive:
+        assert list(archive.members) == ["x"]
+
+
+def test_a_member_to_leave_out_has_to_be_there(archive_of):
+    with pytest.raises(OptionError, match="drop: there is no member 'Y' to leave out; the file has a, count"):
+        NpzArchive(archive_of(npz_bytes()), drop=["a", "Y"])
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("padding", [b"\0", b"\0" * 1000, b"\xff" * 512, b"\1\2\3" * 7, b"\0" * 65536, b"PK\3\4PK\1\2"])
+def test_bytes_behind_an_archive_are_no_part_of_it(archive_of, compress, padding):
+    path = archive_of(npz_bytes(compress) + padding)
+    with np.load(path) as saved:
+        expected = dict(saved)
+    assert list(expected) == list(SMALL)
+    assert_same(read_all(path), expected)
+
+
+def test_a_comment_and_bytes_behind_it(archive_of):
+    path = archive_of(npz_bytes())
+    with zipfile.ZipFile(path, "a") as file:
+        file.comment = b"a comment"
+    path.write_bytes(path.read_bytes() + b"\0" * 1000)
+    with np.load(path) as saved:
+        assert list(saved) == list(read_all(path))
 
 
 @pytest.mark.parametrize("compress", [False, True])

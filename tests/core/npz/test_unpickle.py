@@ -1,4 +1,4 @@
-"""The one pickle that is opened: a string in a 0-d object array. Every other one is refused, and does nothing."""
+"""The pickles that are opened: a string, or None, in a 0-d object array. Every other is refused, and does nothing."""
 
 import builtins
 import io
@@ -46,7 +46,9 @@ def global_pickle(module, name, rest=b""):
 
 
 HARMLESS = {
-    "none": boxed(None),
+    "none in one dimension": np.array([None], dtype=object),
+    "none twice": np.array([None, None], dtype=object),
+    "none in an array in the array": boxed(boxed(None)),
     "a number": boxed(3),
     "bytes": boxed(b"text"),
     "a bytearray": boxed(bytearray(b"text")),
@@ -106,6 +108,11 @@ def test_what_the_other_numpy_of_1_and_2_wrote_comes_back(protocol):
 @given(st.text(st.characters(exclude_categories=[])), st.sampled_from(PROTOCOLS))
 def test_any_string_comes_back(text, protocol):
     assert unpickle_text(pickle.dumps(np.array(text, dtype=object), protocol)) == text
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_none_in_an_array_comes_back(protocol):
+    assert unpickle_text(pickle.dumps(np.array(None), protocol)) is None
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -302,7 +302,7 @@ BAD = {
     "a group": ({"a/b": FRAMES}, {"dataset": "/a"}, ["/a", "no such dataset", "/a/b (12, 16, 18)"]),
     "no frames": ({"dp": None}, {}, ["no frames where they usually are", "it has none"]),
     "a plane": ({"dp": FRAMES[0]}, {}, ["/dp", "(16, 18)", "[N, H, W]"]),
-    "four dimensions": ({"dp": FRAMES[None]}, {}, ["/dp", "(1, 12, 16, 18)"]),
+    "five dimensions": ({"dp": FRAMES[:, None, :, None]}, {}, ["/dp", "(12, 1, 16, 1, 18)"]),
     "no frame": ({"dp": FRAMES[:0]}, {}, ["/dp", "(0, 16, 18)"]),
     "empty": ({"dp": h5py.Empty("f4")}, {}, ["/dp", "shape None"]),
     "complex": ({"dp": FRAMES.astype(complex)}, {}, ["/dp", "complex128", "real numbers"]),
@@ -314,7 +314,7 @@ BAD = {
     "frames that disagree": ({"dp": FRAMES[1:]}, {}, ["/dp", "(11, 16, 18)", "12"]),
     "NaN": ({"xcoords": np.where(np.arange(N) == 4, np.nan, X)}, {}, ["xcoords", "nan at position 4"]),
     "no probe": ({"probe": None}, {}, ["probeGuess", "no probe", "--probe"]),
-    "a real probe": ({"probe": PROBE.real}, {}, ["probeGuess", "float32", "complex64"]),
+    "a probe that is a mask": ({"probe": PROBE.real > 0}, {}, ["probeGuess", "bool", "complex64"]),
     "a flat probe": ({"probe": PROBE[0]}, {}, ["probeGuess", "(18,)"]),
 }
 
@@ -362,8 +362,8 @@ def test_messages_name_the_file_as_the_user_does(tmp_path, monkeypatch):
             {"dataset": "/dp", "positions": "p.csv"},
             "dataset: applies to HDF5 files; scan.npy is an NPY file",
         ),
-        ("scan.npz", {"positions": "p.csv"}, "positions: applies to NPY and HDF5 files; scan.npz is an NPZ file"),
-        ("scan.npz", {"probe": "p.npy"}, "probe: applies to NPY and HDF5 files; scan.npz is an NPZ file"),
+        ("scan.h5", {"frames_key": "data"}, "frames_key: applies to NPZ files; scan.h5 is an HDF5 file"),
+        ("scan.npy", {"drop": ["Y"], "positions": "p.csv"}, "drop: applies to NPZ files; scan.npy is an NPY file"),
         ("scan.npy", {}, "positions: scan.npy is an NPY file without positions"),
         ("scan", {"kind": "npy"}, "positions: scan is an NPY file without positions"),
         ("scan", {"dataset": "/dp"}, "dataset: applies to HDF5 files; scan is an NPZ file"),
