@@ -325,6 +325,9 @@ def _rows(summary: ExportSummary) -> dict[str, str]:
             "ratio": f"{summary.ratio:.2f}  ({megabytes(summary.frame_bytes)} to {megabytes(summary.stored_bytes)})",
             "speed": f"{summary.throughput_mb_s:,.0f} MB/s  ({summary.seconds:.2f} s)",
         }
+    if summary.matlab_files:
+        names = ", ".join(path.name for path in summary.matlab_files)
+        rows["axes"] = f"as MATLAB shows them, of {names}"
     choice = summary.choice
     if choice is not None:
         rows["chosen"] = f"{choice.reason}  ({choice.objective}, {choice.seconds:.2f} s)"

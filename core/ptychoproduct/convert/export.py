@@ -13,9 +13,10 @@ import numpy as np
 from ptychoproduct.aliases import Array, Origin, Progress
 from ptychoproduct.convert.exact_counts import sample, write_counts
 from ptychoproduct.errors import SourceError
+from ptychoproduct.hdf5.matlab import is_matlab_file
 from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_frames, real_array
-from ptychoproduct.model.axes import axis_order, canonical_axes
+from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.geometry import resolve_metadata, warn_of_contradictions, with_detector_pixels
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
 from ptychoproduct.model.position_units import known_unit, warn_of_span
@@ -168,7 +169,8 @@ def export_product_from_scan(
                 _keep(writer, _extra_in_pixels(scan, resolved, extra))
     assert writer.summary is not None
     said = {name: path for name, path in scan.metadata_files.items() if resolved.origins[name] == "source"}
-    return replace(writer.summary, diffraction=patterns, metadata_files=said)
+    matlab_files = tuple(filter(is_matlab_file, dict.fromkeys(scan.files)))
+    return replace(writer.summary, diffraction=patterns, metadata_files=said, matlab_files=matlab_files)
 
 
 def _resolved(scan: Scan, given: ExportMeta, options: ExportOptions) -> ResolvedMetadata:
@@ -210,7 +212,7 @@ def _extra_in_pixels(scan: Scan, meta: ResolvedMetadata, extra: Extra) -> Extra:
 
 def _axis_order(scan: Scan, options: ExportOptions) -> str:
     assert scan.frames is not None
-    return axis_order(scan.frames.shape, len(scan.x), options.axis_order, scan.origin, scan.frames.key)
+    return scan.frames.axis_order(len(scan.x), options.axis_order, scan.origin)
 
 
 def _write_frames(

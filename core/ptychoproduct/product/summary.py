@@ -47,6 +47,8 @@ class ExportSummary:
         How positions are numbered, where that is not what `scan_index` says and no warning is needed.
     metadata_files : mapping
         For each name of the metadata that a file says itself, that file.
+    matlab_files : tuple of Path
+        Files of the scan that MATLAB wrote; they are read with the axes that MATLAB shows.
     """
 
     product: Path
@@ -66,6 +68,7 @@ class ExportSummary:
     diffraction: DiffractionSummary | None = None
     position_index_note: str | None = None
     metadata_files: Mapping[str, Path] = field(default_factory=dict)
+    matlab_files: tuple[Path, ...] = ()
 
     @property
     def ratio(self) -> float:

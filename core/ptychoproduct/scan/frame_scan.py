@@ -120,15 +120,24 @@ def hdf5_scan(
         return _scan(source.path, source.files, None, positions, probe, metadata=metadata)
     recipe = product_recipe(frames)
     rows = partial(DatasetRows, frames, resources=resources, recipe=recipe, source=source)
-    chunks = frames if recipe is None else None
-    stack = FrameStack(frames.name, frames.shape, rows, chunks=chunks, as_stored=rows)
+    if source.is_matlab(frames):
+        stack = FrameStack(
+            frames.name,
+            frames.shape[::-1],
+            lambda axes: rows([frames.ndim - 1 - axis for axis in axes]),
+            as_stored=rows,
+            usual_axis_order="HWN",
+        )
+    else:
+        chunks = frames if recipe is None else None
+        stack = FrameStack(frames.name, frames.shape, rows, chunks=chunks, as_stored=rows)
     is_product = _are_of_product(frames)
     if is_product:
         order = read_attribute(frames, ORIGINAL_AXIS_ORDER)
         stack = replace(stack, member=frames_member_name(frames), original_axis_order=order)
     if not is_product or positions.product != source.path:  # a product's frame i belongs to its position i
-        positions = _paired(source.path, frames.shape, positions, _frame_numbers(source, frames))
-    bad_pixels = _bad_pixels(source, frames)
+        positions = _paired(source.path, stack.shape, positions, _frame_numbers(source, frames))
+    bad_pixels = _bad_pixels(source, frames, stack.shape)
     extras = _extras(bad_pixels, source.path if is_product else None, positions, resources.threads)
     return _scan(source.path, source.files, stack, positions, probe, extras, bad_pixels, metadata)
 
@@ -251,7 +260,7 @@ def _paired(origin: Path, shape: tuple[int, ...], positions: Positions, numbers:
     )
 
 
-def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset) -> Array | None:
+def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset, shape: tuple[int, ...]) -> Array | None:
     """Read the mask beside the frames, or where the detector of a known layout has it; not zero means bad."""
     beside = frames.parent.name.rstrip("/")
     names = [f"{beside}/{name}" for name in layouts.MASK_NAMES]
@@ -263,10 +272,10 @@ def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset) -> Array | None:
         found = source.find(name)
         if found is None or found == frames or found.dtype.kind not in "biu":
             continue
-        mask = source.read(found)
-        frame_shapes = {tuple(np.delete(frames.shape, axis)) for axis in range(3)}
+        mask = source.read_pictures(found)
+        frame_shapes = {tuple(np.delete(shape, axis)) for axis in range(3)}
         if mask.ndim == 2 and mask.shape not in frame_shapes:
-            warn(f"{source.path}: {name}: the mask is {mask.shape}, the frames are {frames.shape}; it is not used")
+            warn(f"{source.path}: {name}: the mask is {mask.shape}, the frames are {shape}; it is not used")
             continue
         return mask
     return None

@@ -15,7 +15,7 @@ from ptychoproduct.hdf5.contract_fields import read_recipe
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
 from ptychoproduct.model import contract
-from ptychoproduct.model.axes import axis_order, canonical_axes
+from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.positions import UNITS, pixels_to_metres, to_object_pixels
 from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.scan import FrameStack, Scan
@@ -141,7 +141,7 @@ def _compare_frames(subject: Subject, scan: Scan, stack: FrameStack) -> Iterator
     recorded = subject.attribute(contract.DIFFRACTION, contract.ORIGINAL_AXIS_ORDER)
     try:
         order = recorded if recorded in contract.AXIS_ORDERS else "auto"
-        order = axis_order(stack.shape, frames.shape[0], order, scan.origin, stack.key)
+        order = stack.axis_order(frames.shape[0], order, scan.origin)
     except ProductError as error:
         yield Problem("error", where, f"cannot be compared: {error}")
         return
