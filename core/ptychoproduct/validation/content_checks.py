@@ -17,6 +17,7 @@ from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_grou
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.positions import UNITS, pixels_to_metres, to_object_pixels
+from ptychoproduct.model.probe_shape import probe_doubt
 from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.scan import FrameStack, Scan
 from ptychoproduct.scan.scan_files import opened_scan
@@ -86,6 +87,17 @@ def same_as_source(subject: Subject) -> Iterator[Problem]:
             yield from _compare_frames(subject, scan, scan.frames)
         elif not has_frames:
             yield Problem("warning", f"/{contract.DIFFRACTION.name}", "there are no frames to compare with the source")
+
+
+@check
+def probe_fits_frames(subject: Subject) -> Iterator[Problem]:
+    """The probe has the size of the frames."""
+    probe, frames, object_ = map(subject.get, (contract.PROBE, contract.DIFFRACTION, contract.OBJECT))
+    if probe is None or frames is None:
+        return
+    doubt = probe_doubt(probe.shape, frames.shape, () if object_ is None else object_.shape)
+    if doubt is not None:
+        yield Problem("warning", f"/{contract.PROBE.name}", doubt)
 
 
 def _groups(file: h5py.File) -> Iterator[h5py.Group]:
