@@ -15,7 +15,7 @@ from ptychoproduct.convert.exact_counts import sample, write_counts
 from ptychoproduct.errors import SourceError, warn
 from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_frames, real_array
-from ptychoproduct.model.axes import axis_order, canonical_axes
+from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.geometry import resolve_metadata, warn_of_contradictions, with_detector_pixels
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
 from ptychoproduct.model.position_units import known_unit, warn_of_span
@@ -215,7 +215,7 @@ def _extra_in_pixels(scan: Scan, meta: ResolvedMetadata, extra: Extra) -> Extra:
 
 def _axis_order(scan: Scan, options: ExportOptions) -> str:
     assert scan.frames is not None
-    return axis_order(scan.frames.shape, len(scan.x), options.axis_order, scan.origin, scan.frames.key)
+    return scan.frames.axis_order(len(scan.x), options.axis_order, scan.origin)
 
 
 def _write_frames(

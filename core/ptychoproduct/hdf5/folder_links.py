@@ -19,11 +19,11 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import SourceError
-from ptychoproduct.hdf5.local_links import last_words, open_hdf5
+from ptychoproduct.hdf5.local_links import last_words, open_hdf5, open_member
+from ptychoproduct.hdf5.matlab import complex_of_pairs, is_matlab, turned
 
 _MOST_LINKS = 64
 _MOST_OBJECTS = 10_000
-_ORIGIN = b"${ORIGIN}"  # HDF5's word for the folder of the file
 # With these HDF5 looks for files elsewhere than beside the one that names them.
 _PREFIX_VARIABLES = ("HDF5_EXT_PREFIX", "HDF5_VDS_PREFIX", "HDF5_EXTFILE_PREFIX")
 
@@ -49,6 +49,7 @@ class Hdf5Source:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._files: dict[Path, h5py.File] = {}
+        self._is_matlab: dict[str, bool] = {}
         self._data_files: set[Path] = set()
         self._stack = ExitStack()
         self._links = 0
@@ -135,6 +136,24 @@ class Hdf5Source:
                 dataset.read_direct(array)
         return array
 
+    def is_matlab(self, dataset: h5py.Dataset) -> bool:
+        """Whether a dataset lies in a file of MATLAB's, which HDF5 shows with its axes reversed."""
+        name = dataset.file.filename
+        if name not in self._is_matlab:
+            with self.reading("/"):
+                self._is_matlab[name] = is_matlab(dataset.file)
+        return self._is_matlab[name]
+
+    def read_table(self, dataset: h5py.Dataset) -> Array:
+        """Read numbers whole, with the axes in the order in which their program has them."""
+        array = self.read(dataset)
+        return array.T if self.is_matlab(dataset) else array
+
+    def read_pictures(self, dataset: h5py.Dataset) -> Array:
+        """Read one or more pictures whole, rows and columns last, whichever program wrote them."""
+        array = complex_of_pairs(self.read(dataset))
+        return turned(array) if self.is_matlab(dataset) else array
+
     def stacks(self) -> list[tuple[str, tuple[int, ...]]]:
         """Return names and shapes of the datasets of three or four dimensions, of those behind links too."""
         stacks = []
@@ -187,7 +206,7 @@ class Hdf5Source:
             if link is None:
                 return None
             if isinstance(link, h5py.HardLink):
-                place = _open(place, part)
+                place = open_member(place, part)
                 continue
             self._links += 1
             if self._links > _MOST_LINKS:
@@ -287,13 +306,3 @@ class Hdf5Source:
                     f"needs HDF5 filter {filter_id} ({name.decode('utf-8', 'replace') or 'no name'}); install it",
                     key=dataset.name,
                 )
-
-
-def _open(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
-    """Open what a hard link leads to; names of raw data are taken from the file's folder, not the working directory."""
-    if group.get(name, getclass=True) is not h5py.Dataset:
-        found: h5py.Group | None = group[name]
-        return found
-    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    access.set_efile_prefix(_ORIGIN)
-    return h5py.Dataset(h5py.h5d.open(group.id, name.encode("utf-8", "surrogateescape"), access))

@@ -11,6 +11,8 @@ import h5py
 from ptychoproduct.compression.filters import missing_filters
 from ptychoproduct.errors import ContractError, SourceError
 
+_ORIGIN = b"${ORIGIN}"  # HDF5's word for the folder of the file
+
 
 def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
     """Open an HDF5 file for reading.
@@ -128,3 +130,13 @@ def last_words(error: Exception) -> str:
     """Return what HDF5 puts in the brackets at the end of its message."""
     text = str(error)
     return text[text.rfind("(") + 1 : text.rfind(")")] if "(" in text else text
+
+
+def open_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """Open what a hard link leads to; names of raw data are taken from the file's folder, not the working directory."""
+    if group.get(name, getclass=True) is not h5py.Dataset:
+        found: h5py.Group | None = group[name]
+        return found
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    access.set_efile_prefix(_ORIGIN)
+    return h5py.Dataset(h5py.h5d.open(group.id, name.encode("utf-8", "surrogateescape"), access))

@@ -8,7 +8,14 @@ from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.model.contract import AXIS_ORDERS
 
 
-def axis_order(shape: tuple[int, ...], positions: int, requested: str, file: str | PathLike[str], key: str) -> str:
+def axis_order(
+    shape: tuple[int, ...],
+    positions: int,
+    requested: str,
+    file: str | PathLike[str],
+    key: str,
+    usual: str = "NHW",
+) -> str:
     """Decide how the axes of a stack of frames are ordered.
 
     Parameters
@@ -21,6 +28,8 @@ def axis_order(shape: tuple[int, ...], positions: int, requested: str, file: str
         "auto", or the order that the user knows it to be.
     file, key : str
         Names for the messages.
+    usual : str
+        The order of such files, which is taken where several fit.
 
     Returns
     -------
@@ -30,7 +39,7 @@ def axis_order(shape: tuple[int, ...], positions: int, requested: str, file: str
     Raises
     ------
     SourceError
-        The stack is not 3-D, or no axis has the length N, or two axes have and the first has not.
+        The stack is not 3-D, or no axis has the length N, or two axes have and that of the usual order has not.
     OptionError
         The requested order contradicts N.
     """
@@ -52,15 +61,15 @@ def axis_order(shape: tuple[int, ...], positions: int, requested: str, file: str
             file, key=key, found=f"shape {shape}", expected=f"one axis of length {positions}, the number of positions"
         )
     if len(orders) > 1:
-        if "NHW" not in orders:
+        if usual not in orders:
             raise SourceError(
                 file,
                 key=key,
                 found=f"shape {shape}, two axes of length {positions}",
                 expected="an axis order to be given",
             )
-        warn(f"{file}: {key}: shape {shape} has more than one axis of length {positions}; taken as NHW")
-        return "NHW"
+        warn(f"{file}: {key}: shape {shape} has more than one axis of length {positions}; taken as {usual}")
+        return usual
     return orders[0]
 
 

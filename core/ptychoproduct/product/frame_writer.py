@@ -14,12 +14,13 @@ import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.compression.codecs import codec_of
-from ptychoproduct.errors import SourceError
+from ptychoproduct.errors import SourceError, warn
 from ptychoproduct.hdf5.chunks import create_chunked
 from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_frames
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.counts import CountsRecipe, InexactError
+from ptychoproduct.model.probe_shape import probe_doubt
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.scan.scan import FrameStack
 from ptychoproduct.streaming.chunk_stream import RowAppender, RowOutput, write_rows
@@ -73,6 +74,7 @@ class FrameWriter:
         self._digests = digests
         self._origin = origin
         self._appender: RowAppender | None = None
+        self._frame_shape: tuple[int, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +100,7 @@ class FrameWriter:
             They are none, or differ from those before.
         """
         check_frames(shape, dtype, key, self._origin)
+        self._frame_shape = shape[1:]
         before = self.dataset
         if before is not None and (shape[1:], dtype.newbyteorder("=")) != (before.shape[1:], before.dtype):
             raise SourceError(
@@ -165,9 +168,15 @@ class FrameWriter:
         }
 
     def finish(self) -> None:
-        """Write what is left of the frames that were appended."""
+        """Write what is left of the frames that were appended, and warn of a probe of another size."""
         if self._appender is not None:
             self._appender.finish()
+        if self._frame_shape:
+            given = self._file.get(contract.OBJECT.name)
+            probe_shape, object_shape = self._file[contract.PROBE.name].shape, () if given is None else given.shape
+            doubt = probe_doubt(probe_shape, self._frame_shape, object_shape)
+            if doubt is not None:
+                warn(f"{self._origin}: {doubt}")
 
     def _create(
         self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None, sample: Sample | None

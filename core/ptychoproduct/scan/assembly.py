@@ -12,6 +12,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import SourceError
+from ptychoproduct.hdf5.matlab import is_matlab_file
 from ptychoproduct.model.array_checks import require_length
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import check_unit, rows_of_frames
@@ -117,6 +118,10 @@ def assembled(
         positions.object is None and positions.files != files
     ):  # a centre is that of an object, in the frame of its scan positions
         said = {name: value for name, value in said.items() if not name.startswith("object_center")}
+    files = (*files, *positions.files, *probe[1])
+    matlab = [path.name for path in dict.fromkeys(files) if is_matlab_file(path)]
+    if matlab:
+        notes = (*notes, f"axes are as MATLAB shows them, of {', '.join(matlab)}")
     return Scan(
         origin=origin,
         x=positions.x,
@@ -128,7 +133,7 @@ def assembled(
         scan_index=positions.numbers if positions.scan_index is None else positions.scan_index,
         extras=extras,
         bad_pixels=bad_pixels,
-        files=(*files, *positions.files, *probe[1]),
+        files=files,
         numbers=positions.numbers,
         positions_m=positions.metres,
         is_object_synthetic=positions.is_object_synthetic,

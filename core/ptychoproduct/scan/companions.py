@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.hdf5.folder_links import Hdf5Source
+from ptychoproduct.hdf5.matlab import complex_of_pairs, turned
 from ptychoproduct.model import contract
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import check_unit
@@ -147,7 +147,7 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
         if x is None or y is None:
             continue
         if layout.x == layout.y:
-            table = source.read(x)
+            table = source.read_table(x)
             if table.ndim != 2 or table.shape[1] not in (2, 3):
                 raise SourceError(
                     source.path, key=layout.x, found=f"shape {table.shape}", expected="[N, 3], positions along x, y, z"
@@ -161,7 +161,7 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
             numbers=_read_if_there(source, layout.numbers),
             scan_index=_read_if_there(source, layout.scan_index),
             probe=find_probe(source),
-            object=next((source.read(found) for found in map(source.find, layouts.OBJECTS) if found is not None), None),
+            object=_first_picture(source, layouts.OBJECTS),
             files=source.files,
         )
         product = product_parts(source)
@@ -210,8 +210,7 @@ def read_probe(reference: str) -> tuple[Array, tuple[Path, ...]]:
     SourceError
         The file has no probe.
     """
-    array, files = _read_array(reference, "probe", _PROBE_KEYS, layouts.PROBES)
-    return _from_matlab(array), files
+    return _read_array(reference, "probe", _PROBE_KEYS, layouts.PROBES)
 
 
 def read_bad_pixels(reference: str) -> tuple[Array, tuple[Path, ...]]:
@@ -230,18 +229,18 @@ def _read_array(
         if key is not None:
             raise OptionError(option, f"an NPY file has only one array; give {path.name} with no key")
         with NpyFile(path) as file:
-            return file.array.read(), (path,)
+            return _from_pairs(file.array.read()), (path,)
     if kind == NPZ:
         with NpzArchive(path) as archive:
             usual = next((name for name in npz_keys if name in archive.members), npz_keys[0])
-            return archive.require(key or usual).read(), (path,)
+            return _from_pairs(archive.require(key or usual).read()), (path,)
     if kind == HDF5:
         with Hdf5Source(path) as source:
             found = next(filter(None, map(source.find, datasets if key is None else (key,))), None)
             if found is None:
                 names = repr(key) if key else f"named {' or '.join(datasets)}"
                 raise SourceError(path, f"there is no {what}: no dataset {names}")
-            return source.read(found), source.files
+            return source.read_pictures(found), source.files
     if not path.exists():
         raise SourceError(path, "no such file")
     raise SourceError(path, f"is another kind of file; give the {what} in an NPY, NPZ or HDF5 file")
@@ -249,26 +248,22 @@ def _read_array(
 
 def find_probe(source: Hdf5Source) -> Array | None:
     """Read the probe where one of the known layouts has it; None where there is none."""
-    for name in layouts.PROBES:
-        dataset = source.find(name)
-        if dataset is not None:
-            return _from_matlab(source.read(dataset))
-    return None
+    return _first_picture(source, layouts.PROBES)
 
 
-def _from_matlab(array: Array) -> Array:
-    """Return a complex array; MATLAB, and so fold_slice, names the parts of its numbers, and has rows last."""
-    names = array.dtype.names or ()
-    if names != ("real", "imag") or array.ndim < 2 or array.dtype["real"].kind != "f":
-        return array
-    result = np.empty(array.shape, np.result_type(array.dtype["real"], np.complex64))
-    result.real, result.imag = array["real"], array["imag"]
-    return result.swapaxes(-1, -2)
+def _first_picture(source: Hdf5Source, names: Sequence[str]) -> Array | None:
+    found = next(filter(None, map(source.find, names)), None)
+    return None if found is None else source.read_pictures(found)
+
+
+def _from_pairs(array: Array) -> Array:
+    """Return a complex array of MATLAB's pairs, whose rows and columns were read by way of HDF5."""
+    return array if array.dtype.names is None else turned(complex_of_pairs(array))
 
 
 def _read_if_there(source: Hdf5Source, name: str | None) -> Array | None:
     dataset = None if name is None else source.find(name)
-    return None if dataset is None else source.read(dataset)
+    return None if dataset is None else _flat(source.read(dataset))
 
 
 def _flat(array: Array) -> Array:

@@ -90,9 +90,19 @@ def hdf5_scan(
     if frames is None:
         return assembled(source.path, source.files, None, positions, probe, metadata=metadata)
     recipe = product_recipe(frames)
-    open_rows = partial(DatasetRows, frames, resources=resources, recipe=recipe, source=source)
-    chunks = frames if recipe is None and frames.ndim == 3 else None
-    stack = frame_stack(frames.name, frames.shape, open_rows, chunks=chunks)
+    rows = partial(DatasetRows, frames, resources=resources, recipe=recipe, source=source)
+    if source.is_matlab(frames):
+        last = frames.ndim - 1
+        stack = frame_stack(
+            frames.name,
+            frames.shape[::-1],
+            lambda axes: rows([last - axis for axis in axes]),
+            as_stored=rows,
+            usual_axis_order="HWN",
+        )
+    else:
+        chunks = frames if recipe is None and frames.ndim == 3 else None
+        stack = frame_stack(frames.name, frames.shape, rows, chunks=chunks, as_stored=rows)
     is_product = _are_of_product(frames)
     if is_product:
         order = read_attribute(frames, ORIGINAL_AXIS_ORDER)
@@ -188,10 +198,10 @@ def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset, shape: tuple[int, ...]
         found = source.find(name)
         if found is None or found == frames or found.dtype.kind not in "biu":
             continue
-        mask = source.read(found)
+        mask = source.read_pictures(found)
         frame_shapes = {tuple(np.delete(shape, axis)) for axis in range(3)}
         if mask.ndim == 2 and mask.shape not in frame_shapes:
-            warn(f"{source.path}: {name}: the mask is {mask.shape}, the frames are {frames.shape}; it is not used")
+            warn(f"{source.path}: {name}: the mask is {mask.shape}, the frames are {shape}; it is not used")
             continue
         return mask
     return None

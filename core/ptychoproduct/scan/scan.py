@@ -14,7 +14,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.hdf5.arrays import has_hdf5_type
-from ptychoproduct.model.axes import canonical_axes, matching_orders
+from ptychoproduct.model.axes import axis_order, canonical_axes, matching_orders
 from ptychoproduct.model.contract import FRAME_KEYS
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import check_unit
@@ -57,6 +57,8 @@ class FrameStack:
         axes are reordered at some expense.
     note : str, optional
         What was made of the source's axes.
+    usual_axis_order : {"NHW", "HNW", "HWN"}
+        That of stacks from the same kind of file, where the numbers of frames and pixels fit several.
     """
 
     key: str
@@ -67,6 +69,11 @@ class FrameStack:
     original_axis_order: str | None = None
     as_stored: Callable[[], RowSource] | None = None
     note: str | None = None
+    usual_axis_order: str = "NHW"
+
+    def axis_order(self, positions: int, requested: str, origin: Origin) -> str:
+        """Decide how the axes are ordered, see `axis_order`."""
+        return axis_order(self.shape, positions, requested, origin, self.key, self.usual_axis_order)
 
 
 @dataclass(frozen=True)
@@ -243,7 +250,7 @@ def shape_note(key: str, stored: Sequence[int], taken: Sequence[int]) -> str:
 
 
 def detector_shape(
-    frames: FrameStack | None, probe_shape: tuple[int, ...], positions: int, axis_order: str
+    frames: FrameStack | None, probe_shape: tuple[int, ...], positions: int, requested: str
 ) -> tuple[int, int]:
     """Return rows and columns of the detector, before anything is known to be in order.
 
@@ -254,8 +261,8 @@ def detector_shape(
         A probe is sampled so that it has as many pixels as a frame: it is asked where there are no frames.
     positions : int
         N.
-    axis_order : {"auto", "NHW", "HNW", "HWN"}
-        Of the frames, as in `ExportOptions`.
+    requested : {"auto", "NHW", "HNW", "HWN"}
+        Axis order of the frames, as in `ExportOptions`.
 
     Returns
     -------
@@ -263,8 +270,9 @@ def detector_shape(
         At least 1; what is no stack of frames and no probe is refused later, with a better message.
     """
     if frames is not None and len(frames.shape) == 3:
-        orders = matching_orders(frames.shape, positions) if axis_order == "auto" else [axis_order]
-        _, rows, columns = (frames.shape[axis] for axis in canonical_axes(orders[0] if orders else "NHW"))
+        orders = matching_orders(frames.shape, positions) if requested == "auto" else [requested]
+        order = orders[0] if len(orders) == 1 else frames.usual_axis_order
+        _, rows, columns = (frames.shape[axis] for axis in canonical_axes(order))
     else:
         rows, columns = (1, 1, *probe_shape)[-2:]
     return max(1, rows), max(1, columns)

@@ -13,7 +13,7 @@ from ptychoproduct.aliases import Array, StepProgress
 from ptychoproduct.compression.codecs import parse_codec
 from ptychoproduct.compression.profiles import Storage, storage_for, tile_shape
 from ptychoproduct.errors import OptionError, SourceError
-from ptychoproduct.model.axes import axis_order, canonical_axes
+from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.count_recognition import recognise_counts
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.sampling import sample_rows, some_tiles
@@ -274,7 +274,7 @@ def _sample(files: ScanFiles, options: TuneOptions) -> tuple[Array, int]:
     with opened_scan(files, resources) as scan:
         if scan.frames is None:
             raise SourceError(files.path, "has no diffraction frames to tune for", key="diff3d")
-        order = axis_order(scan.frames.shape, len(scan.x), options.axis_order, scan.origin, scan.frames.key)
+        order = scan.frames.axis_order(len(scan.x), options.axis_order, scan.origin)
         source = scan.frames.rows(canonical_axes(order))
         most = max(_RUNS, _SAMPLE_BYTES // (math.prod(source.shape[1:]) * source.dtype.itemsize))
         return sample_rows(source, min(_LOW[0], most // _RUNS), _RUNS, _MOST_READ_BYTES), source.shape[0]

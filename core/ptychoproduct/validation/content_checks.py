@@ -15,8 +15,9 @@ from ptychoproduct.hdf5.contract_fields import read_recipe
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
 from ptychoproduct.model import contract
-from ptychoproduct.model.axes import axis_order, canonical_axes
+from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.positions import UNITS, pixels_to_metres, to_object_pixels
+from ptychoproduct.model.probe_shape import probe_doubt
 from ptychoproduct.scan.scan import FrameStack, Scan
 from ptychoproduct.scan.scan_files import opened_scan
 from ptychoproduct.streaming.sources import windows_of
@@ -87,6 +88,17 @@ def same_as_source(subject: Subject) -> Iterator[Problem]:
             yield Problem("warning", f"/{contract.DIFFRACTION.name}", "there are no frames to compare with the source")
 
 
+@check
+def probe_fits_frames(subject: Subject) -> Iterator[Problem]:
+    """The probe has the size of the frames."""
+    probe, frames, object_ = map(subject.get, (contract.PROBE, contract.DIFFRACTION, contract.OBJECT))
+    if probe is None or frames is None:
+        return
+    doubt = probe_doubt(probe.shape, frames.shape, () if object_ is None else object_.shape)
+    if doubt is not None:
+        yield Problem("warning", f"/{contract.PROBE.name}", doubt)
+
+
 def _groups(file: h5py.File) -> Iterator[h5py.Group]:
     """Give the groups that the contract knows."""
     yield file
@@ -140,7 +152,7 @@ def _compare_frames(subject: Subject, scan: Scan, stack: FrameStack) -> Iterator
     recorded = subject.attribute(contract.DIFFRACTION, contract.ORIGINAL_AXIS_ORDER)
     try:
         order = recorded if recorded in contract.AXIS_ORDERS else "auto"
-        order = axis_order(stack.shape, frames.shape[0], order, scan.origin, stack.key)
+        order = stack.axis_order(frames.shape[0], order, scan.origin)
     except ProductError as error:
         yield Problem("error", where, f"cannot be compared: {error}")
         return
