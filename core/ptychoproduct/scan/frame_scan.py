@@ -18,6 +18,7 @@ from ptychoproduct.errors import SourceError, warn
 from ptychoproduct.hdf5.contract_fields import read_attribute, read_recipe
 from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.model.array_checks import require_length
+from ptychoproduct.model.axes import canonical_axes, matching_orders
 from ptychoproduct.model.contract import DIFFRACTION, FRAME, ORIGINAL_AXIS_ORDER, POSITION_INDEXES
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.metadata import ExportMeta
@@ -118,6 +119,8 @@ def hdf5_scan(
     probe = _probe(source.path, companions, positions, source)
     if frames is None:
         return _scan(source.path, source.files, None, positions, probe, metadata=metadata)
+    orders = matching_orders(frames.shape, len(positions.x))
+    source.require_rows(frames, canonical_axes(orders[0])[0] if orders else 0)
     recipe = product_recipe(frames)
     rows = partial(DatasetRows, frames, resources=resources, recipe=recipe, source=source)
     chunks = frames if recipe is None else None

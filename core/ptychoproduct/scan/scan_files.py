@@ -45,6 +45,8 @@ class ScanFiles:
         the file of positions, or of an HDF5 file itself; not with an NPZ scan.
     positions_columns : str, optional
         Names of a table's columns, such as ``"y,x"`` or ``"index,x_um,y_um"``; by default its header.
+    allow_gaps : bool
+        Whether frames that an HDF5 file declares, and that are in no file, are a warning; they are an error by default.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class ScanFiles:
     positions_in: str | None = None
     probe: str | PathLike[str] | Array | None = None
     positions_columns: str | None = None
+    allow_gaps: bool = False
 
     def __post_init__(self) -> None:
         if self.kind is None:
@@ -109,7 +112,7 @@ def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = T
         with NpyFile(path) as file:
             yield npy_scan(file, companions, resources)
         return
-    with Hdf5Source(path) as source:
+    with Hdf5Source(path, files.allow_gaps) as source:
         yield hdf5_scan(source, companions, resources, files.dataset, include_frames)
 
 
