@@ -68,3 +68,29 @@ def test_import_tells_which_frames_a_product_never_got(run_command, save_scan, t
     assert done.returncode == 0
     assert "/raw_data/diffraction: frames 5 to 11 were never written to new.h5" in done.stderr
     assert np.array_equal(np.load(tmp_path / "back.npz")["diff3d"][:5], array[:5])
+    checked = run_command("ptychoproduct", "validate", "new.h5")
+    assert checked.returncode == 2
+    assert "error: /raw_data/diffraction: frames 5 to 11 were never written to new.h5" in checked.stdout
+
+
+@pytest.mark.parametrize("kind", ["virtual", "chunks"])
+def test_positions_that_no_file_has(run_command, tmp_path, kind):
+    x_m = np.arange(12) * 1e-6
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["dp"], file["ppX"], file["probe"] = np.ones((12, 16, 16), "u2"), x_m, np.ones((16, 16), np.complex64)
+        if kind == "chunks":
+            file.create_dataset("ppY", (12,), float, chunks=(4,))[:8] = x_m[:8]
+        else:
+            with h5py.File(tmp_path / "y.h5", "w") as other:
+                other["y"] = x_m[:8]
+            layout = h5py.VirtualLayout((12,), float)
+            layout[:8] = h5py.VirtualSource("y.h5", "y", (8,))
+            file.create_virtual_dataset("ppY", layout)
+    failed = run_command("ptychoproduct", "convert", "scan.h5", "new.h5")
+    where = {"virtual": "are mapped to no file", "chunks": "were never written to scan.h5"}[kind]
+    assert failed.returncode == 2
+    assert f"/ppY: positions 8 to 11 {where}; copy or record the data again\n" in failed.stderr
+    told = run_command("ptychoproduct", "convert", "scan.h5", "new.h5", "--allow-gaps")
+    assert told.returncode == 0
+    assert told.stderr.count("8 to 11") == 1
+    assert f"/ppY: positions 8 to 11 {where}, zeros take their place" in told.stderr

@@ -57,6 +57,7 @@ class Hdf5Source:
         self._stack = ExitStack()
         self._links = 0
         self._checked: set[tuple[str, str]] = set()
+        self._required: set[h5py.Dataset] = set()
         try:
             real = path.resolve()
             self._root = self._stack.enter_context(open_hdf5(real, "an HDF5 file"))
@@ -129,13 +130,18 @@ class Hdf5Source:
         SourceError
             Some are not, and gaps are not allowed; where they are, there is a warning.
         """
+        if dataset in self._required:
+            return
+        self._required.add(dataset)
         with self.reading(dataset.name):
             gaps = gaps_of(dataset, axis, self._virtual_source)
         for gap in gaps if self._allow_gaps else gaps[:1]:
             problem = f"{what} {numbers_of(gap.rows)} {gap.where}"
             fill = f"{gap.fill!s} takes" if np.any(gap.fill) else "zeros take"
             if not self._allow_gaps:
-                cure = f"copy or record the data again, or give --allow-gaps to go on with {fill.split()[0]} there"
+                cure = "copy or record the data again"
+                if what == "frames":
+                    cure += f", or give --allow-gaps to go on with {fill.split()[0]} there"
                 raise SourceError(self.path, f"{problem}; {cure}", key=dataset.name)
             warn(f"{self.path}: {dataset.name}: {problem}, {fill} their place")
 
@@ -152,6 +158,8 @@ class Hdf5Source:
                 raise SourceError(
                     self.path, f"must be an array of numbers, but has type {dataset.dtype}", key=dataset.name
                 )
+            if dataset.is_virtual or dataset.external:  # parts of others that were never written may mean zeros
+                self.require_rows(dataset, what="rows")
             array = np.empty(dataset.shape, dataset.dtype.newbyteorder("="))
             if array.size:
                 dataset.read_direct(array)
