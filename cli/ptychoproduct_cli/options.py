@@ -28,6 +28,12 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         help="leave out this key of the NPZ file, such as one that cannot be read; may be given several times",
     )
     group.add_argument(
+        "--allow-gaps",
+        action="store_true",
+        help="take zeros for frames that an HDF5 file declares but that are in no file, as after an acquisition that "
+        "stopped early (default: fail)",
+    )
+    group.add_argument(
         "--positions",
         metavar="FILE",
         help="scan positions: a table (CSV, TXT, or an NPY array), NPZ with xcoords and ycoords, or HDF5 "
@@ -77,6 +83,7 @@ def scan_files(arguments: argparse.Namespace, path: str, kind: str | None = None
         positions_in=arguments.positions_in,
         positions_columns=arguments.positions_columns,
         probe=getattr(arguments, "probe", None),
+        allow_gaps=arguments.allow_gaps,
     )
 
 

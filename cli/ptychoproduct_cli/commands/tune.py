@@ -159,6 +159,7 @@ def _convert_command(report: TuneReport, arguments: argparse.Namespace) -> list[
     for name in ("dataset", "positions", "positions_in", "positions_columns", "probe"):
         value = getattr(arguments, name)
         words += [f"--{name.replace('_', '-')}", value] if value is not None else []
+    words += ["--allow-gaps"] if arguments.allow_gaps else []
     if arguments.axis_order != "auto":
         words += ["--axis-order", arguments.axis_order]
     return words

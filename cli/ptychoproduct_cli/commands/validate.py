@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_CODES, EXIT_COULD_NOT_RUN, EXIT_OK, Command
-from ptychoproduct_cli.output import counted, print_result
+from ptychoproduct_cli.output import collected_warnings, counted, print_result
 from ptychoproduct_cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ def validate(arguments: argparse.Namespace) -> int:
     """Check, and print all problems."""
     from ptychoproduct import validate_product
 
-    with progress_bar("validate", partial(_bytes_to_read, arguments), arguments) as progress:
+    with (
+        collected_warnings(arguments),
+        progress_bar("validate", partial(_bytes_to_read, arguments), arguments) as progress,
+    ):
         report = validate_product(arguments.product, source=_source(arguments), deep=arguments.deep, progress=progress)
     errors = sum(problem.severity == "error" for problem in report.problems)
     warnings = counted(len(report.problems) - errors, "warning")
@@ -74,7 +77,8 @@ def _source(arguments: argparse.Namespace) -> ScanFiles | None:
     from ptychoproduct import OptionError
 
     if arguments.source is None and arguments.source_npz is None:
-        for name in ("dataset", "frames_key", "drop", "positions", "positions_in", "positions_columns"):
+        names = ("dataset", "frames_key", "drop", "positions", "positions_in", "positions_columns", "allow_gaps")
+        for name in names:
             if getattr(arguments, name):
                 raise OptionError(name, "describes the scan to compare with; give it by --source")
         return None

@@ -44,6 +44,11 @@ class ChunkIndex:
     ----------
     dataset : h5py.Dataset
         Chunked; nothing writes to it.
+
+    Attributes
+    ----------
+    numbers : array, ascending
+        Places of the stored chunks in the grid of chunks.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
@@ -60,15 +65,15 @@ class ChunkIndex:
 
         dataset.id.chunk_iter(note)
         order = np.argsort(np.frombuffer(numbers, np.uint64), kind="stable")
-        self._numbers, self._masks, self._offsets, self._sizes = (
+        self.numbers, self._masks, self._offsets, self._sizes = (
             np.frombuffer(column, f"u{column.itemsize}")[order] for column in (numbers, masks, offsets, sizes)
         )
 
     def find(self, offset: Sequence[int]) -> StoredChunk | None:
         """Return a chunk by the index of its first element, None where it was never written."""
         number = self._number(offset)
-        place = int(np.searchsorted(self._numbers, np.uint64(number)))
-        if place == len(self._numbers) or self._numbers[place] != number:
+        place = int(np.searchsorted(self.numbers, np.uint64(number)))
+        if place == len(self.numbers) or self.numbers[place] != number:
             return None
         return StoredChunk(int(self._masks[place]), int(self._offsets[place]), int(self._sizes[place]))
 

@@ -18,7 +18,8 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import SourceError
+from ptychoproduct.errors import SourceError, warn
+from ptychoproduct.hdf5.gaps import gaps_of, numbers_of
 from ptychoproduct.hdf5.local_links import last_words, open_hdf5, open_member
 from ptychoproduct.hdf5.matlab import complex_of_pairs, is_matlab, turned
 
@@ -34,6 +35,8 @@ class Hdf5Source:
     Parameters
     ----------
     path : Path
+    allow_gaps : bool
+        Whether rows that no file has are only a warning.
 
     Attributes
     ----------
@@ -46,14 +49,16 @@ class Hdf5Source:
         There is no HDF5 file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, allow_gaps: bool = False) -> None:
         self.path = path
+        self._allow_gaps = allow_gaps
         self._files: dict[Path, h5py.File] = {}
         self._is_matlab: dict[str, bool] = {}
         self._data_files: set[Path] = set()
         self._stack = ExitStack()
         self._links = 0
         self._checked: set[tuple[str, str]] = set()
+        self._required: set[h5py.Dataset] = set()
         try:
             real = path.resolve()
             self._root = self._stack.enter_context(open_hdf5(real, "an HDF5 file"))
@@ -118,6 +123,29 @@ class Hdf5Source:
         """Return the file that a dataset lies in, for messages."""
         return self.path if dataset.file == self._root else Path(dataset.file.filename)
 
+    def require_rows(self, dataset: h5py.Dataset, axis: int = 0, what: str = "frames") -> None:
+        """See that all rows of a dataset are in its files; HDF5 makes up what is not.
+
+        Raises
+        ------
+        SourceError
+            Some are not, and gaps are not allowed; where they are, there is a warning.
+        """
+        if dataset in self._required:
+            return
+        self._required.add(dataset)
+        with self.reading(dataset.name):
+            gaps = gaps_of(dataset, axis, self._virtual_source)
+        for gap in gaps if self._allow_gaps else gaps[:1]:
+            problem = f"{what} {numbers_of(gap.rows)} {gap.where}"
+            fill = f"{gap.fill!s} takes" if np.any(gap.fill) else "zeros take"
+            if not self._allow_gaps:
+                cure = "copy or record the data again"
+                if what != "rows":
+                    cure += f", or give --allow-gaps to go on with {fill.split()[0]} there"
+                raise SourceError(self.path, f"{problem}; {cure}", key=dataset.name)
+            warn(f"{self.path}: {dataset.name}: {problem}, {fill} their place")
+
     def read(self, dataset: h5py.Dataset) -> Array:
         """Read a dataset of numbers whole, in native byte order.
 
@@ -131,6 +159,8 @@ class Hdf5Source:
                 raise SourceError(
                     self.path, f"must be an array of numbers, but has type {dataset.dtype}", key=dataset.name
                 )
+            if dataset.is_virtual or dataset.external:  # parts of others that were never written may mean zeros
+                self.require_rows(dataset, what="rows")
             array = np.empty(dataset.shape, dataset.dtype.newbyteorder("="))
             if array.size:
                 dataset.read_direct(array)
@@ -278,23 +308,29 @@ class Hdf5Source:
             raise SourceError(
                 self.path, f"numbers its files as {file_name}; name each file in the virtual dataset", key=key
             )
+        with self._virtual_source(dataset, file_name, dataset_name) as found:
+            if (found.file.filename, dataset_name) not in self._checked:
+                self._checked.add((found.file.filename, dataset_name))
+                self._check_place(found, nested=True)
+                self._check_filters(found)
+
+    @contextmanager
+    def _virtual_source(self, dataset: h5py.Dataset, file_name: str, dataset_name: str) -> Iterator[h5py.Dataset]:
+        """Open what a virtual dataset names, for as long as it is needed: there may be very many files."""
+        key = dataset.name
         with ExitStack() as stack:
             file = dataset.file
             if file_name != ".":
                 path = self._inside(dataset.file, file_name, key)
                 self._data_files.add(path)
                 file = self._files.get(path) or stack.enter_context(self._open_linked(path, file_name, key))
-            if (file.filename, dataset_name) in self._checked:
-                return
-            self._checked.add((file.filename, dataset_name))
             self._links = 0
             found = self._follow(file["/"], dataset_name)
             if not isinstance(found, h5py.Dataset):
                 raise SourceError(
                     self.path, f"takes data from {file_name}, which has no dataset {dataset_name!r}", key=key
                 )
-            self._check_place(found, nested=True)
-            self._check_filters(found)
+            yield found
 
     def _check_filters(self, dataset: h5py.Dataset) -> None:
         """Refuse a dataset whose filter is not installed."""

@@ -23,6 +23,7 @@ from ptychoproduct.hdf5.contract_fields import (
     read_recipe,
 )
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
+from ptychoproduct.hdf5.gaps import Gap, gaps_of
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, open_hdf5, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
@@ -116,6 +117,11 @@ class Frames:
             The array has the wrong type or shape.
         """
         self.reader.read_into(out, index)
+
+    def gaps(self) -> list[Gap]:
+        """Return which frames were never written; zeros are read in their place."""
+        with reading(self._dataset):
+            return gaps_of(self._dataset)
 
     def blocks(self) -> Iterator[Array]:
         """Give all frames in order, in blocks of whole chunks of about a MiB."""

@@ -146,6 +146,8 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
         x, y = source.find(layout.x), source.find(layout.y)
         if x is None or y is None:
             continue
+        for dataset in (x, y):
+            source.require_rows(dataset, what="positions")
         if layout.x == layout.y:
             table = source.read_table(x)
             if table.ndim != 2 or table.shape[1] not in (2, 3):

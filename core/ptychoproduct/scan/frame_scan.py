@@ -15,6 +15,7 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.errors import SourceError, warn
 from ptychoproduct.hdf5.contract_fields import read_attribute, read_recipe
 from ptychoproduct.hdf5.folder_links import Hdf5Source
+from ptychoproduct.model.axes import canonical_axes, matching_orders
 from ptychoproduct.model.contract import DIFFRACTION, FRAME, ORIGINAL_AXIS_ORDER, POSITION_INDEXES
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.positions import distinct_values
@@ -103,6 +104,10 @@ def hdf5_scan(
     else:
         chunks = frames if recipe is None and frames.ndim == 3 else None
         stack = frame_stack(frames.name, frames.shape, rows, chunks=chunks, as_stored=rows)
+    orders = matching_orders(stack.shape, len(positions.x)) if frames.ndim == 3 else []
+    axis = canonical_axes(orders[0])[0] if orders else 0
+    axis = frames.ndim - 1 - axis if source.is_matlab(frames) else axis
+    source.require_rows(frames, axis, "frames" if frames.ndim == 3 else "rows of the scan")
     is_product = _are_of_product(frames)
     if is_product:
         order = read_attribute(frames, ORIGINAL_AXIS_ORDER)

@@ -49,6 +49,8 @@ class ScanFiles:
         the file of positions, or of the NPZ or HDF5 file itself.
     positions_columns : str, optional
         Names of a table's columns, such as ``"y,x"`` or ``"index,x_um,y_um"``; by default its header.
+    allow_gaps : bool
+        Whether frames that an HDF5 file declares, and that are in no file, are a warning; they are an error by default.
 
     Raises
     ------
@@ -65,6 +67,7 @@ class ScanFiles:
     positions_columns: str | None = None
     frames_key: str | None = None
     drop: Sequence[str] = ()
+    allow_gaps: bool = False
 
     def __post_init__(self) -> None:
         if self.kind is None:
@@ -116,7 +119,7 @@ def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = T
         with NpyFile(path) as file:
             yield npy_scan(file, companions, resources)
         return
-    with Hdf5Source(path) as source:
+    with Hdf5Source(path, files.allow_gaps) as source:
         yield hdf5_scan(source, companions, resources, files.dataset, include_frames)
 
 
