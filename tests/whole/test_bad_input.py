@@ -125,7 +125,7 @@ def test_a_folder_is_no_scan(run_command, destination, tmp_path):
 
 
 def test_a_product_needs_its_suffix(run_command, save_scan, destination):
-    assert "expected .h5 or .hdf5" in fail(run_command, save_scan(), destination.with_suffix(".nxs"))
+    assert "must end in .h5 or .hdf5" in fail(run_command, save_scan(), destination.with_suffix(".nxs"))
 
 
 def test_a_product_cannot_be_its_own_scan(run_command, save_scan, tmp_path):
@@ -152,7 +152,7 @@ def test_a_folder_that_cannot_be_written_is_told(run_command, save_scan):
 
 
 def test_an_unknown_codec_is_told_with_the_nearest(run_command, save_scan, destination):
-    assert "nearest: zstd" in fail(run_command, save_scan(), destination, "--compression", "zsdt:3")
+    assert "perhaps zstd:3 is meant" in fail(run_command, save_scan(), destination, "--compression", "zsdt:3")
 
 
 def test_an_axis_order_that_does_not_fit_is_told(run_command, save_scan, destination):
