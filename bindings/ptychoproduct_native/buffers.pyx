@@ -62,7 +62,7 @@ cdef class ChunkBuffer:
         self.views -= 1
 
     cdef int seize(self) except -1:
-        """Keep others from the memory while it may be replaced without the GIL."""
+        """Let nobody use the memory while it may be replaced without the GIL."""
         if self.views or self.busy:
             raise BufferError("chunk buffer has memoryviews, or is being encoded")
         self.busy = True

@@ -35,7 +35,7 @@ PRECISIONS = {"float32": PP_SINGLE, "float64": PP_DOUBLE}
 
 
 cdef class CountSteps:
-    """The steps from a count to an amplitude; the amplitude's own type is that of the array at hand.
+    """The steps from a count to an amplitude; the amplitude's own type is that of the array of amplitudes.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ cdef class CountSteps:
     Raises
     ------
     ValueError
-        An argument is none of these.
+        An argument has another value.
     """
 
     cdef pp_recipe recipe
 
     def __init__(self, root=None, scaling=None, scaling_precision="float64", double scale=1.0):
         if root not in (None, *PRECISIONS) or scaling not in SCALINGS or scaling_precision not in PRECISIONS:
-            raise ValueError(f"steps {root!r}, {scaling!r}, {scaling_precision!r}")
+            raise ValueError(f"there are no steps with {root=}, {scaling=}, {scaling_precision=}")
         self.recipe.root = ROOTS[None if root is None else "sqrt"]
         self.recipe.root_precision = PRECISIONS[root or "float64"]
         self.recipe.scaling = SCALINGS[scaling]
@@ -66,7 +66,7 @@ cdef class CountSteps:
         self.recipe.scale = scale
         rounded = <float> scale if scaling_precision == "float32" else scale
         if not isfinite(rounded) or not rounded > 0:
-            raise ValueError(f"scale {scale}, expected a finite positive number of {scaling_precision}")
+            raise ValueError(f"scale {scale} is not a finite positive {scaling_precision}")
 
     def counts(self, amplitudes, counts=None):
         """Find the counts of amplitudes, each of which is checked to come back bit for bit.
@@ -153,7 +153,7 @@ NATIVE_ORDERS = (b"@", b"=", b"<" if sys.byteorder == "little" else b">")
 
 
 cdef bytes format_of(Py_buffer *view):
-    """Return the format of the elements, without a mark that says that their bytes are in native order."""
+    """Return the format of the elements, without the mark of native byte order."""
     cdef bytes format = b"B" if view.format == NULL else <bytes> view.format
     return format[1:] if format[:1] in NATIVE_ORDERS else format
 
@@ -171,7 +171,7 @@ cdef pp_precision precision_of(Py_buffer *view) except *:
         return PP_SINGLE
     if format == b"d" and view.itemsize == sizeof(double):
         return PP_DOUBLE
-    raise ValueError(f"elements of format {format.decode()!r}, expected native 'f' or 'd'")
+    raise ValueError(f"found elements of format {format.decode()!r}, expected native 'f' or 'd'")
 
 
 cdef size_t size_of_counts(Py_buffer *view) except 0:
@@ -179,10 +179,10 @@ cdef size_t size_of_counts(Py_buffer *view) except 0:
     check_alignment(view)
     if format in (b"B", b"H", b"I", b"L") and view.itemsize in (1, 2, 4):
         return <size_t> view.itemsize
-    raise ValueError(f"elements of format {format.decode()!r}, expected unsigned integers of 1, 2 or 4 bytes")
+    raise ValueError(f"found elements of format {format.decode()!r}, expected unsigned integers of 1, 2 or 4 bytes")
 
 
 cdef int check_length(Py_buffer *view, size_t n) except -1:
     if <size_t> (view.len // view.itemsize) != n:
-        raise ValueError(f"{view.len // view.itemsize} elements, expected {n}")
+        raise ValueError(f"there must be as many elements as in the other buffer: {n}, not {view.len // view.itemsize}")
     return 0

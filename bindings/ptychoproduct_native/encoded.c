@@ -20,7 +20,7 @@ static uint64_t little_endian(const unsigned char *data, size_t nbytes)
     return value;
 }
 
-/* Walk over blocks that each begin with their size in four bytes; false where one ends behind the data. */
+/* Walk over blocks that each begin with their size in four bytes; false where one ends after the data. */
 static bool skip_blocks(const unsigned char *data, size_t nbytes, size_t *position, uint64_t blocks)
 {
     for (uint64_t block = 0; block < blocks; block++) {
@@ -42,7 +42,7 @@ enum { BLOCKS_HEADER = 12 };
 
 bool pp_bitshuffle_fits(const unsigned char *data, size_t nbytes, size_t itemsize, size_t most)
 {
-    /* Elements that make no whole group of eight are stored behind the blocks. */
+    /* Elements that are left over from groups of eight are stored after the blocks. */
     const size_t group = 8;
     if (nbytes < BLOCKS_HEADER) {
         return false;
@@ -83,7 +83,7 @@ bool pp_zstd_fits(const unsigned char *data, size_t nbytes, size_t most)
     const bool single_segment = descriptor & 0x20;
     const size_t position = 5 + !single_segment + dictionary_bytes[descriptor & 3];
     const size_t count = descriptor >> 6 ? size_bytes[descriptor >> 6] : single_segment;
-    const uint64_t least = count == 2 ? 256 : 0; /* what one byte cannot say begins there */
+    const uint64_t least = count == 2 ? 256 : 0; /* smaller sizes are stated in one byte */
     return nbytes >= position + count && least + little_endian(data + position, count) <= most;
 }
 

@@ -1,5 +1,5 @@
 /*
- * What the encoded bytes of a chunk claim of themselves. The filters of plugins get no size of their input, or believe
+ * The sizes that encoded bytes of a chunk state. The filters of plugins get no size of their input, or believe
  * the sizes they find there: a truncated or forged chunk would make them read and allocate without bounds. These
  * functions walk through the sizes first. Pure C11, no allocation, no global state, no HDF5 and no Python.
  */

@@ -184,7 +184,7 @@ cdef class Filter:
             return self.unshuffled(data)
         if self.filter_id == DEFLATE:
             return decompressed(isal_zlib.decompressobj(), DEFLATE, data, most)
-        if self.filter_id == BZIP2:  # the plugin never comes to the end of truncated data
+        if self.filter_id == BZIP2:  # the plugin never ends on truncated data
             return decompressed(bz2.BZ2Decompressor(), BZIP2, data, most)
         chunk = data if is_free else copied(data)
         with nogil:
@@ -193,12 +193,12 @@ cdef class Filter:
             else:
                 done = self.fits(chunk, most) and self.call(H5Z_FLAG_REVERSE, chunk) and chunk.nbytes <= most
         if not done:
-            chunk.nbytes = 0  # which a plugin that failed may have set to anything
+            chunk.nbytes = 0  # a plugin that failed may have set it to anything
             raise FilterError(f"filter {self.filter_id} cannot decode the chunk's bytes")
         return chunk
 
     cdef bint fits(self, ChunkBuffer chunk, size_t most) noexcept nogil:
-        """Whether the sizes in encoded bytes are possible; true where the plugin checks them itself."""
+        """Whether the sizes stated in encoded bytes are possible; true where the plugin checks them itself."""
         if self.filter_id == BITSHUFFLE:
             # Without a compressor there are no sizes.
             return (self.cd_nelmts < 5 or self.cd_values[4] == 0
@@ -243,7 +243,7 @@ cdef ChunkBuffer copied(data):
 
 
 cdef bint append_checksum(ChunkBuffer chunk) noexcept nogil:
-    """Put the checksum behind the chunk's bytes, the lowest byte first; False, unchanged, without memory for it."""
+    """Append the checksum to the chunk's bytes, lowest byte first; False, unchanged, without memory for it."""
     cdef uint32_t checksum = pp_fletcher32(chunk.data, chunk.nbytes)
     cdef unsigned char *end
     # Not all plugins report the capacity of what they have allocated.
@@ -280,11 +280,11 @@ cdef bint verify_checksum(ChunkBuffer chunk) noexcept nogil:
 cdef ChunkBuffer decompressed(stream, int filter_id, data, size_t most):
     """Decompress with one of Python's streams, at most to a given size."""
     try:
-        decoded = stream.decompress(data, most + 1)  # the one byte more lets it come to the end of the stream
+        decoded = stream.decompress(data, most + 1)  # one byte more, so that it reaches the end of the stream
     except (OSError, isal_zlib.error) as error:
         raise FilterError(f"filter {filter_id} cannot decode the chunk's bytes: {error}") from error
     if not stream.eof or <size_t> len(decoded) > most:
-        raise FilterError(f"filter {filter_id} cannot decode the chunk's bytes: they do not end after {len(decoded)} bytes")
+        raise FilterError(f"filter {filter_id} cannot decode the chunk's bytes: they are cut off, or too long")
     return copied(decoded)
 
 

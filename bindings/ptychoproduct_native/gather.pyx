@@ -34,9 +34,9 @@ def gather(source, destination):
         PyObject_GetBuffer(destination, &dst, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
         try:
             if src.ndim > MAX_NDIM:
-                raise ValueError(f"array of {src.ndim} dimensions, expected at most {MAX_NDIM}")
+                raise ValueError(f"found an array of {src.ndim} dimensions, expected at most {MAX_NDIM}")
             if src.len != dst.len:
-                raise ValueError(f"array of {src.len} bytes, expected {dst.len}")
+                raise ValueError(f"found an array of size {src.len}, expected {dst.len} bytes")
             if src.len:
                 with nogil:
                     copy_planes(&src, <unsigned char *> dst.buf)
@@ -110,13 +110,13 @@ def byteswap(data, Py_ssize_t itemsize):
     Raises
     ------
     ValueError
-        The memory is no whole number of elements.
+        The memory is not a whole number of elements.
     """
     cdef Py_buffer view
     PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
     try:
         if itemsize < 1 or view.len % itemsize:
-            raise ValueError(f"{view.len} bytes are no whole number of elements of {itemsize} bytes")
+            raise ValueError(f"size {view.len} is not a whole number of elements of {itemsize} bytes")
         with nogil:
             pp_byteswap(<unsigned char *> view.buf, view.len // itemsize, itemsize)
     finally:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""A file for HDF5 to write to, whose writes never fail.
+"""A file for HDF5 that reports no failed writes to it.
 
 HDF5 cannot leave a file whose last writes fail: closing a dataset fails without a word, and closing the file ends the
 process with a segmentation fault (seen with HDF5 2.0). So what fails is remembered here, all that follows is dropped,
@@ -50,8 +50,8 @@ cdef class OutputFile:
         return pp_seek(self.descriptor, 0, SEEK_CUR)
 
     def read(self, Py_ssize_t nbytes=-1):
-        """Refuse: h5py only asks whether this is there, and reads by `readinto`."""
-        raise NotImplementedError("read into a buffer")
+        """Refuse: h5py only checks that this exists, and reads by `readinto`."""
+        raise NotImplementedError("use readinto")
 
     def readinto(self, data):
         """Fill a buffer from the position on, and return the number of bytes read."""
@@ -70,7 +70,7 @@ cdef class OutputFile:
         return done
 
     def write(self, data):
-        """Write all of a buffer; once that has failed, nothing any more."""
+        """Write a whole buffer; nothing after a write has failed."""
         cdef Py_buffer view
         cdef Py_ssize_t nbytes
         PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS)

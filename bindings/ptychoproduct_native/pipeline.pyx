@@ -12,7 +12,7 @@ cdef extern from "Python.h":
 cdef enum:
     MAX_FILTERS = 32  # by HDF5; a filter mask has no more bits
 
-# What a stage of several may add to data that it cannot compress; more is forged, and only takes memory.
+# What one of several stages may add to data that it cannot compress; more is forged data.
 cdef size_t SPARE_BYTES = 65536
 
 
@@ -36,7 +36,7 @@ cdef class FilterPipeline:
             raise FilterError(f"{len(self.filters)} filters; HDF5 has at most {MAX_FILTERS}")
         for stage in self.filters:
             if not isinstance(stage, Filter):
-                raise TypeError(f"expected Filter, found {type(stage).__name__}")
+                raise TypeError(f"a pipeline is made of Filter, not of {type(stage).__name__}")
 
     def encode(self, ChunkBuffer chunk not None):
         """Encode a chunk in place of its contents.

@@ -22,7 +22,7 @@ enum { TILE = 512 };
 /* Up to here a float holds every whole number. */
 static const float MOST_SINGLE = 16777216.0f;
 static const double MOST_COUNT = 4294967295.0;
-/* Counts around the nearest one that are tried as well, where rounding may have led astray. */
+/* Counts around the nearest one that are tried too, because rounding may have missed the right one. */
 enum { REACH = 16 };
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -42,7 +42,7 @@ static uint64_t bits_of_double(double value)
 }
 
 /*
- * Whether float does for the whole recipe, with counts up to 2^24: a root in double that is rounded to float is the
+ * Whether float is precise enough for the whole recipe, with counts up to 2^24: a root in double that is rounded to float is the
  * root in float, because double has more than 2 * 24 + 2 digits (S. A. Figueroa, ACM SIGNUM 30 (3), 21, 1995).
  */
 static bool is_single(const pp_recipe *recipe, pp_precision precision)
@@ -72,7 +72,7 @@ static inline bool single_counts(const float *amplitudes, size_t n, uint32_t *co
         const float a = amplitudes[i];
         float y = scaling == PP_NO_SCALING ? a : a * unscale;
         y = root == PP_ROOT ? y * y : y;
-        y = a >= 0.0f && y < MOST_SINGLE ? y : 0.0f; /* what is no number becomes 0, and differs */
+        y = a >= 0.0f && y < MOST_SINGLE ? y : 0.0f; /* NaN becomes 0, and differs */
         const int32_t count = (int32_t)(y + 0.5f);
         most = most > count ? most : count;
         counts[i] = (uint32_t)count;
@@ -105,7 +105,7 @@ static inline void single_amplitudes(const uint32_t *counts, size_t n, float *am
         DO(PP_NO_ROOT, SCALING);                                                                            \
     }
 
-/* Find the counts of a tile in float; false where that fails, which says nothing of the tile. */
+/* Find the counts of a tile in float; false where that fails: double may still find them. */
 static bool tile_counts_single(const float *amplitudes, size_t n, const pp_recipe *recipe, uint32_t *counts,
                                uint32_t *largest)
 {
@@ -173,7 +173,7 @@ static double unscaling(const pp_recipe *recipe)
 
 static const double TO_WHOLE = 4503599627370496.0; /* 2^52: a sum with it has no fraction */
 
-/* The whole number nearest to what a recipe makes an amplitude of; some number for what is none, which differs. */
+/* The count nearest to the one that gives an amplitude; any number for NaN, which then differs. */
 static void nearest_counts(const double *a, double *counts, size_t n, const pp_recipe *recipe)
 {
     const double unscale = unscaling(recipe);
@@ -232,7 +232,7 @@ static bool found_near(double *count, double amplitude, const pp_recipe *recipe,
     return false;
 }
 
-/* Find the counts of a tile in double. Returns the index of the first element that is none, or n. */
+/* Find the counts of a tile in double. Returns the index of the first that fails, or n. */
 static size_t tile_counts_double(const double *amplitudes, pp_precision precision, size_t n, const pp_recipe *recipe,
                                  uint32_t *counts, uint32_t *largest)
 {

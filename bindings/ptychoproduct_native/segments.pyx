@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Reading a strided part of a file in one call: pieces of one length, at one distance from each other."""
+"""Reading a strided part of a file in one call: segments of equal length, at equal distances."""
 
 import os
 
@@ -30,7 +30,7 @@ def read_segments(int descriptor, pp_offset offset, pp_offset stride, Py_ssize_t
     Raises
     ------
     ValueError
-        The memory is no whole number of segments, or an offset is negative.
+        The memory is not a whole number of segments, or an offset is negative.
     EOFError
         The file ends before the last segment does.
     OSError
@@ -42,7 +42,7 @@ def read_segments(int descriptor, pp_offset offset, pp_offset stride, Py_ssize_t
     PyObject_GetBuffer(destination, &view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
     try:
         if segment_bytes < 1 or view.len % segment_bytes or offset < 0 or stride < 0:
-            raise ValueError(f"{view.len} bytes are no whole number of segments of {segment_bytes} from {offset} on")
+            raise ValueError(f"size {view.len} is not a whole number of segments of {segment_bytes}, or offset {offset} is negative")
         with nogil:
             while done < view.len:
                 count = pp_pread(descriptor, <char *> view.buf + done, segment_bytes - in_segment, offset + in_segment)
@@ -61,4 +61,4 @@ def read_segments(int descriptor, pp_offset offset, pp_offset stride, Py_ssize_t
     if count < 0:
         raise OSError(failure, os.strerror(failure))
     if count == 0:
-        raise EOFError(f"file ends at a segment of {segment_bytes} bytes from {offset} on")
+        raise EOFError(f"the file ends within the segment of {segment_bytes} bytes at {offset}")

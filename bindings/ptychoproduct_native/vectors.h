@@ -3,8 +3,8 @@
 #define PTYCHOPRODUCT_VECTORS_H
 
 /*
- * Forget the upper halves of the vector registers. isal's CRC-32 leaves something there, and as long as it does, code
- * for SSE2 in the same thread waits for it: square roots take four times as long, bitshuffle a fifth longer.
+ * Clear the upper halves of the vector registers. isal's CRC-32 leaves values there, which slow down SSE2 code in the
+ * same thread: square roots take four times as long, bitshuffle a fifth longer.
  */
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
 __attribute__((target("avx"))) static inline void pp_zero_upper_halves(void) { __builtin_ia32_vzeroupper(); }

@@ -89,10 +89,5 @@ def megabytes(nbytes: float) -> str:
     return f"{nbytes / 1e6:,.1f} MB"
 
 
-def counted(number: int, noun: str) -> str:
-    """Write a number of things: 1 warning, 2 warnings."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def _jsonable(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else list(value)

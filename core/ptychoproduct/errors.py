@@ -1,4 +1,4 @@
-"""The exceptions and the warning of this package."""
+"""The exceptions and the warning of this package, and what their messages have in common."""
 
 from __future__ import annotations
 
@@ -104,6 +104,11 @@ def warn(message: str) -> None:
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, ProductWarning, stacklevel=level)
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: 1 warning, 2 warnings."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _one_line(text: str) -> str:

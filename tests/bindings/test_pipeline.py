@@ -319,7 +319,7 @@ def test_zstd_with_any_parameters_is_decoded_or_is_a_filter_error(values):
 
 @pytest.mark.parametrize("stage", [None, 3, "shuffle", (2, 0, (4,))])
 def test_a_pipeline_of_anything_but_filters_is_a_type_error(stage):
-    with pytest.raises(TypeError, match="expected Filter"):
+    with pytest.raises(TypeError, match="made of Filter"):
         FilterPipeline([stage])
 
 

@@ -269,7 +269,7 @@ def test_a_pixel_that_is_not_exact_is_one_line_and_leaves_no_product(run_command
     frames[3, 2, 1] = np.nextafter(frames[3, 2, 1], np.float32(9))
     result = convert(run_command, save_scan(diff3d=frames), "--store-counts")
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
-    assert "in frame 3, row 2, column 1, which is not exact" in result.stderr
+    assert "in frame 3, pixel row 2, column 1 is not the square root" in result.stderr
     assert not (tmp_path / "product.h5").exists()
 
 

@@ -48,7 +48,7 @@ def test_convert_names_the_nearest_spelling(run_command, save_scan, text, neares
     save_scan()
     result = run_command("ptychoproduct", "convert", "scan.npz", "a.h5", "--compression", text)
     assert result.returncode == 2
-    assert f"nearest: {nearest}" in result.stderr
+    assert f"perhaps {nearest} is meant" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

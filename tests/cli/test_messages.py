@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ptychoproduct import OptionError, ProductError
+from ptychoproduct.errors import counted
 from ptychoproduct_cli import main, running
 from ptychoproduct_cli.commands import convert
-from ptychoproduct_cli.output import counted
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ SCANS = {
     "frames that disagree": ({"diff3d": np.zeros((11, 16, 16))}, None, ["diff3d", "(11, 16, 16)", "12"]),
     "positions in a plane": ({"xcoords": np.zeros((12, 2))}, None, ["xcoords", "(12, 2)", "1 dimension"]),
     "positions that are none": ({"xcoords": np.full(12, np.nan)}, None, ["xcoords", "nan", "finite"]),
-    "one frame only": ({"diff3d": np.zeros((16, 16))}, None, ["diff3d", "(16, 16)", "3 dimensions"]),
+    "one frame only": ({"diff3d": np.zeros((16, 16))}, None, ["diff3d", "(16, 16)", "three axes"]),
     "frames of no size": ({"diff3d": np.zeros((12, 0, 16))}, None, ["diff3d", "(12, 0, 16)"]),
     "complex frames": ({"diff3d": np.zeros((12, 16, 16), complex)}, None, ["diff3d", "complex128", "real"]),
     "real probe": ({"probeGuess": np.zeros((16, 16))}, None, ["probeGuess", "float64", "complex"]),
@@ -125,7 +125,7 @@ def test_a_folder_is_no_scan(run_command, destination, tmp_path):
 
 
 def test_a_product_needs_its_suffix(run_command, save_scan, destination):
-    assert "expected .h5 or .hdf5" in fail(run_command, save_scan(), destination.with_suffix(".nxs"))
+    assert "must end in .h5 or .hdf5" in fail(run_command, save_scan(), destination.with_suffix(".nxs"))
 
 
 def test_a_product_cannot_be_its_own_scan(run_command, save_scan, tmp_path):
@@ -152,17 +152,19 @@ def test_a_folder_that_cannot_be_written_is_told(run_command, save_scan):
 
 
 def test_an_unknown_codec_is_told_with_the_nearest(run_command, save_scan, destination):
-    assert "nearest: zstd" in fail(run_command, save_scan(), destination, "--compression", "zsdt:3")
+    assert "perhaps zstd:3 is meant" in fail(run_command, save_scan(), destination, "--compression", "zsdt:3")
 
 
 def test_an_axis_order_that_does_not_fit_is_told(run_command, save_scan, destination):
     line = fail(run_command, save_scan(), destination, "--axis-order", "HWN")
-    assert "found 16 frames by axis order HWN, expected 12" in line
+    assert "HWN makes 16 frames of diff3d, but there are 12 positions" in line
 
 
 def test_two_axes_of_the_scan_length_need_an_axis_order(run_command, save_scan, destination):
     source = save_scan(diff3d=np.zeros((7, 12, 12), np.float32))
-    assert "expected an axis order to be given" in fail(run_command, source, destination)
+    assert "two axes of length 12, the number of positions; give the axis order" in fail(
+        run_command, source, destination
+    )
 
 
 def limited_file_size():

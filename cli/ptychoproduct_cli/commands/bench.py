@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.options import add_output_options, add_plot_option, whole_numbers
-from ptychoproduct_cli.output import counted, print_result, print_rows
+from ptychoproduct_cli.output import print_result, print_rows
 from ptychoproduct_cli.progress import step_progress
 from ptychoproduct_cli.quantities import number_in, numbers_in, whole_number_in
 
@@ -157,6 +157,8 @@ def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
 
 def _print_tables(report: BenchmarkReport) -> None:
     from rich.console import Console
+
+    from ptychoproduct.errors import counted
 
     console = Console()
     machine = report.machine

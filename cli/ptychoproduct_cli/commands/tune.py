@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_OK, Command
-from ptychoproduct_cli.output import collected_warnings, counted, print_result, print_rows
+from ptychoproduct_cli.output import collected_warnings, print_result, print_rows
 from ptychoproduct_cli.progress import step_progress
 from ptychoproduct_cli.quantities import number_in
 
@@ -102,6 +102,8 @@ def _print_table(report: TuneReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from ptychoproduct.errors import counted
+
     shape, threads = " x ".join(map(str, report.frame_shape)), counted(report.threads, "thread")
     table = Table(
         title=f"{report.sampled} of {counted(report.frames, 'frame')} of {shape}, {report.dtype}; {threads}",
@@ -131,6 +133,8 @@ def _print_table(report: TuneReport) -> None:
 
 def _print_notes(report: TuneReport, arguments: argparse.Namespace) -> None:
     best = report.trials[report.best]
+    from ptychoproduct.errors import counted
+
     trials = counted(len(report.trials), "trial")
     rows = {"best": f"{best.codec}  (objective {report.objective}; {trials} in {report.seconds:.0f} s)"}
     if not report.fast_enough:

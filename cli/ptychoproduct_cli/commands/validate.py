@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_CODES, EXIT_COULD_NOT_RUN, EXIT_OK, Command
-from ptychoproduct_cli.output import collected_warnings, counted, print_result
+from ptychoproduct_cli.output import collected_warnings, print_result
 from ptychoproduct_cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def validate(arguments: argparse.Namespace) -> int:
     """Check, and print all problems."""
     from ptychoproduct import validate_product
+    from ptychoproduct.errors import counted
 
     with (
         collected_warnings(arguments),

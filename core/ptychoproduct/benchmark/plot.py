@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptychoproduct.benchmark.report import BenchmarkReport
 from ptychoproduct.benchmark.tools import OURS, TOOLS
+from ptychoproduct.errors import counted
 from ptychoproduct.plots.files import require_matplotlib, save_picture
 
 if TYPE_CHECKING:
@@ -66,15 +67,11 @@ def plot_report(report: BenchmarkReport, path: Path) -> None:
     machine = report.machine
     medians = "1 round" if report.rounds == 1 else f"medians of {report.rounds} rounds"
     figure.suptitle(
-        f"{machine.cpu}, {_counted(machine.cores, 'core')}, {machine.file_system}\n"
-        f"{report.codec}, {_counted(report.threads, 'thread')}, {medians}",
+        f"{machine.cpu}, {counted(machine.cores, 'core')}, {machine.file_system}\n"
+        f"{report.codec}, {counted(report.threads, 'thread')}, {medians}",
         fontsize="small",
     )
     save_picture(figure, path)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _plot_sizes(axes: Axes, report: BenchmarkReport) -> None:

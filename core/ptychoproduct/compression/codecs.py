@@ -33,8 +33,8 @@ class _Family:
     filter_id: int  # 0: none
     levels: range  # empty: the codec has none
     default_level: int
-    block_bytes: int | None  # of the codec where none is spelt, 0 for a whole chunk; None: no block can be set
-    shuffles: bool = False  # whether HDF5's shuffle may stand before it
+    block_bytes: int | None  # where none is given; 0: the whole chunk; None: no block can be set
+    shuffles: bool = False  # whether HDF5's shuffle may come before it
     transforms: bool = False  # whether the filter has transforms of its own
 
 
@@ -71,7 +71,7 @@ _SPELLING = re.compile(
 )
 LEAST_BLOCK_BYTES = 128  # bitshuffle's: 16 elements of 8 bytes
 MAX_BLOCK_BYTES = 64 * 1024**2
-_BLOCK_RULE = f"block= a multiple of {LEAST_BLOCK_BYTES} up to {size_name(MAX_BLOCK_BYTES)}, such as 64KiB"
+_BLOCK_RULE = f"block= must be a multiple of {LEAST_BLOCK_BYTES} up to {size_name(MAX_BLOCK_BYTES)}, such as 64KiB"
 
 
 @dataclass(frozen=True)
@@ -109,21 +109,21 @@ class Codec:
     def __post_init__(self) -> None:
         family = _FAMILIES.get(self.name)
         if family is None:
-            raise self._refused(f"one of {', '.join(_FAMILIES)}")
+            raise _no_codec(str(self), f"choose from {', '.join(_FAMILIES)}")
         if not family.levels and self.level:
-            raise self._refused(f"{self.name} without a level")
+            raise _no_codec(str(self), f"{self.name} takes no level")
         if family.levels and self.level not in family.levels:
-            raise self._refused(f"{self.name}:{family.levels[0]} to {self.name}:{family.levels[-1]}")
+            raise _no_codec(str(self), f"{self.name} has levels {family.levels[0]} to {family.levels[-1]}")
         if self.shuffle and not family.shuffles:
-            raise self._refused(f"{self.name} without shuffle")
+            raise _no_codec(str(self), f"{self.name} takes no shuffle")
         if self.transform not in (_TRANSFORMS if family.transforms else ("",)):
-            raise self._refused(f"{self.name} without {self.transform}")
+            raise _no_codec(str(self), f"{self.name} takes no {self.transform}")
         if family.block_bytes is None and self.block_bytes:
-            raise self._refused(f"{self.name} without block=")
+            raise _no_codec(str(self), f"{self.name} takes no block=")
         if family.block_bytes and not self.block_bytes:
             object.__setattr__(self, "block_bytes", family.block_bytes)
         if self.block_bytes and not _is_block(self.block_bytes):
-            raise self._refused(_BLOCK_RULE)
+            raise _no_codec(str(self), _BLOCK_RULE)
 
     def __str__(self) -> str:
         text = (f"{_SHUFFLE}+" if self.shuffle else "") + self.name
@@ -165,10 +165,6 @@ class Codec:
             else:
                 options |= hdf5plugin.Bitshuffle(nelems=elements, cname="zstd", clevel=self.level)
         return options
-
-    def _refused(self, expected: str) -> OptionError:
-        near = nearest_spelling(str(self))
-        return OptionError("compression", found=repr(str(self)), expected=f"{expected}; nearest: {near}")
 
 
 @dataclass(frozen=True)
@@ -219,23 +215,21 @@ def parse_codec(text: str) -> Codec:
     Raises
     ------
     OptionError
-        The text is no codec; the message names the nearest spelling.
+        The text is not a codec; the message names the nearest one.
     """
     match = _SPELLING.fullmatch(text.strip())
     family = _FAMILIES.get(match["name"]) if match else None
     if match is None or family is None:
-        near = nearest_spelling(text)
-        names = ", ".join(_FAMILIES)
-        raise OptionError("compression", found=repr(text), expected=f"one of {names}; nearest: {near}")
+        raise _no_codec(text, f"choose from {', '.join(_FAMILIES)}")
     block_bytes = 0
     if match["block"] is not None:
         if family.block_bytes is None:
-            raise _refused(text, f"{match['name']} without block=")
+            raise _no_codec(text, f"{match['name']} takes no block=")
         block_bytes = _parse_block(match["block"])
         if not _is_block(block_bytes):
-            raise _refused(text, _BLOCK_RULE)
+            raise _no_codec(text, _BLOCK_RULE)
     if match["level"] is not None and not family.levels:
-        raise _refused(text, f"{match['name']} without a level")
+        raise _no_codec(text, f"{match['name']} takes no level")
     return Codec(
         match["name"],
         family.default_level if match["level"] is None else int(match["level"]),
@@ -279,7 +273,7 @@ def codec_of(dataset: h5py.Dataset) -> Codec | str:
     Returns
     -------
     Codec or str
-        A codec that gives filters of the same effect; where none is spelt so, what the filters are called.
+        A codec with filters of the same effect; the names of the filters, where there is no such codec.
     """
     filters = filters_of(dataset)
     stages = [(filter_id, values) for filter_id, _, values, _ in filters]
@@ -329,7 +323,7 @@ def _stage_codec(
 
 
 def _bitshuffle_block(elements: int, itemsize: int) -> int:
-    """Return the size that stands for a number of elements; 0 where none does."""
+    """Return the block size that makes a number of elements; 0 where there is none."""
     # https://github.com/kiyo-masui/bitshuffle, bshuf_default_block_size: about 8 KiB, at least 128 elements.
     elements = elements or max(8192 // itemsize // 8 * 8, 128)
     block_bytes = -(-elements * itemsize // LEAST_BLOCK_BYTES) * LEAST_BLOCK_BYTES
@@ -366,8 +360,8 @@ def _is_block(nbytes: int) -> bool:
     return LEAST_BLOCK_BYTES <= nbytes <= MAX_BLOCK_BYTES and nbytes % LEAST_BLOCK_BYTES == 0
 
 
-def _refused(text: str, expected: str) -> OptionError:
-    return OptionError("compression", found=repr(text), expected=f"{expected}; nearest: {nearest_spelling(text)}")
+def _no_codec(text: str, reason: str) -> OptionError:
+    return OptionError("compression", f"{text!r} is not a codec: {reason}; perhaps {nearest_spelling(text)} is meant")
 
 
 def _nearest(word: str, names: list[str]) -> str | None:

@@ -1,6 +1,6 @@
-"""Profiles: what frames are stored as, for people who do not want to choose a codec.
+"""Profiles: codecs and chunk shapes by purpose, for people who do not want to choose a codec.
 
-A profile knows no scan but its type and shape. Those that measure first are in `tuning.auto`.
+A profile knows only the type and the shape of the frames. Those that measure first are in `tuning.auto`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Profile:
         What it is good for, in a line.
     floats, integers : str
         Codecs of frames of these types; empty where they are measured.
-    tile : tuple of int, (frames, rows, columns), optional
+    tile : tuple of int, (frames, pixel rows, columns), optional
         Chunks of about this shape; whole frames by default.
     digests : bool
         Whether a digest of the frames' content is kept with them.
@@ -70,7 +70,7 @@ class Storage:
     Parameters
     ----------
     codec : Codec
-    chunk_shape : tuple of int, (frames, rows, columns), optional
+    chunk_shape : tuple of int, (frames, pixel rows, columns), optional
         None for whole frames, about 1 MiB of them.
     digests : bool
         Whether a digest of the content is kept.
@@ -100,8 +100,8 @@ def parse_compression(text: str) -> Codec | Profile:
     except OptionError as error:
         if not near:
             near = [nearest_spelling(text)]
-        expected = f"one of {', '.join(PROFILES)}, or a codec: {', '.join(codec_names())}; nearest: {near[0]}"
-        raise OptionError("compression", found=repr(text), expected=expected) from error
+        choices = f"neither a profile ({', '.join(PROFILES)}) nor a codec ({', '.join(codec_names())})"
+        raise OptionError("compression", f"{text!r} is {choices}; perhaps {near[0]} is meant") from error
 
 
 def is_measured(compression: str | Codec) -> bool:
@@ -118,7 +118,7 @@ def storage_for(
     Parameters
     ----------
     compression : str or Codec
-        As in `parse_compression`; what would have to be measured becomes the default profile.
+        As in `parse_compression`; the default profile stands in for one that measures.
     dtype : numpy.dtype
     row_shape : sequence of int
         Shape of a frame, or of a row of another array, which is never cut into tiles.
@@ -149,7 +149,7 @@ def tile_shape(
 
     Parameters
     ----------
-    wanted : tuple of int, (frames, rows, columns)
+    wanted : tuple of int, (frames, pixel rows, columns)
     frame_shape : tuple of int
     frames : int or None
         How many there are; None where that is not known.

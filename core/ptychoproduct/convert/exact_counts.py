@@ -1,4 +1,4 @@
-"""Frames of amplitudes, stored as the counts that they are square roots of, or not at all.
+"""Frames of amplitudes, stored exactly as the counts that they are square roots of.
 
 The recipe is found in a sample of frames, and every element is checked while it is written. A later element may show
 that the sample said too little: a larger count, or a scale that has to be known more exactly. The frames are then
@@ -27,7 +27,7 @@ from ptychoproduct.streaming.sources import RowSource, windows_of
 _SAMPLED_BYTES = 2 * 1024**2
 _MOST_SAMPLED_ROWS = 16
 _CHECKED_BYTES = 4 * 1024**2
-# A scale that has to be known to the last bit is so after three or four; nothing needs more.
+# Even a scale that must be exact to the last bit is found after three or four.
 _MOST_ATTEMPTS = 16
 
 
@@ -38,7 +38,7 @@ def write_counts(
     origin: Origin,
     beside: Callable[[], Sequence[RowOutput]] = tuple,
 ) -> None:
-    """Write frames as counts; those that are integers already as they are.
+    """Write frames as counts; integers are written as they are.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def write_counts(
     Warns
     -----
     ProductWarning
-        The frames are no amplitudes.
+        The frames are integers.
     """
     values = sample(frames)
     if values.dtype.kind in "biu":
@@ -70,7 +70,7 @@ def write_counts(
         return
     if values.dtype.name not in contract.AMPLITUDES:
         expected = " or ".join(contract.AMPLITUDES)
-        raise OptionError("store_counts", found=f"frames of {values.dtype}", expected=expected)
+        raise OptionError("store_counts", f"needs frames of {expected}; these are {values.dtype}")
     found = closest_recipe(values)
     for _ in range(_MOST_ATTEMPTS):
         if found.inexact:
@@ -86,7 +86,7 @@ def write_counts(
 
 
 def sample(frames: FrameStack) -> Array:
-    """Return some elements of frames, spread over them; of rows that come in order, over the first ones."""
+    """Return some elements from all over the frames; from the first ones, where rows come in order."""
     source = frames.rows(range(len(frames.shape))) if frames.as_stored is None else frames.as_stored()
     if not source.shape[0]:
         return np.empty(source.shape, source.dtype)
@@ -96,7 +96,7 @@ def sample(frames: FrameStack) -> Array:
 
 
 def _inexact(source: RowSource, recipe: CountsRecipe, origin: Origin, key: str) -> SourceError:
-    """Find the first pixel that a recipe does not give back, and say so."""
+    """Return the error that names the first pixel that a recipe does not give back."""
     row_bytes = math.prod(source.shape[1:]) * source.dtype.itemsize
     step = max(1, _CHECKED_BYTES // row_bytes)
     for window in windows_of(source, step):
@@ -107,13 +107,13 @@ def _inexact(source: RowSource, recipe: CountsRecipe, origin: Origin, key: str) 
             if index is not None:
                 frame, row, column = map(int, np.unravel_index(index, block.shape))
                 value = block[frame, row, column].item()
-                found = f"{value!r} in frame {first + frame}, row {row}, column {column}, which is not exact"
-                return SourceError(origin, key=key, found=found, expected=_expected(recipe, value))
+                place = f"frame {first + frame}, pixel row {row}, column {column}"
+                return SourceError(origin, f"{value!r} in {place} is not {_expected(recipe, value)}", key=key)
     return SourceError(origin, "frames are not exact", key=key)
 
 
 def _expected(recipe: CountsRecipe, value: float) -> str:
-    """Say what a recipe would have given in place of a value."""
+    """Say what a recipe gives, with an example near a value."""
     what = "a whole number" if recipe.root_dtype is None else "the square root of a whole number"
     if recipe.scaling is not None:
         joined = "divided by" if recipe.scaling == "divide" else "times"

@@ -104,7 +104,7 @@ def export_product_from_scan(
     options: ExportOptions | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
-    """Convert a scan from anywhere; the road that all the others take.
+    """Convert a scan from anywhere; all other exports call this.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def export_product_from_scan(
     Raises
     ------
     SourceError
-        The scan cannot be read, or is none.
+        The scan cannot be read, or does not fit together.
     OutputError
         The product cannot be written there.
 
@@ -182,7 +182,7 @@ def _resolved(scan: Scan, given: ExportMeta, options: ExportOptions) -> Resolved
     meta = resolve_metadata(given, _with_center_in_pixels(scan, given), frame_shape)
     warn_of_contradictions(meta, frame_shape, scan.origin)
     for side in ("width", "height"):
-        # A product must say it: which pixels it means, no default can tell.
+        # Without it, positions in metres have no scale: a default would be wrong.
         if scan.product is not None and meta.origins[f"object_pixel_{side}_m"] == "default":
             problem = "is missing; give the size of an object pixel with --object-pixel-size-m"
             raise SourceError(scan.product, problem, key=f"{contract.OBJECT.name}@pixel_{side}_m")
@@ -190,7 +190,7 @@ def _resolved(scan: Scan, given: ExportMeta, options: ExportOptions) -> Resolved
 
 
 def _with_center_in_pixels(scan: Scan, given: ExportMeta) -> ExportMeta:
-    """Let the object's centre follow another object pixel that is given, as positions in pixels do."""
+    """Scale the object's centre to the object pixel that is given, as positions in pixels are scaled."""
     said, scaled = scan.metadata, {}
     for axis, side in (("x", "width"), ("y", "height")):
         size = f"object_pixel_{side}_m"
@@ -206,7 +206,7 @@ def _in_pixels(scan: Scan, meta: ResolvedMetadata, key: str, coordinates: Array)
 
 
 def _extra_in_pixels(scan: Scan, meta: ResolvedMetadata, extra: Extra) -> Extra:
-    """Bring positions before correction to the unit of the others."""
+    """Convert positions before correction to pixels, like the others."""
     key = extra.member.removesuffix(NPY_SUFFIX)
     if key not in contract.START_KEYS or not isinstance(extra.content, np.ndarray):
         return extra
@@ -234,10 +234,10 @@ def _write_frames(
 def _write_both(
     writer: ProductWriter, scan: Scan, file: DiffractionFile, results: Reconstruction, group: OutputGroup
 ) -> DiffractionSummary | None:
-    """Write frames and patterns in one pass, and once more the patterns where a look at some frames was misleading."""
+    """Write frames and patterns in one pass; the patterns again, where the sample was misleading."""
     frames, options = scan.frames, writer.options
     if frames is None:
-        raise SourceError(scan.origin, "no frames", key=contract.FRAME_KEYS[0], expected="frames, to make patterns of")
+        raise SourceError(scan.origin, "there are no frames to make patterns of", key=contract.FRAME_KEYS[0])
     order = _axis_order(scan, options)
     axes = canonical_axes(order)
     shape = tuple(frames.shape[axis] for axis in axes)
@@ -268,7 +268,7 @@ def _write_both(
 
 
 def _with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:
-    """Put the bad pixels that are asked for in the place of the scan's own."""
+    """Replace the scan's bad pixels by those that were given."""
     given = file.bad_pixels
     if given is None or isinstance(given, np.ndarray):
         return scan if given is None else replace(scan, bad_pixels=given)
@@ -386,7 +386,7 @@ def export_product_from_files(
         Something was decided that the user should know of.
     """
     options = choices.get("options") or ExportOptions()
-    folder = Path(out_path).absolute().parent  # that disk has to hold a scan anyway
+    folder = Path(out_path).absolute().parent  # this disk must have room for the scan in any case
     resources = Resources(options.threads or available_threads(), options.memory_bytes, folder)
     if reorder_progress is not None:
         resources = replace(resources, reorder_progress=reorder_progress)

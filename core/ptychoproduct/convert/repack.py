@@ -1,4 +1,4 @@
-"""A product in another codec, or in chunks of another shape, and in nothing else different."""
+"""A product in another codec or chunk shape, with no other change."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ptychoproduct.validation.read_back import read_back
 
 # Smaller datasets stay as they are stored.
 _LEAST_BYTES = 1024**2
-# In products, and in the files in which ptychodus keeps patterns.
+# In products, and in patterns files.
 _FRAMES = (contract.DIFFRACTION.name, "patterns")
 _FILL_TIMES = {h5d.FILL_TIME_ALLOC: "alloc", h5d.FILL_TIME_NEVER: "never", h5d.FILL_TIME_IFSET: "ifset"}
 
@@ -99,13 +99,13 @@ class RepackSummary:
 
     @property
     def ratio(self) -> float:
-        """Compression ratio of these; 0 without any."""
+        """Compression ratio of what was encoded anew; 0 where nothing was."""
         stored = sum(dataset.stored_bytes for dataset in self.datasets)
         return self.content_bytes / stored if stored else 0.0
 
     @property
     def throughput_mb_s(self) -> float:
-        """Their bytes per second, in 10⁶ bytes."""
+        """Size of what was encoded anew per second, in 10⁶ bytes."""
         return self.content_bytes / 1e6 / self.seconds if self.seconds else 0.0
 
 
@@ -147,7 +147,7 @@ def repack_product(
     OptionError
         The chunk shape does not fit the frames.
     OutputError
-        The product cannot be written there, or reads back otherwise than it was written.
+        The product cannot be written there, or it reads back with other content.
     """
     options, path, out_path = options or ExportOptions(), Path(path), Path(out_path)
     started = time.perf_counter()
@@ -163,7 +163,7 @@ def repack_product(
                 target, output = opened
 
                 def on_progress(nbytes: int) -> None:
-                    output.check()  # no need to compress what no disk will take
+                    output.check()  # stops early if the disk is full
                     if progress is not None:
                         progress(nbytes)
 
@@ -199,7 +199,7 @@ def repack_product(
 
 
 def bytes_to_repack(path: str | PathLike[str], *, verify: bool = False) -> int:
-    """Return the sum of what `repack_product` will tell its progress.
+    """Return the number of bytes that `repack_product` will report as progress.
 
     Raises
     ------
@@ -237,7 +237,7 @@ def _choice(source: h5py.File) -> Callable[[h5py.Dataset], bool]:
 
 
 def _named(source: h5py.File, names: Sequence[str]) -> set[h5py.Dataset]:
-    """Return those datasets of these names that lie in the file."""
+    """Return the datasets with these names that lie in the file."""
     found = set()
     for name in names:
         with suppress(ContractError):
@@ -246,7 +246,7 @@ def _named(source: h5py.File, names: Sequence[str]) -> set[h5py.Dataset]:
 
 
 def _is_plain(dataset: h5py.Dataset) -> bool:
-    """Whether a dataset holds numbers of its own, along at least one axis, of no type that has a name."""
+    """Whether a dataset has axes, and holds numbers of an unnamed type in the file itself."""
     if not dataset.shape or dataset.is_virtual or dataset.external or dataset.id.get_type().committed():
         return False
     return is_stored_as_in_memory(dataset)
@@ -274,7 +274,7 @@ def _create(
 
 
 def _storage(dataset: h5py.Dataset, options: ExportOptions, resources: Resources) -> Storage:
-    """Return codec and chunks: those of frames may have to be measured, and may be asked for."""
+    """Return codec and chunk shape; those of frames may be measured or given."""
     storage = options.storage(dataset.dtype, dataset.shape[1:], dataset.shape[0])
     if dataset not in _named(dataset.file, _FRAMES):
         return Storage(storage.codec)
@@ -291,7 +291,7 @@ def _storage(dataset: h5py.Dataset, options: ExportOptions, resources: Resources
 
 
 def _chunks(dataset: h5py.Dataset, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Return the shape of chunks: that which is wanted, or else as it is."""
+    """Return the shape of chunks: the one that is wanted, else the present one."""
     if wanted is None and dataset.chunks is not None:
         return tuple(dataset.chunks)
     wanted = wanted or (default_chunk_rows(dataset.shape[1:], dataset.dtype), *dataset.shape[1:])

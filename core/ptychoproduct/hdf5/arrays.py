@@ -82,7 +82,7 @@ def write_text(group: h5py.Group, name: str, text: str) -> h5py.Dataset:
 
 
 def plain_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return a type without what h5py notes on it; other than for records, which it leaves as they are."""
+    """Return a type without h5py's notes on it; records are returned as they are."""
     return dtype if dtype.names else np.dtype((dtype.str, dtype.shape) if dtype.shape else dtype.str)
 
 
@@ -103,16 +103,13 @@ def read_array(dataset: h5py.Dataset) -> Array:
         with reading(dataset):
             return _decoded(_stored(dataset), source_dtype)
     except (ValueError, TypeError) as error:  # UnicodeError is a ValueError
-        raise ContractError(
-            dataset.file.filename,
-            key=dataset.name,
-            found=f"{dataset.dtype} {dataset.shape}",
-            expected="plain data" if source_dtype is None else f"data of source_dtype {source_dtype!r}",
-        ) from error
+        kind = "a NumPy array" if source_dtype is None else f"of source_dtype {source_dtype!r}"
+        problem = f"{dataset.dtype} {dataset.shape} cannot be read: it is not {kind}"
+        raise ContractError(dataset.file.filename, problem, key=dataset.name) from error
 
 
 def _stored(dataset: h5py.Dataset) -> Array:
-    """Read a dataset as it is stored; text of variable length as NumPy's."""
+    """Read a dataset as it is stored; text of variable length as NumPy text."""
     string = h5py.check_string_dtype(dataset.dtype)
     if dataset.shape is None:
         raise TypeError("an empty dataset is no array")
@@ -189,7 +186,7 @@ def _encode_text(array: Array) -> Array | None:
     try:
         encoded = np.char.encode(array, "utf-8")
         same = bool(encoded.dtype.itemsize and np.array_equal(np.char.decode(encoded, "utf-8"), array))
-    except (UnicodeError, ValueError, SystemError):  # code points that are none
+    except (UnicodeError, ValueError, SystemError):  # code points that do not exist
         return None
     return encoded.astype(h5py.string_dtype("utf-8", encoded.dtype.itemsize)) if same else None
 

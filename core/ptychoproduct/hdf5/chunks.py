@@ -85,11 +85,11 @@ class ChunkIndex:
 
 
 def own_descriptor(owner: object, file: h5py.File) -> int | None:
-    """Open a file again for reading its chunks past HDF5, until `owner` is gone; None where only HDF5 can read it.
+    """Open a file again to read chunks without HDF5, until `owner` is deleted; None where only HDF5 can read it.
 
     HDF5 closes its own descriptor with the file, and the next file gets the number. A duplicate would keep HDF5's lock.
     """
-    # On Windows reading at an offset moves the position there, under HDF5's hands.
+    # On Windows, reading at an offset moves the file's position, on which HDF5 relies.
     if sys.platform == "win32" or file.driver != "sec2" or file.mode != "r" or file.userblock_size:
         return None
     try:
@@ -137,11 +137,11 @@ def fitted_chunks(wanted: tuple[int, ...], shape: tuple[int, ...], dtype: np.dty
     if len(wanted) != len(shape) or min(wanted) < 1:
         raise OptionError("chunk_shape", found=str(wanted), expected=f"{len(shape)} positive numbers")
     chunks = tuple(map(min, wanted, shape))
-    for part, most in ((chunks, MOST_CHUNK_BYTES), ((chunks[0], *shape[1:]), MOST_ROWS_BYTES)):
+    whole_rows = (chunks[0], *shape[1:])
+    for name, part, most in (("a chunk", chunks, MOST_CHUNK_BYTES), ("its whole rows", whole_rows, MOST_ROWS_BYTES)):
         nbytes = math.prod(part) * dtype.itemsize
         if nbytes > most:
-            found = f"{chunks}, of rows {part} that are {nbytes} bytes"
-            raise OptionError("chunk_shape", found=found, expected=f"at most {most} bytes")
+            raise OptionError("chunk_shape", f"{chunks} is too large: {name} may have {most} bytes, but need {nbytes}")
     return chunks
 
 

@@ -18,7 +18,7 @@ _LONGEST_VALUE = 60
 
 
 def find_dataset(file: h5py.File, expected: contract.Dataset) -> h5py.Dataset | None:
-    """Return a dataset of the contract under whichever of its names there is, None under none.
+    """Return a dataset of the contract by the first of its names that is there; None where none is.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def _checked(dataset: h5py.Dataset, expected: contract.Dataset) -> h5py.Dataset:
     Raises
     ------
     ContractError
-        It has not the contract's kind of numbers and dimensions.
+        It does not have the contract's kind of numbers and dimensions.
     """
     if not fits_contract(dataset, expected):
         shapes = " or ".join(f"[{', '.join(shape)}]" for shape in expected.shapes)
@@ -46,7 +46,7 @@ def _checked(dataset: h5py.Dataset, expected: contract.Dataset) -> h5py.Dataset:
             dataset.file.filename,
             key=dataset.name,
             found=f"{dataset.dtype} {dataset.shape}",
-            expected=f"{expected.dtypes[0]} or alike, {shapes}",
+            expected=f"{' or '.join(expected.dtypes)} with shape {shapes}",
         )
     return dataset
 
@@ -59,7 +59,7 @@ def fits_contract(dataset: h5py.Dataset, expected: contract.Dataset) -> bool:
 
 
 def type_fits(dataset: h5py.Dataset, expected: contract.Dataset) -> bool:
-    """Whether a dataset has one of the contract's types; an empty list has none that matters."""
+    """Whether a dataset has one of the contract's types; an empty list may have any."""
     return dataset.dtype.newbyteorder("=").name in expected.dtypes or _is_empty_list(dataset)
 
 
@@ -82,7 +82,7 @@ def _read_values(dataset: h5py.Dataset, expected: contract.Dataset) -> Array:
 
 
 def read_attribute(target: h5py.File | h5py.Dataset, attribute: contract.Attribute) -> Any:
-    """Return an attribute's value under whichever of its names there is, None under none.
+    """Return an attribute's value by the first of its names that is there; None where none is.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def read_attribute(target: h5py.File | h5py.Dataset, attribute: contract.Attribu
 
 
 def read_recipe(frames: h5py.Dataset) -> CountsRecipe | None:
-    """Return how amplitudes are made of the counts that a dataset holds; None where it holds frames as they were.
+    """Return how amplitudes are computed from the counts of a dataset; None where it holds the frames themselves.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def read_recipe(frames: h5py.Dataset) -> CountsRecipe | None:
     for attribute in contract.RECIPE:
         values[attribute.name] = read_attribute(frames, attribute)
         if values[attribute.name] is None:
-            problem = f"is missing; it must stand beside {contract.QUANTITY.name}"
+            problem = f"is missing; frames with the attribute {contract.QUANTITY.name} need it"
             raise ContractError(frames.file.filename, problem, key=f"{frames.name}@{attribute.name}")
     try:
         return CountsRecipe(count_dtype=frames.dtype.newbyteorder("=").name, **values)
@@ -159,7 +159,7 @@ def read_metadata(root: h5py.File | h5py.Group, probe: h5py.Dataset, object_: h5
 
 
 def _as_type(value: Any, dtype: str) -> str | bool | float:
-    """Turn one value, alone or in an array, into Python's."""
+    """Convert a single value, also one in an array, to a Python object."""
     if dtype == "str":
         if isinstance(value, bytes):
             return value.decode()

@@ -36,13 +36,13 @@ Result = TypeVar("Result")
 
 # Smaller chunks share a call, and a block: starting one costs as much as decoding some 100 KiB.
 _CALL_BYTES = 256 * 1024
-# Of large results each call fills several huge pages: two cores that touch a new one at once both clear it.
+# Each call fills several huge pages of a large result: two cores that touch the same new page both clear it.
 _MOST_CALL_BYTES = 8 * 1024**2
 _CALLS_PER_THREAD = 8
 _BLOCK_BYTES = 1024**2
 # What may be decoded ahead of the consumer of blocks.
 _AHEAD_BYTES = 64 * 1024**2
-# From then on the time is well spent that it takes to find out where all chunks are.
+# After so many chunks, it is worth the time to look up where all chunks are.
 _FETCHED_BY_HDF5 = 8
 # Decoded chunks that are kept for a reader that takes one frame after the other.
 _KEPT_BYTES = 16 * 1024**2
@@ -93,7 +93,7 @@ class _EncodedChunks:
                 return piece, self._indexed().find(piece.offset)
             try:
                 return piece, self._dataset.id.read_direct_chunk(piece.offset)
-            except (OSError, RuntimeError, MemoryError):  # the last where the dataset has no storage at all
+            except (OSError, RuntimeError, MemoryError):  # MemoryError where the dataset has no storage at all
                 if self._indexed().find(piece.offset) is not None:
                     raise
         return piece, None
@@ -113,7 +113,7 @@ class _EncodedChunks:
             problem = f"cannot be read: chunk {piece.offset}: {error}"
             raise ContractError(self._file, problem, key=self._name) from error
         except MemoryError as error:
-            raise ContractError(self._file, "larger than the memory", key=self._name) from error
+            raise ContractError(self._file, "does not fit in memory", key=self._name) from error
         return np.frombuffer(chunk, self._dtype).reshape(self.chunk_shape)
 
     def _indexed(self) -> ChunkIndex:
@@ -173,7 +173,7 @@ class DatasetReader:
         self._kept: dict[tuple[int, ...], Array] = {}
 
     def close(self) -> None:
-        """Let the threads end, and forget what is kept."""
+        """End the threads, and free the chunks that are kept."""
         self._workers.close()
         self._kept = {}
 
@@ -204,7 +204,7 @@ class DatasetReader:
         return out if out.ndim else out[()]
 
     def read_into(self, out: Array, index: Any = ...) -> None:
-        """Read into an array of the caller's.
+        """Read into an array of the caller.
 
         Parameters
         ----------
@@ -226,11 +226,11 @@ class DatasetReader:
         if selection is None:
             raise TypeError(f"cannot read {index!r} into an array")
         if out.shape != selection.shape:
-            raise ValueError(f"array of shape {out.shape}, expected {selection.shape}")
+            raise ValueError(f"the array has shape {out.shape}, but the result has {selection.shape}")
         if not out.flags.writeable:
-            raise ValueError("array is read-only")
+            raise ValueError("the array is read-only")
         if not np.can_cast(self.dtype, out.dtype, "same_kind"):
-            raise TypeError(f"array of {out.dtype}, expected one that {self.dtype} can be converted to")
+            raise TypeError(f"{self.dtype} cannot be converted to {out.dtype}, the array's type")
         self._read(selection, out)
 
     def blocks(
@@ -270,7 +270,7 @@ class DatasetReader:
                 raise MemoryError from error
 
     def _require_open(self) -> None:
-        if not self._dataset:  # to h5py, what belongs to a closed file is false
+        if not self._dataset:  # h5py's objects are false once their file is closed
             raise ContractError(
                 self._file, "the file is closed; read before closing it, or open it again", key=self._name
             )
@@ -306,7 +306,7 @@ class DatasetReader:
         try:
             return self._recipe.to_amplitudes(np.asarray(stored))
         except MemoryError as error:
-            raise ContractError(self._file, "larger than the memory", key=self._name) from error
+            raise ContractError(self._file, "does not fit in memory", key=self._name) from error
 
     def _lies_in_one_row_of_chunks(self, selection: Selection) -> bool:
         rows, length = selection.axes[0], self._road.chunk_shape[0]
@@ -339,14 +339,14 @@ class DatasetReader:
             if self._lies_in_one_chunk(shape):
                 (piece,) = pieces(selection, self._road.chunk_shape)
                 return partial(self._decode_chunk, *self._road.fetch(piece), rows.start, function)
-            block = self._new_array(shape)  # before the chunks are fetched: there may be more than memory
+            block = self._new_array(shape)  # before the chunks are fetched: it may not fit in memory
             fetched = list(map(self._road.fetch, pieces(selection, self._road.chunk_shape)))
         except ContractError as error:
             return partial(_fail, error)
         return partial(self._decode_block, fetched, block, rows.start, function)
 
     def _lies_in_one_chunk(self, shape: tuple[int, ...]) -> bool:
-        """Whether rows are one chunk, or the first of one: these bytes need no copy to be a block."""
+        """Whether rows are one chunk, or its first rows: the chunk is then used as a block, without a copy."""
         return 0 not in shape and shape[0] <= self._road.chunk_shape[0] and shape[1:] == self._road.chunk_shape[1:]
 
     def _decode_chunk(self, piece: Piece, data: Any, first: int, function: Callable[[int, Array], Result]) -> Result:

@@ -109,7 +109,7 @@ def local_group(group: h5py.Group, name: str) -> h5py.Group | None:
 
 @contextmanager
 def reading(dataset: h5py.Dataset | h5py.File) -> Iterator[None]:
-    """Name the dataset in what h5py says when its data cannot be read.
+    """Name the dataset in h5py's errors about data that cannot be read.
 
     Raises
     ------

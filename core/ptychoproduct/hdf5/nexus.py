@@ -40,7 +40,7 @@ def add_plots(file: h5py.File, meta: ResolvedMetadata) -> None:
 
 def phase_rad(array: Array) -> Array:
     """Return the phase of complex numbers, -π to π, as float32."""
-    with np.errstate(invalid="ignore"):  # of what is no number there is no phase
+    with np.errstate(invalid="ignore"):  # NaN has no phase
         return np.angle(array).astype(np.float32)
 
 
@@ -65,7 +65,7 @@ def _write_plot(file: h5py.File, plot: contract.Plot) -> None:
             file[dataset.name].attrs[contract.UNITS.name] = dataset.unit
     signal = file[plot.signal.name]
     axes = [_last(axis.name) if axis else "." for axis in plot.axes]
-    if signal.ndim > 1:  # of a scatter plot, all axes belong to the only dimension
+    if signal.ndim > 1:  # in a scatter plot, all axes belong to the only dimension
         axes = ["."] * (signal.ndim - len(axes)) + axes  # layers of an object
         signal.attrs[contract.INTERPRETATION.name] = "image"
     group.attrs.update({contract.NX_CLASS.name: "NXdata", "signal": _last(plot.signal.name), "axes": axes})

@@ -107,7 +107,7 @@ def elements_of(stored: h5py.h5a.AttrID | h5py.h5d.DatasetID) -> tuple[Array, An
 
 
 def _links(group: Any) -> list[tuple[bytes, Any]]:
-    """Give names and kinds of all links of a group, in the order in which they were made, where it knows."""
+    """Give names and kinds of all links of a group, in the order in which they were made, where that is recorded."""
     names: list[bytes] = []
     tracked = group.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
     index = h5.INDEX_CRT_ORDER if tracked else h5.INDEX_NAME
@@ -116,14 +116,14 @@ def _links(group: Any) -> list[tuple[bytes, Any]]:
 
 
 def _creation(info: Any) -> Any:
-    """Return properties by which a link's name is in the same characters."""
+    """Return properties that keep the character set of a link's name."""
     properties = h5p.create(h5p.LINK_CREATE)
     properties.set_char_encoding(info.cset)
     return properties
 
 
 def _group_creation(group: h5g.GroupID) -> Any:
-    """Return properties by which a new group keeps the orders that a group keeps.
+    """Return properties by which a copy of a group records the same orders and times.
 
     The group's own properties cannot be used: with them HDF5 2.0 fails at the first object copied into the new one.
     """
@@ -163,7 +163,7 @@ def _copy_attributes(owner: h5py.Group | h5py.Dataset, new: h5py.Group | h5py.Da
 
 
 def attribute_names(owner: Any) -> list[bytes]:
-    """Give the names of all attributes, in the order in which they were made, where the object knows."""
+    """Give the names of all attributes, in the order in which they were made, where that is recorded."""
     tracked = isinstance(owner, (h5g.GroupID, h5py.h5d.DatasetID)) and (
         owner.get_create_plist().get_attr_creation_order() & h5p.CRT_ORDER_TRACKED
     )
@@ -184,7 +184,7 @@ def _holds_references(stored: Any) -> bool:
 
 
 def _renew_references(owner: Any, new: Any, target: h5py.File) -> None:
-    """Have what leads to objects of the source lead to those of the same name in the target."""
+    """Make references to objects of the source refer to those of the same name in the target."""
 
     def renewed(reference: Any) -> Any:
         if not reference:

@@ -17,7 +17,7 @@ _SUFFIXES = (".h5", ".hdf5")
 
 
 def require_hdf5_suffix(path: Path) -> None:
-    """Check what a file is to be called that programs shall know for HDF5.
+    """Check that a file's name ends as that of an HDF5 file.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def require_hdf5_suffix(path: Path) -> None:
         Its name ends in something else than ``.h5`` or ``.hdf5``.
     """
     if path.suffix.lower() not in _SUFFIXES:
-        raise OutputError(path, found=f"suffix {path.suffix!r}", expected=" or ".join(_SUFFIXES))
+        raise OutputError(path, f"the name of an HDF5 output must end in {' or '.join(_SUFFIXES)}")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ptychoproduct.aliases import Array
+from ptychoproduct.errors import counted
 
 Part = slice | Array
 
@@ -93,7 +94,7 @@ def select(index: Any, shape: tuple[int, ...]) -> Selection | None:
         return None
     missing = len(shape) - (len(entries) - len(ellipses))
     if missing < 0:
-        raise IndexError(f"{len(entries)} indexes for an array of {len(shape)} dimensions")
+        raise IndexError(f"{len(entries)} indexes for an array of {counted(len(shape), 'dimension')}")
     place = ellipses[0] if ellipses else len(entries)
     entries[place : place + len(ellipses)] = [slice(None)] * missing
     axes: list[range | Array] = []
@@ -152,7 +153,7 @@ def _select_numbers(numbers: Array, length: int) -> Array | None:
     if not numbers.size:
         return np.empty(0, np.intp)
     if numbers.dtype.kind not in "iu":
-        raise IndexError(f"indexes of type {numbers.dtype}, expected integers")
+        raise IndexError(f"indexes must be integers or a mask, not {numbers.dtype}")
     if numbers.min() < -length or numbers.max() >= length:
         worst = numbers.min() if numbers.min() < -length else numbers.max()
         raise IndexError(f"index {worst} is out of range for axis 0 of length {length}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 
-from ptychoproduct.errors import OptionError, SourceError, warn
+from ptychoproduct.errors import OptionError, SourceError, counted, warn
 from ptychoproduct.model.contract import AXIS_ORDERS
 
 
@@ -44,30 +44,21 @@ def axis_order(
         The requested order contradicts N.
     """
     if len(shape) != 3:
-        raise SourceError(file, key=key, found=f"shape {shape}", expected="3 dimensions, a stack of frames")
+        raise SourceError(file, f"has shape {shape}; frames have three axes", key=key)
     if requested != "auto":
         length = shape[requested.index("N")]
         if length != positions:
-            raise OptionError(
-                file=file,
-                option=key,
-                found=f"{length} frames by axis order {requested}",
-                expected=f"{positions}, the positions",
-            )
+            frames = f"{counted(length, 'frame')} of {key}"
+            problem = f"{requested} makes {frames}, but there are {counted(positions, 'position')}"
+            raise OptionError("axis_order", problem, file=file)
         return requested
     orders = matching_orders(shape, positions)
     if not orders:
-        raise SourceError(
-            file, key=key, found=f"shape {shape}", expected=f"one axis of length {positions}, the number of positions"
-        )
+        raise SourceError(file, f"shape {shape} has no axis of length {positions}, the number of positions", key=key)
     if len(orders) > 1:
         if usual not in orders:
-            raise SourceError(
-                file,
-                key=key,
-                found=f"shape {shape}, two axes of length {positions}",
-                expected="an axis order to be given",
-            )
+            problem = f"shape {shape} has two axes of length {positions}, the number of positions; give the axis order"
+            raise SourceError(file, problem, key=key)
         warn(f"{file}: {key}: shape {shape} has more than one axis of length {positions}; taken as {usual}")
         return usual
     return orders[0]

@@ -1,4 +1,4 @@
-"""Diffraction patterns as ptychodus wants them, in photon counts, made from frames of either quantity."""
+"""Diffraction patterns as ptychodus wants them, in photon counts, made from amplitudes or counts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ptychoproduct.model.counts import CountsRecipe
 AMPLITUDE, COUNTS = "amplitude", "counts"
 PATTERN_CHOICES = ("auto", AMPLITUDE, COUNTS)
 
-# What is not in a sample may be larger; a pass over all frames is lost where it does not fit.
+# Counts outside a sample may be larger; one that does not fit the type costs a pass over all frames.
 _HEADROOM = 4
 _MOST_COUNT = 2**32 - 1
-# Of the different numbers of a sample, so many make it what they are; some pixels may be damaged.
+# The share of a sample's distinct numbers that decides what it holds; some pixels may be damaged.
 _MOST = 0.9
-# Whole numbers and their roots stand out among floats up to this share of the digits.
+# Beyond this share of a float's digits, whole numbers and their roots do not stand out.
 _MOST_TOLD = 1 / 8
 _SAME_SCALE = 1e-3
 
@@ -63,7 +63,7 @@ class Patterns:
         Raises
         ------
         InexactError
-            A value is no whole count by the recipe, or of a larger one than the type holds.
+            A value does not fit the recipe, or its count is too large for the type.
         """
         if self.recipe is not None:
             self.recipe.fill_counts(values, patterns)
@@ -90,12 +90,12 @@ def choose_patterns(sample: Array, quantity: str, origin: Origin, key: str, scal
     origin, key
         Names for the messages.
     scale : float, optional
-        The factor by which a smaller sample was normalised; another one is none.
+        The factor by which a smaller sample was normalised; a different one is not accepted.
 
     Raises
     ------
     OptionError
-        It is not known, and cannot be told.
+        It is not given, and cannot be recognised.
     """
     dtype = sample.dtype.newbyteorder("=")
     if dtype.kind in "biu":
@@ -113,17 +113,13 @@ def choose_patterns(sample: Array, quantity: str, origin: Origin, key: str, scal
         if same and quantity in ("auto", found):
             return _of_floats(found, recipe, sample)
     if quantity == "auto":
-        raise OptionError(
-            file=origin,
-            option=key,
-            found=f"{dtype}, neither whole numbers nor square roots of them",
-            expected="--patterns-are amplitude, or counts",
-        )
+        problem = f"{key} ({dtype}) holds neither whole numbers nor square roots of them; give amplitude or counts"
+        raise OptionError("patterns_are", problem, file=origin)
     return _of_floats(quantity, None, sample)
 
 
 def _are_mostly(sample: Array, quantity: str) -> bool:
-    """Whether most numbers are whole, or roots of whole numbers; of those that floats can tell from others."""
+    """Whether most numbers that are small enough for floats to tell are whole, or roots of whole numbers."""
     with np.errstate(all="ignore"):
         values = np.unique(sample).astype(np.float64)
         counts = values if quantity == COUNTS else np.square(values)

@@ -7,7 +7,7 @@ from os import PathLike
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
-from ptychoproduct.errors import OptionError, SourceError, warn
+from ptychoproduct.errors import OptionError, SourceError, counted, warn
 from ptychoproduct.model.array_checks import check_raw_array
 
 POSITION_INDEX_CHOICES = ("auto", "scan-index", "sequence")
@@ -26,7 +26,7 @@ def metres_to_pixels(coordinates_m: Array, pixel_size_m: float) -> Array:
 
 
 def to_object_pixels(coordinates: Array, key: str, unit: str, pixel_size_m: float, origin: Origin) -> Array:
-    """Bring positions of any unit to object pixels.
+    """Convert positions of any unit to object pixels.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def to_object_pixels(coordinates: Array, key: str, unit: str, pixel_size_m: floa
     Raises
     ------
     SourceError
-        They are no list of real numbers.
+        They are not a list of real numbers.
     """
     if unit == "px":
         return coordinates
@@ -81,26 +81,27 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
     Raises
     ------
     OptionError
-        There is no `scan_index` to take, or it holds no integers, or negative ones, which no product may have.
+        There is no `scan_index`, or it holds other numbers than integers, or negative ones, which no product may have.
 
     Warns
     -----
     ProductWarning
-        Numbers are not taken, or repeat; not where they are the same for all, as PtychoPINN writes them.
+        `scan_index` is not used, or repeats; but not where it is the same for all, as PtychoPINN writes it.
     """
     sequence = np.arange(positions, dtype=np.int64)
     if choice == "sequence":
         return sequence
     if scan_index is None:
         if choice == "scan-index":
-            raise OptionError(file=file, option="scan_index", problem="there is no scan_index to take the numbers from")
+            raise OptionError("position_index", "there is no scan_index; use auto or sequence", file=file)
         _warn(file, "has no scan_index")
         return sequence
     indexes = _as_indexes(scan_index)
     distinct = indexes is not None and distinct_values(indexes) == len(indexes)
     if choice == "scan-index":
         if indexes is None:
-            raise OptionError(file=file, option="scan_index", found=f"dtype {scan_index.dtype}", expected="integers")
+            problem = f"scan_index must hold 64-bit integers, but is {scan_index.dtype}; use auto"
+            raise OptionError("position_index", problem, file=file)
         if (indexes < 0).any():
             raise OptionError(
                 "position_index", "scan_index has negative numbers, which ptychodus refuses; use auto", file=file
@@ -143,11 +144,11 @@ def _as_indexes(scan_index: Array) -> Array | None:
 
 
 def _warn(file: str | PathLike[str], reason: str) -> None:
-    warn(f"{file}: {reason}; probe_position_indexes are 0 to N-1 (--position-index decides)")
+    warn(f"{file}: {reason}; probe_position_indexes are 0 to N-1 (--position-index changes that)")
 
 
 def rows_of_frames(frame_numbers: Array, position_numbers: Array, origin: Origin, key: str) -> Array:
-    """Find the position of each frame, as ptychodus does: both have the same number.
+    """Find the position that has the same number as each frame, as ptychodus does.
 
     Parameters
     ----------
@@ -166,8 +167,8 @@ def rows_of_frames(frame_numbers: Array, position_numbers: Array, origin: Origin
     Raises
     ------
     SourceError
-        Numbers of frames repeat, a frame has no position, or numbers of positions say nothing and there are more or
-        fewer positions than frames.
+        Numbers of frames repeat, a frame has no position, or numbers of positions repeat and there are more or fewer
+        positions than frames.
 
     Warns
     -----
@@ -176,24 +177,17 @@ def rows_of_frames(frame_numbers: Array, position_numbers: Array, origin: Origin
     """
     for numbers, name in ((frame_numbers, "frames"), (position_numbers, "positions")):
         if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-            raise SourceError(
-                origin,
-                key=key,
-                found=f"numbers of {name} that are {numbers.dtype} {numbers.shape}",
-                expected="integers",
-            )
+            problem = f"numbers of {name} must be a list of integers, but are {numbers.dtype} {numbers.shape}"
+            raise SourceError(origin, problem, key=key)
     if distinct_values(frame_numbers) < len(frame_numbers):
         raise SourceError(origin, key=key, problem="numbers of frames repeat; each frame needs its own")
     order = np.argsort(position_numbers, kind="stable")
     ascending = position_numbers[order]
     if (ascending[1:] == ascending[:-1]).any():
         if len(position_numbers) != len(frame_numbers):
-            raise SourceError(
-                origin,
-                key=key,
-                found=f"{len(position_numbers)} positions whose numbers repeat",
-                expected=f"{len(frame_numbers)}, one for each frame",
-            )
+            found, frames = counted(len(position_numbers), "position"), counted(len(frame_numbers), "frame")
+            problem = f"numbers of positions repeat, so each frame needs a position; found {found} for {frames}"
+            raise SourceError(origin, problem, key=key)
         warn(f"{origin}: {key}: numbers of positions repeat; frame i is taken to belong to position i")
         return np.arange(len(frame_numbers))
     places = np.searchsorted(ascending, frame_numbers)
@@ -202,7 +196,6 @@ def rows_of_frames(frame_numbers: Array, position_numbers: Array, origin: Origin
     there[inside] = ascending[places[inside]] == frame_numbers[inside]
     if not there.all():
         number = frame_numbers[int(np.argmin(there))]
-        raise SourceError(
-            origin, key=key, problem=f"frames without a position: {int((~there).sum())}; the first is number {number}"
-        )
+        missing = counted(int((~there).sum()), "frame")
+        raise SourceError(origin, f"there is no position for {missing}; the first is frame number {number}", key=key)
     return order[places]

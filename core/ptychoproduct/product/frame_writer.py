@@ -92,26 +92,22 @@ class FrameWriter:
         return self.dataset.dtype if self.recipe is None else np.dtype(self.recipe.amplitude_dtype)
 
     def check(self, shape: tuple[int, ...], dtype: np.dtype[Any], key: str) -> None:
-        """Check what claims to be frames.
+        """Check that these are frames, and like those before.
 
         Raises
         ------
         SourceError
-            They are none, or differ from those before.
+            They are not frames, or differ from those before.
         """
         check_frames(shape, dtype, key, self._origin)
         self._frame_shape = shape[1:]
         before = self.dataset
         if before is not None and (shape[1:], dtype.newbyteorder("=")) != (before.shape[1:], before.dtype):
-            raise SourceError(
-                self._origin,
-                key=key,
-                found=f"frames of {dtype} {shape[1:]}",
-                expected=f"{before.dtype} {before.shape[1:]}, like those before",
-            )
+            earlier = f"those before are {before.dtype} {before.shape[1:]}"
+            raise SourceError(self._origin, f"these frames are {dtype} {shape[1:]}, but {earlier}", key=key)
 
     def append(self, frames: Array) -> None:
-        """Append frames, [n, H, W], of which there is at least one."""
+        """Append one or more frames, [n, H, W]."""
         if self._appender is None:
             source, measured = ArrayRows(frames), self._options.measured
             sample = None if measured is None else sample_for(measured, source, lambda: source)
@@ -153,7 +149,7 @@ class FrameWriter:
         write_rows([*beside, RowOutput(dataset)], rows, self._resources, left)
 
     def facts(self) -> dict[str, Any]:
-        """Return what an `ExportSummary` says of the frames, by its names."""
+        """Return the fields of an `ExportSummary` that describe the frames."""
         frames = self.dataset
         return {
             "frames": 0 if frames is None else frames.shape[0],

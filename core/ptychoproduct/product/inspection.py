@@ -189,7 +189,7 @@ def _with_missing(root: GroupEntry) -> GroupEntry:
 
 
 def _preferred_paths(file: h5py.File) -> dict[Any, str]:
-    """Return under which of the contract's names each of its datasets is listed, by identity."""
+    """Return the name under which each of the contract's datasets is listed, by its identity."""
     paths: dict[Any, str] = {}
     for path in _DATASETS:
         name = path.removeprefix("/")
@@ -208,9 +208,9 @@ def _has_hard_links(file: h5py.File, name: str) -> bool:
 
 
 def _group(group: h5py.Group, path: str, paths: dict[Any, str]) -> GroupEntry:
-    """List a group; `paths` says under which name a thing is listed that has several, by identity."""
+    """List a group; `paths` has the name under which each member is listed, by its identity."""
     if path.count("/") > _DEEPEST:
-        raise RuntimeError(f"({_DEEPEST} groups inside each other)")
+        raise RuntimeError(f"(more than {_DEEPEST} groups inside each other)")
     paths[_identity(group)] = path
     attributes = _attributes(group, path)
     order = [name for name in _DATASETS if name.rpartition("/")[0] == path.rstrip("/")]
@@ -223,7 +223,7 @@ def _group(group: h5py.Group, path: str, paths: dict[Any, str]) -> GroupEntry:
 
 
 def _rank(member: GroupEntry | DatasetEntry | LinkEntry) -> int:
-    """Return what puts datasets before groups, and the scan before other groups."""
+    """Return a key to sort by: datasets before groups, the scan before other groups."""
     return 0 if not isinstance(member, GroupEntry) else 1 if member.path == f"/{contract.RAW_DATA}" else 2
 
 
@@ -291,7 +291,7 @@ def _attribute(target: h5py.Group | h5py.Dataset, name: str, unit: str) -> Attri
 
 
 def _plain(value: Any) -> Value:
-    """Return one value, alone or in an array, as Python's; text for what JSON cannot say."""
+    """Return a single value as a Python object; as text, where JSON has no such type."""
     item = np.asarray(value).reshape(-1)[0]
     if isinstance(item, np.generic):
         item = item.item()

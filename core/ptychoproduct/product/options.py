@@ -1,4 +1,4 @@
-"""How an export is to be done."""
+"""The options of an export."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ExportOptions:
     chunk_frames : int or None
         Whole frames of a chunk; None for about 1 MiB.
     chunk_shape : tuple of int, optional
-        Frames, rows and columns of a chunk, in place of `chunk_frames`: chunks may be tiles of frames.
+        Frames, pixel rows and columns of a chunk, in place of `chunk_frames`: chunks may be tiles of frames.
     memory_bytes : int
         What may be held at once to reorder the axes of frames.
     nexus : bool
@@ -102,7 +102,7 @@ class ExportOptions:
 
     @property
     def measured(self) -> str | None:
-        """The profile to be settled by measuring the frames; None where there is none to settle."""
+        """The profile that is chosen by measuring the frames; None where nothing is to be measured."""
         return self.compression if isinstance(self.compression, str) and is_measured(self.compression) else None
 
     def storage(self, dtype: np.dtype[Any], row_shape: tuple[int, ...], rows: int | None) -> Storage:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.compression.codecs import Codec, parse_codec
-from ptychoproduct.errors import OptionError, SourceError, warn
+from ptychoproduct.errors import OptionError, SourceError, counted, warn
 from ptychoproduct.hdf5.chunks import create_chunked, default_chunk_rows
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
 from ptychoproduct.model.counts import InexactError
@@ -29,11 +29,11 @@ from ptychoproduct.product.summary import DiffractionSummary
 from ptychoproduct.streaming.chunk_stream import RowOutput
 from ptychoproduct.system.atomic import OutputGroup, atomic_output
 
-# Of ptychodus's workflow folders.
+# File names in ptychodus's workflow folders.
 PRODUCT_NAME = "product.h5"
 DIFFRACTION_NAME = "diffraction.h5"
 
-# ptychodus's own functions read with what HDF5 has built in: they load no filters.
+# ptychodus's functions load no filter plugins, and read only what HDF5 itself decodes.
 DEFAULT_COMPRESSION = "shuffle+gzip:1"
 
 
@@ -47,13 +47,13 @@ class DiffractionFile:
     patterns_are : {"auto", "amplitude", "counts"}
         What frames hold, see `choose_patterns`.
     bad_pixels : str, path or array [H, W], optional
-        Where the detector's pixels are not to be used, it is not zero; see `read_bad_pixels`. By default what the scan
-        has, else none are bad.
+        Not zero where a pixel of the detector is not to be used; see `read_bad_pixels`. By default the mask of the
+        scan, if it has one.
     compression : str or Codec
         Of the patterns, as in `parse_codec`. ptychodus's scripts read ``gzip``; the application reads all.
     bad_values : sequence of float, optional
-        Numbers that mark a pixel as bad, which is so where any frame has one. By default those that detectors mark gaps
-        with, where a pixel has one in every frame. Bad pixels that are found so are zero in the patterns.
+        Numbers that mark a pixel as bad, where any frame has one. By default those by which detectors mark gaps, where
+        every frame has one. Bad pixels that are found in this way are zero in the patterns.
 
     Raises
     ------
@@ -84,8 +84,8 @@ class DiffractionWriter:
 
     Pixels that hold no counts are bad, and zero in the patterns; see `Gaps`.
 
-    The patterns are filled by whoever reads the frames: `begin` gives the outputs for one pass over them. What the pass
-    shows to be unlike the sample is remembered, `is_complete` is false then, and another pass is needed.
+    The caller reads the frames and fills the patterns: `begin` gives the outputs for one pass over the frames. If a
+    pass finds values that do not fit the sample, `is_complete` is false, and another pass is needed.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class DiffractionWriter:
     sources : sequence of Path
         Files that must not be replaced.
     group : OutputGroup, optional
-        Other outputs, which the file appears with.
+        Other outputs, which appear at the same time.
     origin, key
         What messages call the frames.
 
@@ -112,7 +112,7 @@ class DiffractionWriter:
     OptionError
         Amplitudes cannot be told from counts.
     SourceError
-        The bad pixels are none of these frames.
+        The mask of bad pixels does not fit the frames.
     OutputError
         The file cannot be written there.
     """
@@ -169,12 +169,12 @@ class DiffractionWriter:
     @property
     def is_complete(self) -> bool:
         """Whether the last pass has made all patterns."""
-        if self._unfit is None and not self._is_settled:  # else the pass did not come to its end
+        if self._unfit is None and not self._is_settled:  # with `_unfit`, the pass was cut short
             self._is_settled = self._gaps.settle()
         return self._unfit is None and self._is_settled
 
     def begin(self) -> list[RowOutput]:
-        """Begin the file anew, and return what one pass over the frames has to fill."""
+        """Begin the file again, and return what one pass over the frames has to fill."""
         if self._unfit is not None:
             self._sample = np.append(self._sample, self._unfit)
             self._unfit = None
@@ -198,7 +198,7 @@ class DiffractionWriter:
         return [RowOutput(self._dataset, self._fill)]
 
     def finish(self, indexes: Array, probe_photon_counts: Array | None = None) -> None:
-        """Write what stands beside the patterns.
+        """Write what belongs to the patterns, and close the file.
 
         Parameters
         ----------
@@ -237,27 +237,24 @@ class DiffractionWriter:
         )
 
     def _warn_of_values(self) -> None:
-        """Tell of numbers that cannot be counts, or may be none."""
+        """Warn of numbers that cannot be counts, or may mark bad pixels."""
         frames = f"{self._origin}: {self._key}"
         if self._gaps.zeroed:
-            warn(
-                f"{frames}: {self._gaps.zeroed} values are negative, infinite or NaN, in pixels that have counts in "
-                "other frames; the patterns have 0 there"
-            )
+            values = counted(self._gaps.zeroed, "negative, infinite or NaN value")
+            warn(f"{frames}: found {values} in pixels that have counts in other frames; the patterns have 0 there")
         for mark, pixels in self._gaps.unclear(self._bad_pixels).items():
             warn(
-                f"{frames}: {'1 pixel has' if pixels == 1 else f'{pixels} pixels have'} {mark} in some frames only, "
-                f"which may be a mark and is stored as a count; --bad-values {mark} makes bad pixels of them, "
-                "--bad-values none says that no number is a mark"
+                f"{frames}: found {mark} in {counted(pixels, 'pixel')}, but not in every frame; it is kept as a count; "
+                f"give --bad-values {mark} if it marks bad pixels, or --bad-values none if no number does"
             )
 
     def _choose(self, scale: float | None = None) -> Patterns:
         return choose_patterns(self._sample, self._file_options.patterns_are, self._origin, self._key, scale)
 
     def _fill(self, origin: tuple[int, ...], values: Array, patterns: Array) -> None:
-        """Make the patterns of a chunk; what cannot be made stops this file, not those that are written beside it."""
+        """Make the patterns of a chunk; a value that does not fit stops this file, but not the product."""
         if self._unfit is None:
-            with hdf5_errors(self.path, self._output):  # no need to go on where no disk takes it
+            with hdf5_errors(self.path, self._output):  # stops early if the disk is full
                 # A chunk may reach beyond the frames.
                 inside = tuple(slice(0, size - first) for first, size in zip(origin, self._shape, strict=True))
                 seen = values[inside]
@@ -275,7 +272,7 @@ class DiffractionWriter:
 
 
 def standard_layout(folder: str | PathLike[str]) -> tuple[Path, Path]:
-    """Return where ptychodus looks for product and patterns in a workflow folder."""
+    """Return the paths of product and patterns file in a workflow folder of ptychodus."""
     return Path(folder) / PRODUCT_NAME, Path(folder) / DIFFRACTION_NAME
 
 
@@ -284,10 +281,6 @@ def _mask(values: Array | None, frame_shape: tuple[int, ...], origin: Origin) ->
         return np.zeros(frame_shape, np.bool_)
     mask = np.asarray(values)
     if mask.shape != frame_shape or mask.dtype.kind not in "biuf":
-        raise SourceError(
-            origin,
-            key="bad_pixels",
-            found=f"{mask.dtype} {mask.shape}",
-            expected=f"numbers or truth values {frame_shape}, as large as a frame",
-        )
+        problem = f"must hold numbers or truth values {frame_shape}, like a frame, but is {mask.dtype} {mask.shape}"
+        raise SourceError(origin, problem, key="bad_pixels")
     return mask.astype(np.bool_)

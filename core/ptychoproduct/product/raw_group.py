@@ -80,7 +80,7 @@ class RawGroup:
         _name_source(dataset, member, source_dtype)
 
     def keep_scan(self, positions: ScanPositions) -> None:
-        """Write what the datasets of the product itself were made from; probe and object as links to them."""
+        """Write the positions and `scan_index` of the source, and links to its probe and object."""
         for name, array in (
             ("xcoords", positions.x_px),
             ("ycoords", positions.y_px),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class Frames:
     """The diffraction frames of an open product; index it like an array, [N, H, W].
 
-    Pickled, it is the product's path, which the process that unpickles opens anew, as a training loader's workers do.
+    Pickling keeps the product's path; the process that unpickles opens it again, as a training loader's workers do.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Frames:
 
     def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> Array:
         if copy is False:
-            raise ValueError("frames are decoded, and cannot be had without a copy")
+            raise ValueError("frames must be decoded, so they cannot be read without a copy")
         return np.asarray(self[:], dtype)
 
     def __iter__(self) -> Iterator[Array]:
@@ -96,7 +96,7 @@ class Frames:
         return self._counts
 
     def read_into(self, out: Array, index: Any = ...) -> None:
-        """Read frames into an array of the caller's, as a training loader does that reuses its batch.
+        """Read frames into an array of the caller, such as a training batch that is used again.
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ class Frames:
             yield future.result()
 
     def close(self) -> None:
-        """Let the threads end that decode frames."""
+        """End the threads that decode frames."""
         self.reader.close()
         if self._counts is not None:
             self._counts.close()
@@ -138,8 +138,8 @@ class Frames:
 class Product:
     """An open product; close it, or use it as a context manager.
 
-    Every dialect of ptychodus 1.0 to 1.7 and of PtychoPINN's exporter is read: see `contract` for the aliases. Pickled,
-    it is its path, which the process that unpickles opens anew; ContractError where the file has changed since.
+    Every dialect of ptychodus 1.0 to 1.7 and of PtychoPINN's exporter is read: see `contract` for the aliases. Pickling
+    keeps the path only; the process that unpickles opens it again, or raises ContractError if the file has changed.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ class Product:
 
 @dataclass(frozen=True)
 class _FileState:
-    """A file, and what changes when it is replaced."""
+    """A file, and what shows whether it was replaced."""
 
     path: Path
     size: int
@@ -264,7 +264,7 @@ class _FileState:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Note a file as it is now; SourceError where it is not there any more."""
+        """Return the state of a file; SourceError if it is missing."""
         try:
             status = path.stat()
         except OSError as error:
@@ -273,7 +273,7 @@ class _FileState:
 
 
 def _reopen(pickled: _FileState) -> Product:
-    """Open a product that was pickled; ContractError where it is another file by now."""
+    """Open a product that was pickled; ContractError if the file has changed."""
     if _FileState.of(pickled.path) != pickled:
         raise ContractError(pickled.path, "the file has changed since this product was pickled; open it again")
     return Product(pickled.path)
@@ -305,6 +305,6 @@ def open_product(path: str | PathLike[str]) -> Product:
     SourceError
         There is no HDF5 file.
     ContractError
-        The file is no product.
+        The file is not a product.
     """
     return Product(path)

@@ -90,7 +90,9 @@ def _write_synthetic_object(
     try:
         shape, meta = covering_object(x_px, y_px, probe.shape, meta)
     except ValueError as error:
-        problem = f"there is no object, and positions in object pixels would need {error}; give an object or their unit"
+        problem = (
+            f"there is no object, and positions in object pixels need {error}; give an object or the positions' unit"
+        )
         raise SourceError(origin, problem, key="objectGuess") from None
     write_object(file, np.ones(shape, probe.dtype), (), origin)
     file[contract.OBJECT.name].attrs[contract.SYNTHETIC.name] = True

@@ -62,7 +62,7 @@ class ScanPositions:
         metres: tuple[Array, Array] | None = None,
         numbers: Array | None = None,
     ) -> None:
-        """Take these positions in place of all earlier ones, see `ProductWriter.set_positions`."""
+        """Replace all earlier positions by these, see `ProductWriter.set_positions`."""
         x_px = coordinates(x_px, "xcoords", self._origin)
         y_px = coordinates(y_px, "ycoords", self._origin)
         require_length(len(y_px), len(x_px), "ycoords", self._origin)
@@ -76,7 +76,7 @@ class ScanPositions:
             self._indexes = position_indexes(numbers, len(x_px), "auto", self._origin)
 
     def append(self, x_px: Array, y_px: Array, scan_index: Array | None, frames: int) -> None:
-        """Append the positions of some frames; SourceError where they are not as many, or unlike earlier ones."""
+        """Append the positions of some frames; SourceError if these are not one for each frame."""
         new = {"xcoords": np.atleast_1d(x_px), "ycoords": np.atleast_1d(y_px)}
         if scan_index is not None:
             new["scan_index"] = np.atleast_1d(scan_index)
@@ -84,7 +84,9 @@ class ScanPositions:
             coordinates(values, key, self._origin)
             require_length(len(values), frames, key, self._origin, "frames")
         if self._parts and self._parts.keys() != new.keys():
-            raise SourceError(self._origin, "it was given for some of the frames only", key="scan_index")
+            raise SourceError(
+                self._origin, "was given for some of the frames only; give it for all or none", key="scan_index"
+            )
         for key, values in new.items():
             self._parts.setdefault(key, []).append(values)
         self._metres = self._indexes = None

@@ -23,7 +23,7 @@ class ExportSummary:
     frames : int
         Number of diffraction frames; 0 where none were included.
     frame_shape : tuple of int
-        Rows and columns of a frame.
+        Pixel rows and columns of a frame.
     frame_dtype : str
         Of the frames in their source.
     compression : str
@@ -46,7 +46,7 @@ class ExportSummary:
     position_index_note : str or None
         How positions are numbered, where that is not what `scan_index` says and no warning is needed.
     metadata_files : mapping
-        For each name of the metadata that a file says itself, that file.
+        For each metadata value that was read from a file, by its name, that file.
     notes : tuple of str
         How the scan was read, where that is not as it is stored.
     """
@@ -77,7 +77,7 @@ class ExportSummary:
 
     @property
     def throughput_mb_s(self) -> float:
-        """Frames' bytes per second, in 10⁶ bytes."""
+        """Size of the frames converted per second, in 10⁶ bytes."""
         return self.frame_bytes / 1e6 / self.seconds if self.seconds else 0.0
 
 
@@ -99,7 +99,7 @@ class DiffractionSummary:
     bad_pixels : int
         How many there are.
     gaps : dict of str to int
-        How many of them were found by the number that they hold in place of counts; by that number.
+        How many of them were found by each number that marks bad pixels.
     detector_pixel_width_m, detector_pixel_height_m : float
         0 where they are not known.
     compression : str

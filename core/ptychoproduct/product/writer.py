@@ -62,7 +62,7 @@ class ProductWriter:
     inputs : sequence of path
         Other files that the data comes from: never overwritten.
     group : OutputGroup, optional
-        Other outputs, which the product appears with.
+        Other outputs, which appear at the same time.
 
     Raises
     ------
@@ -248,7 +248,7 @@ class ProductWriter:
         SourceError
             Shapes or types differ from each other, or from those of earlier frames.
         OptionError
-            Counts are to be stored: how, only all frames can say.
+            `store_counts` is set, which needs all frames at once.
         """
         if self.options.store_counts:
             raise OptionError("store_counts", "needs all frames at once; use write_frames in place of append")
@@ -269,7 +269,7 @@ class ProductWriter:
         beside: Sequence[RowOutput] = (),
         recipe: CountsRecipe | None = None,
     ) -> None:
-        """Write all frames of a stack, in place of `append`; not into the product where it has no raw data.
+        """Write all frames of a stack, in place of `append`; without raw data, only what is `beside`.
 
         Parameters
         ----------
@@ -286,10 +286,10 @@ class ProductWriter:
         SourceError
             The stack does not hold frames, or they differ from those before.
         InexactError
-            An amplitude is none by the recipe, or of a larger count than its type holds. Nothing is left of the frames,
-            and they can be written anew.
+            An amplitude does not fit the recipe, or its count is too large for the type. No frames are left in the
+            file, and they can be written again.
         OptionError
-            Counts are to be stored by the options, and there is no recipe; or it is one for another type.
+            `store_counts` is set and there is no recipe, or the recipe is for another type.
         """
         if len(frames.shape) != 3:
             raise SourceError(self._origin, f"has shape {frames.shape}; frames have three axes", key=frames.member)
@@ -305,7 +305,7 @@ class ProductWriter:
             self._frames.write(frames, axis_order, rows, beside, recipe)
 
     def keep(self, member: str, array: Array, source_dtype: str | None = None) -> None:
-        """Keep an array of the source in ``/raw_data``, under the name of its archive member; nothing without raw data.
+        """Keep an array of the source in ``/raw_data``, if that is written, under the name of its archive member.
 
         Parameters
         ----------
@@ -323,13 +323,13 @@ class ProductWriter:
                 self._raw.keep(member, array, source_dtype)
 
     def keep_text(self, member: str, text: str) -> None:
-        """Keep a string that was a 0-d object array; nothing without raw data."""
+        """Keep a string that was a 0-d object array, if ``/raw_data`` is written."""
         if self._raw is not None:
             with hdf5_errors(self.path, self._output):
                 self._raw.keep_text(member, text)
 
     def keep_rows(self, member: str, source: RowSource, source_dtype: str | None = None) -> None:
-        """Keep a large array of the source, streamed and compressed like the frames; nothing without raw data."""
+        """Keep a large array of the source, streamed and compressed like frames, if ``/raw_data`` is written."""
         if self._raw is not None:
             with hdf5_errors(self.path, self._output):
                 self._raw.keep_rows(member, source, source_dtype)
@@ -338,12 +338,12 @@ class ProductWriter:
         self._file_bytes = part.stat().st_size
 
     def _on_progress(self, nbytes: int) -> None:
-        self._output.check()  # no need to compress what no disk will take
+        self._output.check()  # stops early if the disk is full
         if self._progress is not None:
             self._progress(nbytes)
 
     def _complete(self) -> None:
-        """Write what only the end knows, and what was not given."""
+        """Write what is known only at the end, and defaults for what was not given."""
         if contract.PROBE.name not in self._file:
             raise SourceError(self._origin, "no probe was given", key="probeGuess")
         if not len(self._positions):
@@ -372,7 +372,7 @@ class ProductWriter:
             self._digests.take(self._datasets(), self._resources.threads, keep=self.options.has_digests)
 
     def _datasets(self) -> list[h5py.Dataset]:
-        """Return all datasets that the product has of its own, once each: hard links lead to one dataset."""
+        """Return every dataset of the product once, also where several hard links lead to it."""
         found = [item for item in self._file.values() if isinstance(item, h5py.Dataset)]
         if self._raw is not None:
             found += self._raw.group.values()
@@ -381,7 +381,7 @@ class ProductWriter:
 
     @contextmanager
     def _verified(self, part: Path) -> Iterator[None]:
-        """Read the file back when it has been closed, where that is wanted."""
+        """Read the closed file back, if the options ask for that."""
         yield
         if self.options.verify:
             verify_digests(part, self.path, self._digests.taken, self._progress)

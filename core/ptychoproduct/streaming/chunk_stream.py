@@ -119,7 +119,7 @@ class ChunkStream:
                 self.submit_block(block, elements)
 
     def submit_block(self, rows: range, elements: ChunkBuffer) -> None:
-        """Encode a block whose rows have been filled; what there is of it beyond them is zeros."""
+        """Encode a block whose first rows have been filled; the rest of it becomes zeros."""
         if self._chunks_are_blocks:
             self._submit(len(rows), partial(self._encode, rows.start, elements))
             return
@@ -169,7 +169,7 @@ class ChunkStream:
         return self._encode(rows.start, self._read(source, rows))
 
     def _encode(self, first: int, elements: ChunkBuffer) -> list[_Encoded]:
-        """Encode a block that is a chunk of each dataset; the last may use up the elements."""
+        """Encode a block that is a chunk of each dataset; the last dataset may use the block's memory."""
         offset = (first, *(0 for _ in self._row_shape))
         last = self._targets[-1]
         return [(target, offset, target.encode(offset, elements, target is not last)) for target in self._targets]
@@ -270,7 +270,7 @@ def write_rows(
 
 
 def clear_rest(elements: ChunkBuffer, nbytes: int) -> None:
-    """Fill what comes behind the first `nbytes` with zeros."""
+    """Fill everything after the first `nbytes` with zeros."""
     with memoryview(elements) as view:
         if nbytes < len(view):
             view[nbytes:] = bytes(len(view) - nbytes)
@@ -333,7 +333,7 @@ class ChunkTarget:
         return itertools.product(rows[:: self.chunk_shape[0]], *inner)
 
     def cut(self, offset: tuple[int, ...], block: Array, first: int) -> ChunkBuffer:
-        """Copy the elements of a chunk out of whole rows, from row `first` on, zeros where they reach no further."""
+        """Copy the elements of a chunk from whole rows that begin with row `first`; zeros beyond them."""
         starts = (offset[0] - first, *offset[1:])
         part = block[tuple(slice(start, start + size) for start, size in zip(starts, self.chunk_shape, strict=True))]
         chunk = ChunkBuffer(math.prod(self.chunk_shape) * block.dtype.itemsize)
@@ -361,7 +361,7 @@ class ChunkTarget:
         return self._pipeline.encode(chunk)
 
     def write(self, offset: tuple[int, ...], data: ChunkBuffer, filter_mask: int) -> None:
-        """Write an encoded chunk; a dataset that can grow does."""
+        """Write an encoded chunk; a dataset that can grow is extended for it."""
         stop = offset[0] + self.chunk_shape[0]
         if self._grows and stop > self._dataset.shape[0]:
             self._dataset.resize(stop, axis=0)

@@ -86,7 +86,7 @@ def layout_of(array: StoredArray, axes: Sequence[int]) -> Layout:
 def turned(band: Array) -> ChunkBuffer:
     """Turn bytes of [outer, row, inner] into [row, outer, inner]."""
     buffer = ChunkBuffer(band.size)
-    # In the largest elements that stay together: the copy is quicker by that factor.
+    # Copies the largest elements that stay together, which is faster by that factor.
     elements = band.view(f"u{math.gcd(band.shape[2], 8)}")
     gather(elements.transpose(1, 0, 2), buffer)
     return buffer

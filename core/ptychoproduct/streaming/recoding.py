@@ -45,12 +45,12 @@ def recode(source: h5py.Dataset, target: h5py.Dataset, resources: Resources) -> 
     if decode is not None:
         _recode_chunks(source, target, decode, resources)
         return
-    if not source.id.get_storage_size():  # fill values throughout
+    if not source.id.get_storage_size():  # it holds fill values only
         resources.progress(source.size * source.dtype.itemsize)
         return
     output = RowOutput(target) if target.dtype.isnative else RowOutput(target, _in_stored_order)
     write_rows([output], DatasetRows(source, resources=resources), resources)
-    if target.shape != source.shape:  # one that can grow has grown by whole chunks
+    if target.shape != source.shape:  # a dataset that can grow has grown by whole chunks
         target.resize(source.shape)
 
 
@@ -67,7 +67,7 @@ def _recode_chunks(source: h5py.Dataset, target: h5py.Dataset, decode: FilterPip
         except FilterError as error:
             raise ContractError(where[0], f"chunk {offset} cannot be decoded: {error}", key=where[1]) from error
         except MemoryError as error:
-            raise ContractError(where[0], "larger than the memory", key=where[1]) from error
+            raise ContractError(where[0], "does not fit in memory", key=where[1]) from error
 
     def calls() -> Iterator[Callable[[], tuple[Any, int]]]:
         for offset in offsets:
@@ -93,7 +93,7 @@ def _recode_chunks(source: h5py.Dataset, target: h5py.Dataset, decode: FilterPip
 
 
 def _in_stored_order(offset: tuple[int, ...], elements: Array, stored: Array) -> None:  # noqa: ARG001 - see `Convert`
-    """Give elements the byte order of the file."""
+    """Convert elements to the byte order of the file."""
     stored[...] = elements
 
 

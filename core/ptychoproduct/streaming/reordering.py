@@ -62,7 +62,7 @@ class WindowedRows:
                 self._fill_in_order(workers)
                 yield self._window
                 return
-            # Beside the windows, which are read in another order.
+            # At the same time: checksums need the bytes in order, but windows are read in another order.
             verified = workers.submit(self._array.verify)
             for self._window in ranges(layout.rows, step):
                 self._fill_from_segments(workers)
@@ -70,13 +70,13 @@ class WindowedRows:
             verified.result()
 
     def read_into(self, first: int, view: memoryview) -> None:
-        """See `RowSource`; the rows are of the last window."""
+        """See `RowSource`; only rows of the latest window can be read."""
         start = (first - self._window.start) * self._layout.row_bytes
         gather(self._layout.canonical_rows(memoryview(self._data)[start : start + len(view)]), view)
         to_native(view, self._layout.dtype)
 
     def finish(self) -> None:
-        """Give the memory back; checksums were verified with the last window."""
+        """Free the memory; checksums were verified with the last window."""
         self._data = np.empty(0, np.uint8)
 
     def _fill_in_order(self, workers: Workers) -> None:

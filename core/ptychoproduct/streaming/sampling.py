@@ -14,7 +14,7 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 
 def source_to_sample(source: RowSource, reopen: Callable[[], RowSource]) -> RowSource | None:
-    """Return what rows can be sampled from before a source is used; None where windows of them have to be reordered.
+    """Return a source to sample before `source` is used; None where rows come in windows that are reordered.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def source_to_sample(source: RowSource, reopen: Callable[[], RowSource]) -> RowS
 
 
 def spread_runs(rows: int, run_rows: int, runs: int) -> list[range]:
-    """Spread runs of rows evenly; fewer or shorter ones where there are not as many rows.
+    """Spread runs of rows evenly; fewer or shorter ones where there are too few rows.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def some_tiles(sample: Array, tile: tuple[int, int, int], most_bytes: int) -> Ar
     Parameters
     ----------
     sample : array, [n, H, W]
-    tile : tuple of int, (frames, rows, columns)
+    tile : tuple of int, (frames, pixel rows, columns)
         No taller than there are frames.
     most_bytes : int
         How much of them is wanted; one tile at least.
@@ -109,7 +109,7 @@ def some_tiles(sample: Array, tile: tuple[int, int, int], most_bytes: int) -> Ar
 
 
 def _skip(source: RowSource, first: int, stop: int, row_bytes: int) -> None:
-    """Read rows for nothing, a few at a time."""
+    """Read rows that are not needed, a few at a time."""
     step = max(1, _STEP_BYTES // row_bytes)
     scratch = memoryview(bytearray(step * row_bytes))
     while first < stop:

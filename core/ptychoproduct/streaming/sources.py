@@ -1,4 +1,4 @@
-"""What rows of an array come from.
+"""Where the rows of an array come from.
 
 A *row* is everything under one index of the first canonical axis: a diffraction frame, for a stack in NHW order. Every
 source gives rows in C order and native byte order, whatever the storage.
@@ -92,11 +92,11 @@ class WindowedSource(Protocol):
     """What a `RowSource` has besides, if its rows can be read window by window only."""
 
     def windows(self, multiple: int) -> Iterator[range]:
-        """Give ranges of rows, in order, which start at multiples of a number; rows of the last one can be read."""
+        """Give ranges of rows, in order; each starts at a multiple, and can be read until the next is asked for."""
 
 
 def windows_of(source: RowSource, multiple: int) -> Iterator[range]:
-    """Give the windows of a source; one of all rows for most."""
+    """Give the windows of a source; most sources have one, of all rows."""
     if isinstance(source, WindowedSource):
         yield from source.windows(multiple)
     else:

@@ -1,4 +1,4 @@
-"""Rows that go through a spill file, because their axes have to be reordered and do not fit the memory."""
+"""Rows that go through a spill file, because their axes have to be reordered and they do not fit in memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SpilledRows:
         self.dtype = array.dtype.newbyteorder("=")
         self._array = array
         self._layout = layout
-        # One slab is read while the other is transposed; a quarter is left for all else.
+        # One slab is read while the other is transposed; a quarter of the memory is left for the rest.
         slab_bytes = max(1, resources.memory_bytes * 3 // 8)
         self._stripes = list(ranges(layout.outer, max(1, slab_bytes // (layout.rows * layout.inner_bytes))))
         band_bytes = min(BAND_BYTES, resources.memory_bytes // 4)
@@ -72,17 +72,17 @@ class SpilledRows:
         to_native(view, self._layout.dtype)
 
     def finish(self) -> None:
-        """Give the disk's space back; the checksum was verified on reading."""
+        """Free the disk space; the checksum was verified on reading."""
         self._file.close()
 
     def _spill(self, slab_bytes: int, resources: Resources) -> None:
         """Read the whole array, slab by slab, and write its bands."""
         layout, reading = self._layout, self._array.reading()
         slab_rows = layout.rows
-        if len(self._stripes[0]) == 1:  # then even one outer index may be too much: whole groups of its rows
+        if len(self._stripes[0]) == 1:  # even one outer index may be too large: use whole groups of its rows
             slab_rows = max(1, slab_bytes // (layout.inner_bytes * self._group_rows)) * self._group_rows
         nbytes = len(self._stripes[0]) * min(layout.rows, slab_rows) * layout.inner_bytes
-        # Each slab, and what is still being written of it.
+        # Each slab, and the writes from it that are not finished.
         slabs: deque[tuple[Array, list[Future[None]]]] = deque((np.empty(nbytes, np.uint8), []) for _ in "ab")
         done = 0
         with Workers(resources.threads, "spill") as workers:

@@ -1,4 +1,4 @@
-"""What makes a product valid: small checks, each of which tells all that it finds.
+"""What makes a product valid: small checks, each of which reports all that it finds.
 
 A check is a function that yields problems, registered with `@check`; adding one touches nothing else. Checks meet files
 of any content: they ask `Subject` for what fits the contract, and leave the rest to the checks that report it.
@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
-from ptychoproduct.errors import ContractError, OptionError
+from ptychoproduct.errors import ContractError, OptionError, counted
 from ptychoproduct.hdf5.contract_fields import fits_contract, read_attribute, read_recipe, type_fits
 from ptychoproduct.hdf5.local_links import local_dataset, reading
 from ptychoproduct.hdf5.nexus import phase_rad
@@ -30,7 +30,7 @@ _PHASE_RAD = 1e-5  # arctangents differ by a few units in the last place from ma
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, or that deserves a look.
+    """One thing that is wrong, or that the user should look at.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Subject:
     read: dict[str, Array | None] = field(default_factory=dict)
 
     def get(self, expected: contract.Dataset) -> h5py.Dataset | None:
-        """Return a dataset that has the contract's kind of numbers and dimensions, None where there is none such."""
+        """Return a dataset that has the contract's kind of numbers and dimensions; None where there is none."""
         dataset = self.found.get(expected.name)
         return dataset if dataset is not None and fits_contract(dataset, expected) else None
 
@@ -169,7 +169,7 @@ def readable(subject: Subject) -> Iterator[Problem]:
 
 @check
 def one_length(subject: Subject) -> Iterator[Problem]:
-    """Everything that has one entry a position has as many as there are positions."""
+    """What has an entry for each position has as many entries as there are positions."""
     positions = subject.get(contract.POSITION_X)
     if positions is None:
         return
@@ -201,7 +201,10 @@ def indexes_pair(subject: Subject) -> Iterator[Problem]:
     where = f"/{contract.POSITION_INDEXES.name}"
     distinct = distinct_values(indexes)
     if distinct < len(indexes):
-        message = f"found {distinct} distinct values for {len(indexes)} positions; ptychodus makes one position of each"
+        message = (
+            f"found {counted(distinct, 'distinct value')} for {counted(len(indexes), 'position')}; "
+            "ptychodus makes one position of each value"
+        )
         yield Problem("warning", where, message)
     elif (indexes[1:] < indexes[:-1]).any():
         yield Problem("warning", where, "the values are not in ascending order; ptychodus before 1.4 cannot pair them")
@@ -227,13 +230,13 @@ def layers_spaced(subject: Subject) -> Iterator[Problem]:
         return
     layers = found.shape[0] if found.ndim == 3 else 1
     if spacing.shape[0] != layers - 1:
-        message = f"found length {spacing.shape[0]}, expected {layers - 1} for {layers} object layers"
+        message = f"found length {spacing.shape[0]}, expected {layers - 1} for {counted(layers, 'object layer')}"
         yield Problem("error", f"/{contract.OBJECT_LAYER_SPACING.name}", message)
 
 
 @check
 def opr_weights_fit(subject: Subject) -> Iterator[Problem]:
-    """OPR weights have a column a coherent mode and a row a position, and are the same in both places."""
+    """OPR weights have a column for each coherent mode and a row for each position, alike in both places."""
     probe, weights = subject.get(contract.PROBE), subject.values(contract.OPR)
     if probe is None:
         return
@@ -241,11 +244,14 @@ def opr_weights_fit(subject: Subject) -> Iterator[Problem]:
     modes = probe.shape[0] if probe.ndim == 4 else 1
     for where, values in ((f"/{contract.OPR.name}", weights), (f"/probe@{contract.OPR.name}", attribute)):
         if values is not None and (np.ndim(values) != 2 or np.shape(values)[1] != modes):
-            message = f"found shape {np.shape(values)}, expected [K, {modes}] for {modes} coherent modes"
+            message = f"found shape {np.shape(values)}, expected [K, {modes}] for {counted(modes, 'coherent mode')}"
             yield Problem("error", where, message)
     positions = subject.get(contract.POSITION_X)
     if weights is not None and positions is not None and len(weights) != positions.shape[0]:
-        message = f"found {len(weights)} rows for {positions.shape[0]} positions; ptychodus wants a row for each"
+        message = (
+            f"found {counted(len(weights), 'row')} for {counted(positions.shape[0], 'position')}; "
+            "ptychodus needs a row for each position"
+        )
         yield Problem("warning", f"/{contract.OPR.name}", message)
     if weights is not None and attribute is not None and not _same(weights, attribute):
         yield Problem("error", f"/{contract.OPR.name}", "its values differ from the attribute of the probe")
@@ -307,7 +313,7 @@ def frames_canonical(subject: Subject) -> Iterator[Problem]:
 
 @check
 def counts_come_back(subject: Subject) -> Iterator[Problem]:
-    """Frames that are stored as counts say how the amplitudes are made of them."""
+    """Frames that are stored as counts say how the amplitudes are computed from them."""
     frames = subject.get(contract.DIFFRACTION)
     where = f"/{contract.DIFFRACTION.name}"
     if frames is None:
@@ -361,20 +367,20 @@ def positions_on_object(subject: Subject) -> Iterator[Problem]:
     finite = np.isfinite(x_m) & np.isfinite(y_m)
     count = outside_object(x_m[finite], y_m[finite], found.shape, meta)
     if count:
-        message = f"found {count} of {len(x_m)} positions outside the object; check its center and pixel size"
+        message = f"found {count} of {len(x_m)} positions outside the object; check its centre and pixel size"
         yield Problem("warning", f"/{contract.POSITION_X.name}", message)
 
 
 @check
 def object_measured(subject: Subject) -> Iterator[Problem]:
-    """The object is a result, not a stand-in."""
+    """The object is a result, and not synthetic."""
     if subject.attribute(contract.OBJECT, contract.SYNTHETIC):
         yield Problem("warning", f"/{contract.OBJECT.name}", "is synthetic: no object was given, so it is all ones")
 
 
 @check
 def plots_show_the_product(subject: Subject) -> Iterator[Problem]:
-    """What viewers are shown is what the product holds."""
+    """The plots for viewers show the product's own datasets."""
     for plot in contract.PLOTS:
         for dataset in (plot.signal, *filter(None, plot.axes), *plot.beside):
             where = f"{plot.group}/{dataset.name.rpartition('/')[2]}"

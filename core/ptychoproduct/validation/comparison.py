@@ -24,7 +24,7 @@ _DIGEST = CONTENT_DIGEST.name.encode()
 def require_same_content(
     source: h5py.File, copy: h5py.File, name: str, progress: Callable[[int], None] | None = None
 ) -> None:
-    """Compare all groups, links, attributes and datasets; only digests may have come to the copy's.
+    """Compare all groups, links, attributes and datasets; the copy may have more digests.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def require_same_content(
     unvisited: deque[tuple[str, Any, Any]] = deque([("/", source["/"].id, copy["/"].id)])
     while unvisited:
         path, found, copied = unvisited.popleft()
-        if found in compared:  # by several links, here and there
+        if found in compared:  # several links lead to it
             _require(compared[found] == copied, name, path, "is another object")
             continue
         compared[found] = copied

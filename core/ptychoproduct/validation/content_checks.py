@@ -43,7 +43,7 @@ def links_stay_inside(subject: Subject) -> Iterator[Problem]:
 
 @check
 def everything_decodes(subject: Subject) -> Iterator[Problem]:
-    """Everything can be read, and every dataset has the content that its digest is of; with ``deep`` only."""
+    """Everything can be read, and the content of every dataset has the stored digest; with ``deep`` only."""
     if not subject.deep:
         return
     seen: set[h5py.Dataset] = set()  # a dataset may have several names
@@ -123,7 +123,7 @@ def _groups(file: h5py.File) -> Iterator[h5py.Group]:
 
 
 def _damaged_attributes(owner: h5py.Group | h5py.Dataset) -> Iterator[Problem]:
-    """Tell where attributes, or what HDF5 notes of them, cannot be read."""
+    """Report attributes, or HDF5's notes on them, that cannot be read."""
     try:
         h5py.h5o.get_info(owner.id)
         list(owner.attrs.values())
@@ -169,7 +169,7 @@ def _compare_frames(subject: Subject, scan: Scan, stack: FrameStack) -> Iterator
     try:
         recipe = read_recipe(frames)
     except ContractError:
-        return  # another check tells
+        return  # another check reports it
     different: list[int] = []
     with closing(DatasetReader(frames, recipe=recipe)) as reader:
         if (rows.shape, rows.dtype) != (reader.shape, reader.dtype):
@@ -189,7 +189,7 @@ def _compare_frames(subject: Subject, scan: Scan, stack: FrameStack) -> Iterator
                 different += (first + np.flatnonzero(~same)).tolist()
                 if subject.progress is not None:
                     subject.progress(block.nbytes)
-    rows.finish()  # where the source is damaged, nothing can be said of the product
+    rows.finish()  # raises where the source is damaged, which says nothing about the product
     if different:
         others = f" and {len(different) - 1} more differ" if len(different) > 1 else " differs"
         yield Problem("error", where, f"frame {different[0]}{others} from the source")

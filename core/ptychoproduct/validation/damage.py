@@ -17,7 +17,7 @@ from ptychoproduct.validation.digests import add_elements, content_digest, has_d
 
 
 def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int], None] | None = None) -> Iterator[str]:
-    """Tell of everything that cannot be decoded, or has changed since its digest was made.
+    """Report everything that cannot be decoded, or has changed since its digest was made.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
         return
     found = content_digest(dataset) if is_text else digest.hexdigest()
     if found != expected:
-        yield f"has other content than {CONTENT_DIGEST.name} was made of{_absent_chunk(dataset, named)}"
+        yield f"has changed since {CONTENT_DIGEST.name} was written{_absent_chunk(dataset, named)}"
 
 
 def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[
     with reading(dataset):
         dataset[()]
     if expected is not None and content_digest(dataset) != expected:
-        yield f"has other content than {CONTENT_DIGEST.name} was made of"
+        yield f"has changed since {CONTENT_DIGEST.name} was written"
 
 
 def _absent_chunk(dataset: h5py.Dataset, named: str) -> str:

@@ -28,14 +28,14 @@ class Digest(Protocol):
     """One of hashlib's objects."""
 
     def update(self, data: Any, /) -> None:
-        """Take in bytes."""
+        """Add bytes."""
 
     def hexdigest(self) -> str:
         """Return the digest of all bytes so far."""
 
 
 def new_digest() -> Digest:
-    """Return the digest of no bytes yet."""
+    """Return a new digest, of no bytes yet."""
     return hashlib.sha256(usedforsecurity=False)
 
 
@@ -88,12 +88,12 @@ def content_digest(dataset: h5py.Dataset, resources: Resources | None = None) ->
 
 
 def stored_digest(dataset: h5py.Dataset) -> str | None:
-    """Return the digest that a dataset says its content has, None where it says nothing.
+    """Return the digest that is stored with a dataset; None where there is none.
 
     Raises
     ------
     ContractError
-        It is no text.
+        It is not text.
     """
     with reading(dataset):
         value = dataset.attrs.get(CONTENT_DIGEST.name)
@@ -161,17 +161,17 @@ class ContentDigests:
         self._running: dict[str, Digest] = {}
 
     def passing(self, source: RowSource, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> RowSource:
-        """Have rows digested on their way to a dataset, where that is wanted."""
+        """Return a source that digests rows on their way to a dataset, where that is wanted."""
         if not self.wanted:
             return source
         return DigestedRows(source, self._running.setdefault(dataset.name, new_digest()), recipe)
 
     def forget(self, dataset: h5py.Dataset) -> None:
-        """Forget what has passed to a dataset, which is written anew."""
+        """Forget the rows that have passed to a dataset, which is written again."""
         self._running.pop(dataset.name, None)
 
     def take(self, datasets: Iterable[h5py.Dataset], threads: int, *, keep: bool) -> None:
-        """Take the digests of datasets that are complete; of what has passed it is known, and has seen the source.
+        """Take the digests of complete datasets; those of rows that have passed were made from the source.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Checks of the experiment's numbers: that they can be, and that they are in the unit that the contract says."""
+"""Checks of the experiment's numbers: whether they are possible, and in the contract's unit."""
 
 from __future__ import annotations
 

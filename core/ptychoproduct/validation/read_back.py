@@ -18,7 +18,7 @@ from ptychoproduct.validation.digests import content_digest
 
 @contextmanager
 def read_back(part: Path, path: Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file that was just written; what the system keeps of it in memory is dropped first, where it can be.
+    """Open an HDF5 file that was just written; the system's copy of it in memory is dropped first, if possible.
 
     Parameters
     ----------
@@ -65,11 +65,11 @@ def verify_digests(
     with read_back(part, path) as file:
         for name, digest in digests.items():
             if name not in file or content_digest(file[name], resources) != digest:
-                raise OutputError(path, "read back from the disk, it has other content than was written", key=name)
+                raise OutputError(path, "its content differs when it is read back from the disk", key=name)
 
 
 def _forget(path: Path) -> None:
-    """Have the next reads come from the disk. A file system in memory has no other place to read from."""
+    """Make the next reads come from the disk, unless the file system is in memory."""
     sync(path)
     if hasattr(os, "posix_fadvise"):
         with path.open("rb") as file:

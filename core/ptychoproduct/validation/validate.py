@@ -20,7 +20,7 @@ from ptychoproduct.scan.scan_files import ScanFiles
 from ptychoproduct.validation import content_checks, metadata_checks  # noqa: F401 - they register their checks
 from ptychoproduct.validation.checks import CHECKS, Problem, Subject
 
-# Whatever h5py makes of addresses, sizes, names and types that are nonsense.
+# What h5py raises for addresses, sizes, names and types that make no sense.
 _DAMAGE = (ContractError, OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
 
 
@@ -82,7 +82,7 @@ def validate_product(
     path = Path(path)
     if source_npz is not None:
         if source is not None:
-            raise OptionError("source", "names the same as source_npz; give one of them")
+            raise OptionError("source", "cannot be used with source_npz; give only one of the two")
         source = ScanFiles(source_npz, NPZ)
     elif source is not None and not isinstance(source, ScanFiles):
         source = ScanFiles(source)
@@ -100,7 +100,7 @@ def validate_product(
 
 @contextmanager
 def _damage_reported(problems: list[Problem]) -> Iterator[None]:
-    """Turn what h5py says of a file whose own structure is damaged into a problem."""
+    """Report h5py's errors about a file whose own structure is damaged as a problem."""
     try:
         yield
     except _DAMAGE as error:

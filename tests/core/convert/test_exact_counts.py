@@ -147,7 +147,7 @@ class TestStoring:
         (tmp_path / "p.h5").write_text("precious")
         scan = save_scan(diff3d=amplitudes.transpose(["NHW".index(axis) for axis in order]))
         options = ExportOptions(store_counts=True, chunk_shape=chunk_shape)
-        where = f"diff3d: found 3.60555148.* in frame {frame}, row {row}, column {column}, which is not exact"
+        where = f"diff3d: 3.60555148.* in frame {frame}, pixel row {row}, column {column} is not the square root"
         with pytest.raises(SourceError, match=where):
             export_product_from_npz(scan, tmp_path / "p.h5", options=options)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["p.h5", "scan.npz"]
@@ -158,7 +158,7 @@ class TestStoring:
         amplitudes = np.zeros((12, 512, 512), np.float32)
         amplitudes[:, 1, 1] = np.sqrt(np.arange(12))
         amplitudes[7, 300, 411] = value
-        with pytest.raises(SourceError, match="in frame 7, row 300, column 411"):
+        with pytest.raises(SourceError, match="in frame 7, pixel row 300, column 411"):
             export_product_from_npz(save_scan(diff3d=amplitudes), tmp_path / "p.h5", options=STORE)
         assert not (tmp_path / "p.h5").exists()
 
@@ -172,7 +172,7 @@ class TestStoring:
 
     def test_half_precision_is_refused(self, save_scan, tmp_path):
         scan = save_scan(diff3d=np.ones((12, 16, 16), np.float16))
-        with pytest.raises(OptionError, match="store_counts: found frames of float16"):
+        with pytest.raises(OptionError, match="store_counts: needs frames of float32 or float64; these are float16"):
             export_product_from_npz(scan, tmp_path / "p.h5", options=STORE)
 
     def test_frames_that_are_appended_are_refused(self, make_scan, tmp_path):

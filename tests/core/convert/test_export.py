@@ -379,7 +379,7 @@ def test_an_array_of_python_objects_is_refused(export, centered_meta, key):
 
 @pytest.mark.parametrize("name", ["product.npz", "product", "product.h5.txt", ".h5"])
 def test_a_product_of_another_suffix_is_refused(export, name):
-    with pytest.raises(OutputError, match=r"expected \.h5 or \.hdf5"):
+    with pytest.raises(OutputError, match=r"must end in \.h5 or \.hdf5"):
         export(name=name)
 
 

@@ -73,7 +73,7 @@ def test_a_mask_of_another_length_is_an_index_error(mask):
 
 @pytest.mark.parametrize("numbers", [[0.5], np.array([1.0]), ["1"], [None]])
 def test_numbers_that_are_no_integers_are_an_index_error(numbers):
-    with pytest.raises(IndexError, match="expected integers"):
+    with pytest.raises(IndexError, match="must be integers or a mask"):
         select(numbers, (12, 5))
 
 

@@ -33,13 +33,17 @@ def test_numbers_of_positions_that_repeat_are_none():
 @pytest.mark.parametrize(
     ("frames", "positions", "words"),
     [
-        ([0, 1, 2], [0, 1], "frames without a position: 1; the first is number 2"),
-        ([5, 0, 9], [0, 1], "frames without a position: 2; the first is number 5"),
+        ([0, 1, 2], [0, 1], "there is no position for 1 frame; the first is frame number 2"),
+        ([5, 0, 9], [0, 1], "there is no position for 2 frames; the first is frame number 5"),
         ([0, 0], [0, 1], "numbers of frames repeat"),
-        ([0, 1], [0, 0, 0], "3 positions whose numbers repeat, expected 2"),
-        ([0, 1], [0.0, 1.0], "numbers of positions that are float64"),
-        ([[0, 1]], [0, 1], r"numbers of frames that are int64 \(1, 2\)"),
-        ([0], np.empty(0, int), "frames without a position: 1"),
+        (
+            [0, 1],
+            [0, 0, 0],
+            "numbers of positions repeat, so each frame needs a position; found 3 positions for 2 frames",
+        ),
+        ([0, 1], [0.0, 1.0], "numbers of positions must be a list of integers, but are float64"),
+        ([[0, 1]], [0, 1], r"numbers of frames must be a list of integers, but are int64 \(1, 2\)"),
+        ([0], np.empty(0, int), "there is no position for 1 frame"),
     ],
 )
 def test_numbers_that_do_not_pair_are_a_source_error(frames, positions, words):

@@ -54,7 +54,7 @@ def test_the_type_has_room_for_more_than_the_sample_needs(most, dtype):
 
 
 def test_what_cannot_be_told_is_asked_for():
-    with pytest.raises(OptionError, match=r"scan.npz: diff3d: found float32, .*--patterns-are amplitude, or counts"):
+    with pytest.raises(OptionError, match=r"scan.npz: patterns_are: diff3d \(float32\) .*; give amplitude or counts"):
         choose(SMOOTH)
 
 

@@ -93,7 +93,7 @@ def test_repeated_numbers_are_taken_when_they_are_asked_for_with_a_warning():
     "scan_index", [[0.5, 1, 2, 3], [0, 1, 2, np.nan], [0, 1, 2, 1e300], [0, 1, 2, 2.0**63], ["0", "1", "2", "3"]]
 )
 def test_numbers_that_are_no_integers_cannot_be_asked_for(scan_index):
-    with pytest.raises(OptionError, match="expected integers"):
+    with pytest.raises(OptionError, match="position_index: scan_index must hold 64-bit integers"):
         indexes(scan_index, "scan-index")
 
 

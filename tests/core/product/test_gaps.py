@@ -90,7 +90,7 @@ def test_a_mark_that_is_not_in_every_frame_is_a_count_and_told(export, missing):
     patterns, bad, _, told, gaps = export(frames)
     np.testing.assert_array_equal(np.argwhere(GAP & ~bad), [[3, 11]])
     np.testing.assert_array_equal(patterns, np.where(bad, 0, frames))
-    assert "1 pixel has 65535 in some frames only" in told
+    assert "found 65535 in 1 pixel, but not in every frame" in told
     assert gaps == {"65535": 32}
 
 

@@ -430,7 +430,7 @@ def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
 
 @pytest.mark.parametrize("name", ["product", "product.npz", "product.h5.gz", "h5"])
 def test_another_suffix_is_refused_before_anything_is_written(tmp_path, name):
-    with pytest.raises(OutputError, match="suffix"):
+    with pytest.raises(OutputError, match="must end in"):
         ProductWriter(tmp_path / name)
     assert folder_of(tmp_path) == []
 

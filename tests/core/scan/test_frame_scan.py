@@ -230,7 +230,7 @@ def test_numbers_of_positions_that_all_are_zero_pair_nothing(ptychodus_files, tm
 
 def test_a_pattern_without_a_position_is_a_source_error(ptychodus_files, tmp_path):
     diffraction, product = ptychodus_files(np.arange(N), np.arange(N) + 1)
-    with pytest.raises(SourceError, match="frames without a position: 1; the first is number 0"):
+    with pytest.raises(SourceError, match="there is no position for 1 frame; the first is frame number 0"):
         export_product_from_files(ScanFiles(diffraction, positions=product), tmp_path / "out.h5")
 
 

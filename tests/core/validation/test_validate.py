@@ -306,7 +306,7 @@ BROKEN = {
         ),
         error(
             f"/{FRAMES}@operation_order",
-            "is missing; it must stand beside quantity",
+            "is missing; frames with the attribute quantity need it",
             *stored_as_counts(operation_order=None),
         ),
         error(f"/{FRAMES}@quantity", "found 'photons', expected one of counts", *stored_as_counts(quantity="photons")),
