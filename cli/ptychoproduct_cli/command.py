@@ -19,9 +19,9 @@ EXIT_CODES = {
     EXIT_OK: "done",
     EXIT_BAD_INPUT: "something is wrong with the command line, an input or the output; one line on standard error says "
     "what, and no unfinished output is left",
-    EXIT_INTERRUPTED: "interrupted (Ctrl-C); unfinished output is removed, and standard error names it",
-    EXIT_TERMINATED: "terminated (SIGTERM; SIGHUP gives 129, SIGXCPU 152); unfinished output is removed, and "
-    "standard error names it",
+    EXIT_INTERRUPTED: "interrupted (Ctrl-C); unfinished output is removed, and standard error names it, or says that "
+    "the output was complete already",
+    EXIT_TERMINATED: "terminated (SIGTERM; SIGHUP gives 129, SIGXCPU 152); likewise",
 }
 
 

@@ -83,12 +83,14 @@ def _message(error: ProductError, arguments: argparse.Namespace) -> str:
 
 
 def _what_was_removed(error: BaseException | None) -> str:
-    """Return the notes about outputs that were given up, of an error and of those that it interrupted."""
-    notes: list[str] = []
+    """Say what was complete before an interruption, and which unfinished outputs it and its causes removed."""
+    from ptychoproduct.system.atomic import completed
+
+    notes = [f"{path} is complete" for path in completed]
     while error is not None:
         notes += getattr(error, "__notes__", ())
         error = error.__context__
-    return "; ".join([*notes, "nothing was left behind"])
+    return "; ".join([*notes, "nothing unfinished was left behind" if completed else "nothing was left behind"])
 
 
 def _fail(prog: str, message: str, arguments: argparse.Namespace) -> None:

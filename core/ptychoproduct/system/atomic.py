@@ -6,13 +6,18 @@ import contextlib
 import errno
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ptychoproduct.errors import OutputError, warn
-from ptychoproduct.system.part_files import new_name, new_part, remove_leftovers
+from ptychoproduct.system.part_files import held_part, new_name, remove_leftovers
+from ptychoproduct.system.signals import held_signals
+
+# The latest outputs that have got their names, for those who tell of an interruption.
+completed: deque[Path] = deque(maxlen=16)
 
 # What fsync says where a file system has nothing like it.
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -43,19 +48,26 @@ class OutputGroup:
             raise OutputError(path, found="the name of another output", expected="another file")
         self._targets.add(target)
 
-    def new_part(self, target: Path) -> Path:
+    def make_part(self, part: Path) -> None:
         """Make a part file, which no other run takes for a leftover until the group is published or discarded."""
-        return self._holds.enter_context(new_part(target))
+        self._holds.enter_context(held_part(part))
 
     def add(self, output: _Output) -> None:
         """Take over an output that is complete."""
         self._outputs.append(output)
 
     def publish(self) -> None:
-        """Give all outputs their names; where one fails, those before it become what they were."""
+        """Give all outputs their names; where one fails, those before it become what they were.
+
+        Signals wait until all have their names.
+        """
         for output in self._outputs:
             with writing_errors(output.path):
                 _check_destination(output.path, output.target, output.overwrite, output.sources)
+        with held_signals():
+            self._commit()
+
+    def _commit(self) -> None:
         with ExitStack() as kept, ExitStack() as undo:
             for output in self._outputs:
                 with writing_errors(output.path):
@@ -67,6 +79,7 @@ class OutputGroup:
                     _keep_permissions(output)
                     output.part.replace(output.target)
             undo.pop_all()
+        completed.extend(output.path for output in self._outputs)
         self._holds.close()
         for folder in {output.target.parent for output in self._outputs}:
             with contextlib.suppress(OSError):  # the folder's own entry; not every file system can, and Windows cannot
@@ -133,27 +146,23 @@ def atomic_output(
         raise OutputError(path, f"cannot be written: {getattr(error, 'strerror', None) or error}") from error
     own = OutputGroup() if group is None else group
     own.claim(path, target)
-    with writing_errors(path):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(target)
-        part = own.new_part(target)
-    output = _Output(path, target, part, overwrite, sources)
+    output = _Output(path, target, new_name(target, ".part"), overwrite, sources)
     try:
-        yield part
         with writing_errors(path):
-            _sync_if_possible(part, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(target)
+            own.make_part(output.part)
+        yield output.part
+        with writing_errors(path):
+            _sync_if_possible(output.part, path)
+        own.add(output)
+        if group is None:
+            own.publish()
     except BaseException as error:
         _give_up(output, error)
         if group is None:
             own.discard(error)
         raise
-    own.add(output)
-    if group is None:
-        try:
-            own.publish()
-        except BaseException as error:
-            own.discard(error)
-            raise
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def new_name(target: Path, suffix: str) -> Path:
 
 
 @contextlib.contextmanager
-def new_part(target: Path) -> Iterator[Path]:
+def held_part(part: Path) -> Iterator[None]:
     """Make an empty part file, and hold it while the block runs, so that no other run takes it for a leftover.
 
     Raises
@@ -37,18 +37,17 @@ def new_part(target: Path) -> Iterator[Path]:
         The folder cannot be written to.
     """
     while True:
-        part = new_name(target, ".part")
         descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         if fcntl is None:  # what is open could not be renamed
             os.close(descriptor)
-            yield part
+            yield
             return
         try:
             # Shared, because HDF5 locks what it reads back. Not every file system has locks.
             with contextlib.suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_SH)
             if part.exists():  # else another run took it for a leftover before it was held
-                yield part
+                yield
                 return
         finally:
             os.close(descriptor)

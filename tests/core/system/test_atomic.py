@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from ptychoproduct.errors import OutputError, ProductWarning
-from ptychoproduct.system.atomic import atomic_output, output_group, writing_errors
+from ptychoproduct.system.atomic import atomic_output, completed, output_group, writing_errors
 
 
 def write(path, meanwhile=None, **options):
@@ -369,3 +369,26 @@ def test_two_outputs_of_a_group_cannot_have_one_name(tmp_path):
     with pytest.raises(OutputError, match="another output"):
         write_together(tmp_path / "product.h5", tmp_path / "." / "product.h5")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("last", ["product.h5", "other.h5"])
+def test_a_signal_between_the_renames_waits_until_all_outputs_have_their_names(
+    tmp_path, existing, monkeypatch, moment, last
+):
+    replace = type(existing).replace
+
+    def interrupt(self, target):
+        if moment == "after":
+            replace(self, target)
+        if target.name == last:
+            signal.raise_signal(signal.SIGINT)
+        if moment == "before":
+            replace(self, target)
+
+    monkeypatch.setattr(type(existing), "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_together(existing, tmp_path / "other.h5")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"product.h5": "new", "other.h5": "new"}
+    assert list(completed)[-2:] == [existing, tmp_path / "other.h5"]
