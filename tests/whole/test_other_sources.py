@@ -102,7 +102,7 @@ BAD = {
     "no such dataset": (
         ("scan.h5", "--dataset", "/x"),
         None,
-        ["scan.h5: /x: found no such dataset", "/dp (12, 16, 16)"],
+        ["scan.h5: /x: there is no such dataset", "/dp (12, 16, 16)"],
     ),
     "an empty dataset": (("scan.h5", "--dataset", "/void"), None, ["/void", "(0, 16, 16)"]),
     "a plane": (("scan.h5", "--dataset", "/plane"), None, ["/plane", "(16, 16)", "[N, H, W]"]),

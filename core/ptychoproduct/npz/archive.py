@@ -18,6 +18,7 @@ import numpy as np
 from ptychoproduct.errors import SourceError
 from ptychoproduct.npz.npy import NPY_SUFFIX, as_array
 from ptychoproduct.npz.stored_array import StoredArray, fill, open_source
+from ptychoproduct.system.file_kinds import not_a
 
 # https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7 and 4.3.16
 _LOCAL_HEADER_BYTES = 30
@@ -84,7 +85,8 @@ class NpzArchive:
                 counted_at = self._file.size - len(archive.comment) - _END_RECORD_BYTES + _END_RECORD_COUNT
             (count,) = struct.unpack("<H", self._file.read(counted_at, 2))
         except (zipfile.BadZipFile, OSError, NotImplementedError, struct.error, ValueError, EOFError) as error:
-            raise SourceError(self.path, found=f"no readable ZIP archive ({error})", expected="an NPZ file") from error
+            another = not_a(self.path, "an NPZ file")
+            raise SourceError(self.path, another or f"cannot be read as an NPZ file: {error}") from error
         if count not in (len(infos), _UNCOUNTED):
             raise SourceError(self.path, found=f"{len(infos)} members", expected=f"{count} by the end of its directory")
         if len({info.filename for info in infos}) < len(infos):
