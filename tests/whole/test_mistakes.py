@@ -41,7 +41,12 @@ MISTAKES = [
     ),
     ("positions of another scan", "convert frames.npy out.h5 --probe probe.npy --positions short.csv", 2, "30"),
     ("files exchanged", "convert frames.npy out.h5 --probe xy.csv --positions probe.npy", 2, "table of positions"),
-    ("frames in the wrong axis order", "convert scan.npz out.h5 --axis-order HWN", 2, "--axis-order: HWN makes 32 frames"),
+    (
+        "frames in the wrong axis order",
+        "convert scan.npz out.h5 --axis-order HWN",
+        2,
+        "--axis-order: HWN makes 32 frames",
+    ),
     ("a probe cut off", "convert tall.npz out.h5", 0, "24 x 32"),
     ("--dataset of an NPZ file", "convert scan.npz out.h5 --dataset diff3d", 2, "applies to HDF5 files"),
     ("frames at another place", "convert scan.h5 out.h5", 2, "--dataset"),

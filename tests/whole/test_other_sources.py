@@ -102,7 +102,7 @@ BAD = {
     "no such dataset": (
         ("scan.h5", "--dataset", "/x"),
         None,
-        ["scan.h5: /x: found no such dataset", "/dp (12, 16, 16)"],
+        ["scan.h5: /x: there is no such dataset", "/dp (12, 16, 16)"],
     ),
     "an empty dataset": (("scan.h5", "--dataset", "/void"), None, ["/void", "(0, 16, 16)"]),
     "a plane": (("scan.h5", "--dataset", "/plane"), None, ["/plane", "(16, 16)", "[N, H, W]"]),
@@ -125,7 +125,7 @@ BAD = {
         None,
         ["dataset: applies to HDF5 files; frames.npy is an NPY file"],
     ),
-    "a key of an NPY file": ((*NPY, "--frames-key", "a"), None, ["frames_key: applies to NPZ files; frames.npy is"]),
+    "a key of an NPY file": ((*NPY, "--frames-key", "a"), None, ["--frames-key: applies to NPZ files; frames.npy is"]),
 }
 
 

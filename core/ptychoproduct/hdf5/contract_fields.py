@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -170,3 +172,9 @@ def _as_type(value: Any, dtype: str) -> str | bool | float:
     if array.size != 1 or array.dtype.kind not in "biuf":
         raise TypeError
     return bool(array.item()) if dtype == "bool" else float(array.item())
+
+
+def not_a_product(path: Path, name: str) -> str:
+    """Say of an HDF5 file without a dataset that it is not a product, and how to make one."""
+    command = shlex.join(["ptychoproduct", "convert", path.name, "NEW.h5"])
+    return f"is not a ptychodus product (there is no dataset {name!r}); to make one: {command}"

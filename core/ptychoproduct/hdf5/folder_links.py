@@ -7,6 +7,7 @@ the user has named, or below it, symbolic links resolved.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -42,6 +43,8 @@ class Hdf5Source:
     ----------
     path : Path
         The file that messages name.
+    missing : list of str
+        The names of files that it was found to lead to, and that are not there.
 
     Raises
     ------
@@ -51,6 +54,7 @@ class Hdf5Source:
 
     def __init__(self, path: Path, allow_gaps: bool = False) -> None:
         self.path = path
+        self.missing: list[str] = []
         self._allow_gaps = allow_gaps
         self._files: dict[Path, h5py.File] = {}
         self._is_matlab: dict[str, bool] = {}
@@ -185,7 +189,10 @@ class Hdf5Source:
         return turned(array) if self.is_matlab(dataset) else array
 
     def stacks(self) -> list[tuple[str, tuple[int, ...]]]:
-        """Return names and shapes of the datasets of three or four dimensions, of those behind links too."""
+        """Return names and shapes of what could be frames, the largest first, of what is behind links too.
+
+        That is a scan of more than one frame, real numbers of more than one pixel.
+        """
         stacks = []
         visited: set[h5py.Group] = set()
         unvisited = ["/"]
@@ -202,11 +209,11 @@ class Hdf5Source:
                         unvisited += [f"{name.rstrip('/')}/{child}" for child in found]
                     elif isinstance(found, h5py.Dataset):
                         self._check_place(found, nested=False)
-                        if len(found.shape or ()) in (3, 4):
+                        if _could_be_frames(found):
                             stacks.append((name, found.shape))
             except SourceError:  # a link out of the folder is no choice
                 continue
-        return stacks
+        return sorted(stacks, key=lambda stack: -math.prod(stack[1]))
 
     @contextmanager
     def reading(self, key: str) -> Iterator[None]:
@@ -273,7 +280,12 @@ class Hdf5Source:
                 self.path, f"links to {name}, outside its folder; move the data into {self._folder}", key=key
             )
         if not there:
-            raise SourceError(self.path, f"links to {name}, which does not exist", key=key)
+            self.missing.append(name)
+            raise SourceError(
+                self.path,
+                f"the data is in {name}, which is not beside {Path(file.filename).name}; copy it there",
+                key=key,
+            )
         return path
 
     def _check_place(self, dataset: h5py.Dataset, *, nested: bool) -> None:
@@ -342,3 +354,10 @@ class Hdf5Source:
                     f"needs HDF5 filter {filter_id} ({name.decode('utf-8', 'replace') or 'no name'}); install it",
                     key=dataset.name,
                 )
+
+
+def _could_be_frames(dataset: h5py.Dataset) -> bool:
+    shape: tuple[int, ...] = dataset.shape or ()
+    if len(shape) not in (3, 4) or dataset.dtype.kind not in "iuf":
+        return False
+    return min(math.prod(shape[:-2]), math.prod(shape[-2:])) > 1

@@ -10,6 +10,7 @@ import h5py
 
 from ptychoproduct.compression.filters import missing_filters
 from ptychoproduct.errors import ContractError, SourceError
+from ptychoproduct.system.file_kinds import not_a, require_file
 
 _ORIGIN = b"${ORIGIN}"  # HDF5's word for the folder of the file
 
@@ -32,10 +33,12 @@ def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
         raise SourceError(path, "this is a folder; give an HDF5 file")
     if not path.exists():
         raise SourceError(path, "no such file")
+    require_file(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise SourceError(path, f"cannot be read as HDF5: {last_words(error)}; give {expected}") from error
+        another = None if h5py.is_hdf5(path) else not_a(path, "an HDF5 file")
+        raise SourceError(path, another or f"cannot be read as HDF5: {last_words(error)}; give {expected}") from error
 
 
 def local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:

@@ -20,6 +20,7 @@ from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.npz.npy import NPY_SUFFIX, as_array
 from ptychoproduct.npz.stored_array import StoredArray, fill, open_source
 from ptychoproduct.npz.unpickle import unpickle_text
+from ptychoproduct.system.file_kinds import not_a
 
 # https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7 and 4.3.16
 _LOCAL_HEADER_BYTES = 30
@@ -99,7 +100,8 @@ class NpzArchive:
             tail = self._file.read(tail_at := max(0, self._file.size - _MOST_END_BYTES), self._file.size - tail_at)
             (count,) = struct.unpack_from("<H", tail, tail.rfind(_END_RECORD) + _END_RECORD_COUNT)
         except (zipfile.BadZipFile, OSError, NotImplementedError, struct.error, ValueError, EOFError) as error:
-            raise SourceError(self.path, found=f"no readable ZIP archive ({error})", expected="an NPZ file") from error
+            another = not_a(self.path, "an NPZ file")
+            raise SourceError(self.path, another or f"cannot be read as an NPZ file: {error}") from error
         if count not in (len(infos), _UNCOUNTED):
             raise SourceError(self.path, found=f"{len(infos)} members", expected=f"{count} by the end of its directory")
         if len({info.filename for info in infos}) < len(infos):

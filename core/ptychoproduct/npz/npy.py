@@ -18,6 +18,7 @@ from numpy.lib import format as npy
 
 from ptychoproduct.errors import SourceError
 from ptychoproduct.npz.stored_array import StoredArray, open_source
+from ptychoproduct.system.file_kinds import not_a
 
 NPY_MAGIC: bytes = npy.MAGIC_PREFIX
 # NPY headers are padded to 64 bytes; NumPy itself refuses to evaluate more than 10,000 characters.
@@ -172,7 +173,8 @@ class NpyFile:
         data = StoredArray(self._file, self.path, "", self.path.stem, np.dtype(np.uint8), (size,), size)
         array = as_array(data, self.path.stem)
         if not array.is_array:
-            raise SourceError(self.path, found="no NPY file of version 1 or 2", expected="an array that NumPy saved")
+            another = not_a(self.path, "an NPY file")
+            raise SourceError(self.path, another or "this is not an NPY file of version 1 or 2, as NumPy saves arrays")
         if array.dtype.hasobject:
             raise SourceError(
                 self.path, found="an array of Python objects", expected="plain data; pickles are not opened"

@@ -13,6 +13,7 @@ from isal import isal_zlib
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import SourceError
 from ptychoproduct.system.byteorder import native
+from ptychoproduct.system.file_kinds import require_file
 from ptychoproduct.system.files import PositionalFile
 from ptychoproduct_native import read_segments
 
@@ -282,6 +283,7 @@ def open_source(path: Path, expected: str) -> PositionalFile:
     """
     if path.is_dir():
         raise SourceError(path, found="a directory", expected=expected)
+    require_file(path)
     try:
         return PositionalFile(path)
     except FileNotFoundError:

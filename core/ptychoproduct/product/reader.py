@@ -18,6 +18,7 @@ from ptychoproduct.hdf5.contract_fields import (
     _checked,
     _read_values,
     find_dataset,
+    not_a_product,
     read_attribute,
     read_metadata,
     read_recipe,
@@ -250,7 +251,7 @@ class Product:
     def _require(self, dataset: contract.Dataset) -> h5py.Dataset:
         found = find_dataset(self._file, dataset)
         if found is None:
-            raise ContractError(self.path, f"there is no dataset {dataset.name!r}, so this is not a product")
+            raise ContractError(self.path, not_a_product(self.path, dataset.name))
         return found
 
 

@@ -23,6 +23,7 @@ from ptychoproduct.scan.position_tables import read_npy_table, read_text_table
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
 from ptychoproduct.scan.scan import Reconstruction
 from ptychoproduct.scan.source_metadata import hdf5_metadata, npz_metadata
+from ptychoproduct.system.file_kinds import not_a
 
 _PROBE_KEYS = ("probeGuess", "probe")
 # Names of positions in archives, and their unit: PtychoPINN's, and those of ptychodus's products.
@@ -245,7 +246,8 @@ def _read_array(
             return source.read_pictures(found), source.files
     if not path.exists():
         raise SourceError(path, "no such file")
-    raise SourceError(path, f"is another kind of file; give the {what} in an NPY, NPZ or HDF5 file")
+    wanted = f"an NPY, NPZ or HDF5 file with a {what}"
+    raise SourceError(path, not_a(path, wanted) or f"this is not {wanted}")
 
 
 def find_probe(source: Hdf5Source) -> Array | None:

@@ -31,6 +31,8 @@ from ptychoproduct.streaming.dataset_rows import DatasetRows
 from ptychoproduct.streaming.stacked_rows import stack_axes
 from ptychoproduct.system.resources import Resources
 
+_MOST_STACKS = 8  # that a message lists
+
 
 def npy_scan(file: NpyFile, companions: Companions, resources: Resources) -> Scan:
     """Describe a scan whose frames are an NPY file.
@@ -140,13 +142,14 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
     ----------
     source : Hdf5Source
     name : str, optional
-        Its path; by default the first of `layouts.FRAMES` that is there.
+        Its path; by default the first of `layouts.FRAMES` that is a stack.
 
     Raises
     ------
     SourceError
         There is none; the message lists what could be meant.
     """
+    unfit = []
     for key in layouts.FRAMES if name is None else (name,):
         dataset = source.find(key)
         if dataset is None:
@@ -154,18 +157,20 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
         with source.reading(key):
             shape, dtype = dataset.shape, dataset.dtype
         if shape is None or stack_axes(shape) is None or not math.prod(shape):
-            raise SourceError(source.path, key=key, found=f"shape {shape}", expected="[N, H, W], none of them empty")
-        if not _is_real(dataset):
-            raise SourceError(source.path, key=key, found=f"dtype {dtype}", expected="real numbers")
-        return dataset
-    stacks = [f"{key} {shape}" for key, shape in source.stacks() if _is_real(source.find(key))]
-    expected = f"--dataset one of {', '.join(stacks)}" if stacks else "a dataset of three dimensions, it has none"
-    raise SourceError(
-        source.path,
-        key=name,
-        found="no such dataset" if name else "no frames where they usually are",
-        expected=expected if name else f"{expected}; {layouts.WITHOUT_FRAMES}",
-    )
+            unfit.append(SourceError(source.path, key=key, found=f"shape {shape}", expected="[N, H, W], none empty"))
+        elif not _is_real(dataset):
+            unfit.append(SourceError(source.path, key=key, found=f"dtype {dtype}", expected="real numbers"))
+        else:
+            return dataset
+    stacks = [f"{key} {shape}" for key, shape in source.stacks()[:_MOST_STACKS]]
+    if unfit and (name is not None or not stacks):
+        raise unfit[0]
+    problem = "there is no such dataset" if name else "there are no frames where they usually are"
+    if source.missing:
+        problem += f"; {source.missing[0]}, which the file links to, is not beside it: copy it there"
+    which = f"give --dataset {'one of ' if len(stacks) > 1 else ''}{', '.join(stacks)}"
+    cure = which if stacks else "no other dataset could be frames"
+    raise SourceError(source.path, f"{problem}; {cure}" + ("" if name else f"; {layouts.WITHOUT_FRAMES}"), key=name)
 
 
 def _is_real(dataset: h5py.Dataset) -> bool:

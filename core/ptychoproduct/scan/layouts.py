@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 
 from ptychoproduct.npz.npy import NPY_MAGIC
+from ptychoproduct.system.file_kinds import require_file
 
 FRAMES = (
     "/patterns",  # ptychodus
@@ -113,7 +114,21 @@ _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def file_kind(path: Path) -> str | None:
-    """Return `NPZ`, `NPY`, `HDF5`, or None for a file that is none of them, or cannot be read."""
+    """Return `NPZ`, `NPY`, `HDF5`, or None for a file that is none of them, or cannot be read.
+
+    What has the name of a kind is taken for it, so that messages say what is wrong with it.
+
+    Raises
+    ------
+    SourceError
+        It is a pipe.
+    """
+    return content_kind(path) or _SUFFIXES.get(path.suffix.lower())
+
+
+def content_kind(path: Path) -> str | None:
+    """Return what a file is by its content, whatever its name; otherwise as `file_kind`."""
+    require_file(path)
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -125,4 +140,4 @@ def file_kind(path: Path) -> str | None:
             return HDF5
     except (OSError, ValueError):
         pass
-    return _SUFFIXES.get(path.suffix.lower())
+    return None

@@ -18,6 +18,7 @@ from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.model.position_units import are_metres
 from ptychoproduct.model.positions import distinct_values
 from ptychoproduct.npz.npy import NpyFile
+from ptychoproduct.system.file_kinds import not_a
 
 _OPTION = "positions_columns"
 _COMMENTS = ("#", "%")
@@ -218,7 +219,8 @@ def _lines(path: Path) -> list[str]:
     except UnicodeDecodeError:
         text = content.decode("latin-1")  # the micro sign of older programs; numbers are the same
     if "\0" in text:
-        raise SourceError(path, "this is not a text file; positions are read from text, NPY, NPZ and HDF5 files")
+        wanted = "a text, NPY, NPZ or HDF5 file of positions"
+        raise SourceError(path, not_a(path, wanted) or f"this is not {wanted}")
     return [stripped for line in text.splitlines() if (stripped := line.strip(" "))]
 
 

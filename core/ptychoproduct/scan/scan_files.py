@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import OptionError
+from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.model import contract
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.scan.assembly import Companions
-from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
+from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, content_kind, file_kind
 from ptychoproduct.scan.scan import Scan
+from ptychoproduct.system.file_kinds import not_a
 from ptychoproduct.system.resources import Resources
 
 _KIND_NAMES = {NPZ: "an NPZ file", NPY: "an NPY file", HDF5: "an HDF5 file"}
@@ -56,6 +57,8 @@ class ScanFiles:
     ------
     OptionError
         An argument does not go with that kind of file.
+    SourceError
+        The file is of no kind that is known.
     """
 
     path: str | PathLike[str]
@@ -71,7 +74,7 @@ class ScanFiles:
 
     def __post_init__(self) -> None:
         if self.kind is None:
-            object.__setattr__(self, "kind", file_kind(Path(self.path)) or NPZ)
+            object.__setattr__(self, "kind", _known_kind(Path(self.path)))
         this = f"{Path(self.path).name} is {_KIND_NAMES[self.kind or NPZ]}"
         if self.dataset is not None and self.kind != HDF5:
             raise OptionError("dataset", f"applies to HDF5 files; {this}")
@@ -82,6 +85,18 @@ class ScanFiles:
             raise OptionError("positions", f"{this} without positions; give a file of positions")
         if self.positions_columns is not None and (self.positions is None or isinstance(self.positions, tuple)):
             raise OptionError("positions_columns", "names the columns of a file of positions, and no file is given")
+
+
+def _known_kind(path: Path) -> str:
+    """Return what kind a file is; SourceError where it is none that is read here."""
+    kind = content_kind(path)
+    if kind is not None:
+        return kind
+    wanted, kind = "an NPZ, NPY or HDF5 file", file_kind(path)
+    problem = not_a(path, wanted) or (f"this is not {wanted}" if kind is None else None)
+    if problem is not None and path.is_file():
+        raise SourceError(path, problem)
+    return kind or NPZ  # which says that there is none
 
 
 @contextmanager

@@ -187,7 +187,7 @@ def test_raw_data_by_a_relative_name_behind_a_virtual_dataset_is_refused(folder)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_missing_files_are_told_and_are_not_taken_for_zeros(folder, kind):
-    refused(make(folder, KINDS[kind]("none.h5")), "none.h5", "does not exist")
+    refused(make(folder, KINDS[kind]("none.h5")), "the data is in none.h5, which is not beside scan.h5; copy it there")
 
 
 @pytest.mark.parametrize(
@@ -286,8 +286,15 @@ def test_all_files_that_data_comes_from_are_known(folder):
         }
 
 
-def test_stacks_lists_what_has_three_dimensions(folder):
+def test_stacks_lists_what_could_be_frames(folder):
     def fill(file):
+        file["complex"] = DATA.astype(complex)
+        file["text"] = np.full(DATA.shape, b"text")
+        file["bool"] = DATA > 3
+        file["one"], file["points"] = DATA[:1], DATA[:, :1, :1]
+        file["fields"] = np.zeros(DATA.shape, [("real", "f4"), ("imag", "f4")])
+        file["map"] = np.ones((2, 3, 4, 5), "f4")
+        file["missing"] = h5py.ExternalLink("none.h5", "/d")
         file["a/b/c"] = DATA
         file["a/plane"] = DATA[0]
         file["linked"] = h5py.ExternalLink("data.h5", "/d")
@@ -301,7 +308,10 @@ def test_stacks_lists_what_has_three_dimensions(folder):
         stacks = source.stacks()
     assert ("/a/b/c", DATA.shape) in stacks
     assert ("/linked", DATA.shape) in stacks
-    assert all(shape == DATA.shape and not name.startswith("/out") for name, shape in stacks)
+    assert stacks.pop(0) == ("/map", (2, 3, 4, 5))
+    assert all(shape == DATA.shape and not name.startswith(("/out", "/bool")) for name, shape in stacks)
+    assert not {"/complex", "/text", "/bool", "/fields"} & {name for name, _ in stacks}
+    assert source.missing == ["none.h5"]
 
 
 @pytest.mark.parametrize(

@@ -89,12 +89,12 @@ def test_a_changed_byte_of_the_header_is_noticed_or_harmless(tmp_path, place, va
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda data: data[:0], "no NPY file"),
-        (lambda data: b"text" + data, "no NPY file"),
+        (lambda data: data[:0], "not an NPY file"),
+        (lambda data: b"text" + data, "not an NPY file"),
         (lambda data: data[:20], "header cannot be read"),
         (lambda data: data[:-1], "95 bytes of data, expected 96"),
         (lambda data: data + b"\0", "97 bytes of data, expected 96"),
-        (lambda data: data[:6] + b"\3\0" + data[8:], "no NPY file of version 1 or 2"),
+        (lambda data: data[:6] + b"\3\0" + data[8:], "not an NPY file of version 1 or 2"),
     ],
 )
 def test_a_damaged_file_is_a_source_error(tmp_path, damage, words):

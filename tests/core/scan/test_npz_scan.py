@@ -195,7 +195,8 @@ def test_results_alone_are_converted_without_frames(tmp_path):
     with h5py.File(tmp_path / "scan.h5", "w") as file:
         file["xcoords"], file["ycoords"], file["probe"], file["objectGuess"] = X, Y, PROBE, OBJECT[None]
     with pytest.raises(
-        SourceError, match="it has none; to convert a scan without frames, add --no-include-diffraction"
+        SourceError,
+        match="no other dataset could be frames; to convert a scan without frames, add --no-include-diffraction",
     ):
         convert(tmp_path / "scan.h5")
 
@@ -275,7 +276,7 @@ def test_an_error_that_lists_what_could_be_frames_knows_grids(tmp_path):
         convert(path)
     with h5py.File(tmp_path / "scan.h5", "w") as file:
         file["grid"], file["probes"] = FRAMES.reshape(3, 4, H, W), PROBE[None]
-    with pytest.raises(SourceError, match=r"--dataset one of /grid \(3, 4, 16, 18\); "):
+    with pytest.raises(SourceError, match=r"--dataset /grid \(3, 4, 16, 18\); "):
         convert(tmp_path / "scan.h5", positions=(X, Y), probe=PROBE)
 
 
