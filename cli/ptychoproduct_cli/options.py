@@ -35,9 +35,9 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
     )
     group.add_argument(
         "--positions",
-        metavar="FILE",
-        help="scan positions: a table (CSV, TXT, or an NPY array), NPZ with xcoords and ycoords, or HDF5 "
-        "(default: those in the NPZ or HDF5 file)",
+        metavar="FILE[:KEY]",
+        help="scan positions: a table (CSV, TXT, or an NPY array), NPZ with xcoords and ycoords, or HDF5; KEY: an "
+        "array [N, 2] in an NPZ or HDF5 file (default: those in the NPZ or HDF5 file itself)",
     )
     group.add_argument(
         "--positions-columns",

@@ -60,6 +60,29 @@ def test_a_warning_is_one_line(run_command, save_scan):
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["warning"]
 
 
+def test_keys_of_an_npz_file_are_named_and_left_out(run_command, save_scan, make_scan, tmp_path):
+    frames = make_scan()["diff3d"]
+    pickled = np.array([{}])
+    source = save_scan(diff3d=None, data=frames[..., None], Y=pickled, notes=pickled, norm_Y_I=np.array(None))
+    words = ("--frames-key", "data", "--drop", "Y", "--drop", "notes")
+    result = convert(run_command, source, *words)
+    assert result.returncode == 0
+    notes = (
+        "None in the file, so taken as missing: norm_Y_I",
+        "data: shape (12, 16, 16, 1) is taken as (12, 16, 16)",
+        "left out: Y, notes",
+    )
+    assert [note for note in notes if note not in result.stdout] == []
+    with h5py.File(tmp_path / "product.h5") as file:
+        assert np.array_equal(file["raw_data/diffraction"], frames)
+    assert sorted(json.loads(convert(run_command, source, *words, "--json").stdout)["notes"]) == sorted(notes)
+    words = ("ptychoproduct", "validate", "product.h5", "--source", source, *words)
+    assert run_command(*words).returncode == 0
+    assert "no member 'none' to leave out" in run_command(*words, "--drop", "none").stderr
+    result = run_command("ptychoproduct", "validate", "product.h5", "--drop", "Y")
+    assert "--drop: describes the scan to compare with" in result.stderr
+
+
 def test_no_clobber_keeps_what_is_there(run_command, save_scan, tmp_path):
     (tmp_path / "product.h5").write_text("precious")
     result = convert(run_command, save_scan(), "--no-clobber")

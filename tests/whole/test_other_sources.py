@@ -125,7 +125,11 @@ BAD = {
         None,
         ["dataset: applies to HDF5 files; frames.npy is an NPY file"],
     ),
-    "a key of an NPY file": ((*NPY, "--frames-key", "a"), None, ["--frames-key: applies to NPZ files; frames.npy is"]),
+    "a key of an NPY file": (
+        (*NPY, "--frames-key", "a"),
+        None,
+        ["frames-key: applies to NPZ files; frames.npy is an NPY file"],
+    ),
 }
 
 

@@ -53,7 +53,7 @@ def given_positions(companions: Companions) -> Positions | None:
     if isinstance(given, tuple):
         x, y = map(np.asarray, given)
         return Positions(x, y, companions.positions_in)
-    return read_positions(Path(given), companions.positions_in, companions.positions_columns)
+    return read_positions(given, companions.positions_in, companions.positions_columns)
 
 
 def probe_of(

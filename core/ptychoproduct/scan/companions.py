@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike, fspath
 from pathlib import Path
 
 import h5py
@@ -19,7 +20,7 @@ from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.scan import layouts
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
-from ptychoproduct.scan.position_tables import read_npy_table, read_text_table
+from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
 from ptychoproduct.scan.scan import Reconstruction
 from ptychoproduct.scan.source_metadata import hdf5_metadata, npz_metadata
@@ -77,14 +78,14 @@ class Positions:
     metadata: ExportMeta = field(default_factory=ExportMeta)
 
 
-def read_positions(path: Path, unit: str | None = None, columns: str | None = None) -> Positions:
+def read_positions(reference: str | PathLike[str], unit: str | None = None, columns: str | None = None) -> Positions:
     """Read positions from a file of their own.
 
     Parameters
     ----------
-    path : Path
+    reference : str or path
         A table as text or NPY, see `position_tables`, NPZ with ``xcoords`` and ``ycoords``, or HDF5 in one of the known
-        layouts.
+        layouts; or, in an NPZ or HDF5 file, an array [N, 2] whose key stands behind a colon.
     unit : {"px", "m", "mm", "um", "nm"}, optional
         Of the numbers; by default what the file says.
     columns : str, optional
@@ -98,7 +99,12 @@ def read_positions(path: Path, unit: str | None = None, columns: str | None = No
         The unit is none, or `columns` does not fit the file.
     """
     check_unit(unit)
+    path, key = _split(fspath(reference))
     kind = file_kind(path)
+    if key is not None:
+        array, files = _read_array(fspath(reference), "positions", (), ())
+        table = table_of(array, path, columns)
+        return Positions(table.x, table.y, unit or table.unit, table.numbers, table.scan_index, files=files)
     if columns is not None and kind in (HDF5, NPZ):
         raise OptionError(
             "positions_columns", f"applies to tables (text and NPY files); {path.name} is an {kind.upper()} file"
@@ -235,7 +241,7 @@ def _read_array(
             return _from_pairs(file.array.read()), (path,)
     if kind == NPZ:
         with NpzArchive(path) as archive:
-            usual = next((name for name in npz_keys if name in archive.members), npz_keys[0])
+            usual = next((name for name in npz_keys if name in archive.members), "".join(npz_keys[:1]))
             return _from_pairs(archive.require(key or usual).read()), (path,)
     if kind == HDF5:
         with Hdf5Source(path) as source:

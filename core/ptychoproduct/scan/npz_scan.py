@@ -58,11 +58,9 @@ def npz_scan(
     stack = None if frames is None else stored_frames(frames, resources)
     positions = given_positions(companions)
     if positions is None:
-        missing = [key for key in ("xcoords", "ycoords") if key not in archive.members]
-        if missing:
-            problem = f"there are no positions; give --positions, or store them under {' and '.join(missing)}"
-            raise SourceError(archive.path, problem, key=missing[0])
-        x, y = (archive.members[key].read() for key in ("xcoords", "ycoords"))
+        x, y = (read_if_there(archive, key) for key in ("xcoords", "ycoords"))
+        if x is None or y is None:
+            raise _no_positions(archive)
         positions = Positions(x, y, companions.positions_in, files=files)
     elif stack is not None:
         positions = paired(archive.path, stack.shape, positions)
@@ -98,6 +96,13 @@ def frames_array(archive: NpzArchive, key: str | None = None) -> StoredArray:
     if stacks:
         problem += f"; give their key by --frames-key, one of {', '.join(stacks)}"
     raise SourceError(archive.path, problem if key else f"{problem}; {WITHOUT_FRAMES}", key=key)
+
+
+def _no_positions(archive: NpzArchive) -> SourceError:
+    tables = (key for key, array in archive.members.items() if array.dtype.kind in "iuf" and array.shape[1:] == (2,))
+    missing = [key for key in ("xcoords", "ycoords") if key not in archive.members]
+    advice = " or ".join(["with --positions FILE", *(f"--positions {archive.path.name}:{key}" for key in tables)])
+    return SourceError(archive.path, f"there are no positions; give them {advice}", key=" and ".join(missing))
 
 
 def read_if_there(archive: NpzArchive, key: str) -> Array | None:

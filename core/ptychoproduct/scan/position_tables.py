@@ -144,7 +144,11 @@ def read_text_table(path: Path, unit: str | None = None, columns: str | None = N
 def read_npy_table(path: Path, columns: str | None = None) -> PositionTable:
     """Read positions from an NPY array [N, 2], or [2, N], or one with named fields; see `read_text_table`."""
     with NpyFile(path) as file:
-        array = file.array.read()
+        return table_of(file.array.read(), path, columns)
+
+
+def table_of(array: Array, path: Path, columns: str | None = None) -> PositionTable:
+    """Take positions from an array of a file; see `read_npy_table`."""
     if array.dtype.names is not None and array.ndim == 1 and array.size:
         names = list(array.dtype.names)
         found = _named(names) if columns is None else _given(columns, len(names), path)

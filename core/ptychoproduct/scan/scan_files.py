@@ -42,7 +42,8 @@ class ScanFiles:
         Keys of an NPZ file that are left out, such as one that cannot be read.
     positions : path, or pair of arrays [N], optional
         A table of numbers (text, or an NPY array [N, 2]), an NPZ file with ``xcoords`` and ``ycoords``, an HDF5 file in
-        a layout that is known; or x and y themselves. By default those of the NPZ or HDF5 file itself.
+        a layout that is known, ``FILE:KEY`` for an array [N, 2] under another key; or x and y themselves. By default
+        those of the NPZ or HDF5 file itself.
     positions_in : {"px", "m", "mm", "um", "nm"}, optional
         Their unit; by default what the file says, else metres where none is above 1e-3, else object pixels.
     probe : path or array, optional
@@ -73,6 +74,8 @@ class ScanFiles:
     allow_gaps: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.drop, str):
+            object.__setattr__(self, "drop", (self.drop,))
         if self.kind is None:
             object.__setattr__(self, "kind", _known_kind(Path(self.path)))
         this = f"{Path(self.path).name} is {_KIND_NAMES[self.kind or NPZ]}"

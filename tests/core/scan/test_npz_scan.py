@@ -120,6 +120,10 @@ def test_every_other_pickle_is_refused_or_left_out(tmp_path, monkeypatch, value)
     assert not (tmp_path / "made-by-a-pickle").exists()
 
 
+def test_one_key_to_leave_out_needs_no_list(tmp_path):
+    assert ScanFiles(save(tmp_path / "scan.npz"), drop="xcoords").drop == ("xcoords",)
+
+
 def test_what_is_left_out_has_to_be_there(tmp_path):
     with pytest.raises(OptionError, match="there is no member 'y' to leave out; the file has xcoords, ycoords"):
         convert(save(tmp_path / "scan.npz"), drop=["y"])
@@ -166,7 +170,7 @@ def test_probe_and_positions_of_other_files(tmp_path):
         tmp_path / "positions.csv", np.column_stack([X, Y]), delimiter=",", header="x,y", comments="", fmt="%.17g"
     )
     np.save(tmp_path / "probe.npy", PROBE)
-    with pytest.raises(SourceError, match=r"there are no positions; give --positions"):
+    with pytest.raises(SourceError, match=r"xcoords and ycoords: there are no positions; give them with --positions"):
         convert(path, probe=PROBE)
     with pytest.raises(SourceError, match=r"found no probe, expected --probe"):
         convert(path, positions=(X, Y))
@@ -175,6 +179,20 @@ def test_probe_and_positions_of_other_files(tmp_path):
     with h5py.File(summary.product) as file:
         assert np.array_equal(file["object"], OBJECT)
         assert np.array_equal(file["raw_data/scan_index"], X[::-1])
+
+
+@pytest.mark.parametrize("kind", ["npz", "h5"])
+def test_positions_in_one_array_of_a_file(tmp_path, kind):
+    table = np.column_stack([Y, X])
+    path = save(tmp_path / "scan.npz", xcoords=ABSENT, ycoords=ABSENT, position=table)
+    with pytest.raises(SourceError, match=r"give them with --positions FILE or --positions scan\.npz:position"):
+        convert(path)
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["dp"], file["probe"], file["position"] = FRAMES, PROBE, table
+    path = tmp_path / f"scan.{kind}"
+    check(convert(path, positions=f"{path}:position", positions_columns="y,x", positions_in="px").product)
+    with pytest.raises(SourceError, match="none"):
+        convert(path, positions=f"{path}:none")
 
 
 def test_what_is_given_wins_over_the_npz_file(tmp_path):
