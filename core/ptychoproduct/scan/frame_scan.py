@@ -26,6 +26,7 @@ from ptychoproduct.npz.npy import NPY_SUFFIX, NpyFile
 from ptychoproduct.scan import layouts
 from ptychoproduct.scan.companions import Positions, find_probe, positions_in, read_positions, read_probe
 from ptychoproduct.scan.product_source import frames_member_name, product_extras
+from ptychoproduct.scan.ptypy import ptypy_bad_pixels, ptypy_frames
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan
 from ptychoproduct.scan.source_metadata import hdf5_metadata, said_by
 from ptychoproduct.streaming.dataset_rows import DatasetRows
@@ -181,6 +182,9 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
         if dtype.newbyteorder("=").name not in FRAME:
             raise SourceError(source.path, key=key, found=f"dtype {dtype}", expected="real numbers")
         return dataset
+    joined = ptypy_frames(source) if name is None else None
+    if joined is not None:
+        return joined
     stacks = [f"{key} {shape}" for key, shape in source.stacks()]
     raise SourceError(
         source.path,
@@ -278,7 +282,7 @@ def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset, shape: tuple[int, ...]
             warn(f"{source.path}: {name}: the mask is {mask.shape}, the frames are {shape}; it is not used")
             continue
         return mask
-    return None
+    return ptypy_bad_pixels(source, frames)
 
 
 def _scan(
