@@ -30,7 +30,13 @@ def make_scan():
         }
         arrays["xcoords_start"] = arrays["xcoords"] + 0.25
         arrays["ycoords_start"] = arrays["ycoords"] - 0.25
-        return {key: value for key, value in (arrays | changes).items() if value is not None}
+        arrays |= changes
+        sides = list(np.shape(changes.get("diff3d")))
+        if len(sides) == 3 and "probeGuess" not in changes and (positions := np.size(arrays["xcoords"])) in sides:
+            sides.remove(positions)
+            if sides != [FRAME_PX, FRAME_PX]:  # a probe has the size of the frames
+                arrays["probeGuess"] = _complex(rng, sides)
+        return {key: value for key, value in arrays.items() if value is not None}
 
     return make
 

@@ -376,6 +376,10 @@ def _metadata_rows(summary: ExportSummary) -> dict[str, str]:
         )
     rows = {title: text for title, text in rows.items() if text}
     missing = [name for name in meta.not_given if not name.startswith(("object_pixel", "probe_pixel"))]
+    for title, name, unit in (("energy", "probe_energy_eV", "eV"), ("distance", "detector_distance_m", "m")):
+        if name in missing:
+            rows[title] = f"not given, the product has 0 {unit}; give --{name.replace('_', '-')}"
+            missing.remove(name)
     if missing:
         rows["not given"] = ", ".join(missing)
     return rows

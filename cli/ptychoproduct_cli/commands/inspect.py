@@ -133,7 +133,8 @@ def _value_text(attribute: AttributeEntry) -> str:
     if isinstance(value, str):
         return _printable(value)
     text = f"{value:.10g}" if isinstance(value, float) else str(value)
-    return f"{text} {attribute.unit}" if attribute.unit not in ("", "1") else text
+    text = f"{text} {attribute.unit}" if attribute.unit not in ("", "1") else text
+    return text if attribute.is_given else f"{text} (not given)"
 
 
 def _dataset_text(dataset: DatasetEntry) -> Text:

@@ -64,6 +64,8 @@ def validate(arguments: argparse.Namespace) -> int:
     def show() -> None:
         for problem in report.problems:
             print(f"{problem.severity}: {problem.where}: {problem.message}")
+        for where in report.not_given:
+            print(f"{where}: not given (the product has 0)")
         verdict = "valid" if report.is_valid else "not valid"
         checks = counted(len(report.checks), "check")
         print(f"{report.product}: {verdict}: {checks}, {counted(errors, 'error')}, {warnings}")

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -125,7 +126,8 @@ class Hdf5Source:
 
     def file_of(self, dataset: h5py.Dataset) -> Path:
         """Return the file that a dataset lies in, for messages."""
-        return self.path if dataset.file == self._root else Path(dataset.file.filename)
+        found = Path(dataset.file.filename)
+        return found if found in self._files and dataset.file != self._root else self.path
 
     def require_rows(self, dataset: h5py.Dataset, axis: int = 0, what: str = "frames") -> None:
         """See that all rows of a dataset are in its files; HDF5 makes up what is not.
@@ -169,6 +171,21 @@ class Hdf5Source:
             if array.size:
                 dataset.read_direct(array)
         return array
+
+    def joined(self, name: str, parts: Sequence[h5py.Dataset]) -> h5py.Dataset:
+        """Return datasets one after the other as a virtual one, in a temporary file of a few kilobytes.
+
+        HDF5 opens the files of a virtual dataset as the file of that is opened: it must be on the disk, and read only.
+        """
+        layout = h5py.VirtualLayout((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+        first = 0
+        for part in parts:
+            layout[first : first + len(part)] = h5py.VirtualSource(part)
+            first += len(part)
+        path = Path(self._stack.enter_context(TemporaryDirectory(prefix="ptychoproduct-"))) / "joined.h5"
+        with h5py.File(path, "w") as file:
+            file.create_virtual_dataset(name, layout)
+        return self._stack.enter_context(h5py.File(path))[name]
 
     def is_matlab(self, dataset: h5py.Dataset) -> bool:
         """Whether a dataset lies in a file of MATLAB's, which HDF5 shows with its axes reversed."""

@@ -98,6 +98,11 @@ def wrong_signs(values: Mapping[str, Any]) -> dict[str, str]:
     return expected
 
 
+def stands_for_unknown(field: str | None, value: Any) -> bool:
+    """Whether a product's value is the zero that stands for one that was not given; an angle or a place may be zero."""
+    return field in NOT_NEGATIVE and value == 0
+
+
 def implausible(values: Mapping[str, Any]) -> dict[str, str]:
     """Say which values make sense only in another unit, and in which.
 

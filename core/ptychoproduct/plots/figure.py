@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable
 from functools import partial
 from itertools import product as all_pairs
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, OptionError
-from ptychoproduct.model.geometry import resolve_metadata
 from ptychoproduct.plots.files import require_matplotlib
 from ptychoproduct.plots.mean_pattern import UNKNOWN, MeanPattern, mean_pattern
 
@@ -23,7 +22,14 @@ if TYPE_CHECKING:
     from ptychoproduct.product.reader import Product
 
 Panel = Callable[["Axes"], None]
-Extent = tuple[float, float, float, float]
+
+
+class Area(NamedTuple):
+    """Where an array is, rows going down: in micrometres, or in its pixels where their size is not known."""
+
+    extent: tuple[float, float, float, float]  # left, right, bottom, top
+    unit: str = "µm"
+
 
 # Perceptually uniform, and for phases cyclic. Grey is for what other colours are laid over.
 _AMPLITUDE_COLOURS = "viridis"
@@ -115,9 +121,9 @@ def _object_panels(product: Product) -> list[Panel]:
     names = [""] if len(layers) == 1 else [f", layer {number} of {len(layers)}" for number in range(1, len(shown) + 1)]
     if product.is_object_synthetic:
         names = [f"{name} (a stand-in)" for name in names]
-    extent = _object_extent_um(product)
+    area = _object_area(product)
     return [
-        partial(draw, values=layer, extent=extent, title=f"object {what}{name}")
+        partial(draw, values=layer, area=area, title=f"object {what}{name}")
         for draw, what in ((_draw_amplitude, "amplitude"), (_draw_phase, "phase"))
         for layer, name in zip(shown, names, strict=True)
     ]
@@ -128,8 +134,8 @@ def _probe_panels(product: Product) -> list[Panel]:
     probe = product.probe.reshape((1,) * (4 - product.probe.ndim) + product.probe.shape)
     powers = (np.abs(probe).astype(np.float64) ** 2).sum(axis=(-2, -1))
     total = powers.sum()
-    meta = resolve_metadata(product.meta)
-    extent = _extent_um(probe.shape, (meta.probe_pixel_height_m, meta.probe_pixel_width_m), (0, 0))
+    meta = product.meta
+    area = _area(probe.shape, (meta.probe_pixel_height_m, meta.probe_pixel_width_m), (0, 0))
     coherent, incoherent = probe.shape[:2]
     panels: list[Panel] = []
     for c, i in list(all_pairs(range(coherent), range(incoherent)))[:_MOST_MODES]:
@@ -139,7 +145,7 @@ def _probe_panels(product: Product) -> list[Panel]:
             share = powers[c, i] / total
             details.append(f"{100 * share:.3g} % of power" if share > 1e-4 else "< 0.01 % of power")
         title += f"\n{', '.join(details)}" if details else ""
-        panels.append(partial(_draw_amplitude, values=probe[c, i], extent=extent, title=title))
+        panels.append(partial(_draw_amplitude, values=probe[c, i], area=area, title=title))
     return panels
 
 
@@ -163,37 +169,40 @@ def _pattern_panels(product: Product, frame: int | None) -> list[Panel]:
 
 def _positions_panel(product: Product) -> Panel:
     layer = product.object[0] if product.object.ndim == 3 else product.object
-    return partial(_draw_positions, product, layer=layer, extent=_object_extent_um(product))
+    return partial(_draw_positions, product, layer=layer, area=_object_area(product))
 
 
-def _object_extent_um(product: Product) -> Extent:
-    meta = resolve_metadata(product.meta)
-    return _extent_um(
+def _object_area(product: Product) -> Area:
+    meta = product.meta
+    return _area(
         product.object.shape,
         (meta.object_pixel_height_m, meta.object_pixel_width_m),
-        (meta.object_center_y_m, meta.object_center_x_m),
+        (meta.object_center_y_m or 0, meta.object_center_x_m or 0),
     )
 
 
-def _extent_um(shape: tuple[int, ...], pixel_m: tuple[float, float], center_m: tuple[float, float]) -> Extent:
-    """Return left, right, bottom and top of an array, rows going down."""
-    half_height, half_width = (n * size_m / 2 for n, size_m in zip(shape[-2:], pixel_m, strict=True))
+def _area(shape: tuple[int, ...], pixel_m: tuple[float | None, float | None], center_m: tuple[float, float]) -> Area:
+    rows, columns = shape[-2:]
+    height_m, width_m = pixel_m
+    if height_m is None or width_m is None:
+        return Area((-0.5, columns - 0.5, rows - 0.5, -0.5), "px")
+    half_height, half_width = rows * height_m / 2, columns * width_m / 2
     y, x = center_m
     left, right, bottom, top = x - half_width, x + half_width, y + half_height, y - half_height
-    return left * 1e6, right * 1e6, bottom * 1e6, top * 1e6
+    return Area((left * 1e6, right * 1e6, bottom * 1e6, top * 1e6))
 
 
-def _draw_amplitude(axes: Axes, values: Array, extent: Extent, title: str) -> None:
-    image = axes.imshow(np.abs(values), cmap=_AMPLITUDE_COLOURS, extent=extent, interpolation="nearest")
+def _draw_amplitude(axes: Axes, values: Array, area: Area, title: str) -> None:
+    image = axes.imshow(np.abs(values), cmap=_AMPLITUDE_COLOURS, extent=area.extent, interpolation="nearest")
     _add_texts(axes, title)
     _add_colour_bar(axes, image, "amplitude (no unit)", format="{x:.3g}")
-    _add_scale_bar(axes, extent)
+    _add_scale_bar(axes, area)
 
 
-def _draw_phase(axes: Axes, values: Array, extent: Extent, title: str) -> None:
+def _draw_phase(axes: Axes, values: Array, area: Area, title: str) -> None:
     phases = np.angle(values)
     finite = phases[np.isfinite(phases)]
-    show = partial(axes.imshow, phases, extent=extent, interpolation="nearest")
+    show = partial(axes.imshow, phases, extent=area.extent, interpolation="nearest")
     if finite.size and np.ptp(finite) > math.pi:
         image = show(cmap=_PHASE_COLOURS, vmin=-math.pi, vmax=math.pi)
         _add_colour_bar(axes, image, "phase (rad)", ticks=(-math.pi, 0, math.pi), format=_multiple_of_pi)
@@ -201,7 +210,7 @@ def _draw_phase(axes: Axes, values: Array, extent: Extent, title: str) -> None:
         image = show(cmap=_WEAK_PHASE_COLOURS)
         _add_colour_bar(axes, image, "phase (rad)", format="{x:.3g}")
     _add_texts(axes, title)
-    _add_scale_bar(axes, extent)
+    _add_scale_bar(axes, area)
 
 
 def _multiple_of_pi(value: float, _: int) -> str:
@@ -230,7 +239,7 @@ def _draw_pattern(axes: Axes, values: Array, mean: MeanPattern, title: str) -> N
     _add_texts(axes, title, "column (px)", "row (px)")
 
 
-def _draw_positions(product: Product, axes: Axes, layer: Array, extent: Extent) -> None:
+def _draw_positions(product: Product, axes: Axes, layer: Array, area: Area) -> None:
     x_um, y_um = product.x_m * 1e6, product.y_m * 1e6
     order = np.arange(len(x_um))
     finite = np.isfinite(x_um) & np.isfinite(y_um)
@@ -240,20 +249,23 @@ def _draw_positions(product: Product, axes: Axes, layer: Array, extent: Extent) 
         chosen = np.linspace(0, len(order) - 1, _MOST_POSITIONS).round().astype(int)
         x_um, y_um, order = x_um[chosen], y_um[chosen], order[chosen]
         title = f"{_MOST_POSITIONS:,} of {title}"
-    axes.imshow(np.abs(layer), cmap="gray", extent=extent, alpha=0.5, interpolation="nearest")
+    corners_um = np.empty((2, 0)) if len(order) else np.zeros((2, 1))
+    if area.unit == "µm":
+        title += " over the object"
+        axes.imshow(np.abs(layer), cmap="gray", extent=area.extent, alpha=0.5, interpolation="nearest")
+        corners_um = np.reshape(area.extent, (2, 2))
     size = min(20.0, max(1.0, 5000 / max(1, len(order))))
     dots = axes.scatter(x_um, y_um, size, order, cmap=_ORDER_COLOURS, linewidths=0, rasterized=len(order) > 2000)
     if len(order) > 1:
         _add_colour_bar(axes, dots, "number in the scan")
-    left, right, bottom, top = extent
-    margin_um = 0.02 * max(right - left, bottom - top)
-    xs, ys = np.append(x_um, (left, right)), np.append(y_um, (bottom, top))
+    xs, ys = np.append(x_um, corners_um[0]), np.append(y_um, corners_um[1])
+    margin_um = 0.02 * max(np.ptp(xs), np.ptp(ys)) or 1.0
     axes.set(
         xlim=(xs.min() - margin_um, xs.max() + margin_um),
         ylim=(ys.max() + margin_um, ys.min() - margin_um),
     )
     axes.set_aspect("equal")
-    _add_texts(axes, f"{title} over the object", "x (µm)", "y (µm)")
+    _add_texts(axes, title, "x (µm)", "y (µm)")
 
 
 def _draw_losses(product: Product, axes: Axes) -> None:
@@ -280,17 +292,17 @@ def _add_colour_bar(axes: Axes, image: Any, label: str, **options: Any) -> None:
     place.set_ylabel(label, fontsize=_LABEL_PT)
 
 
-def _add_scale_bar(axes: Axes, extent: Extent) -> None:
+def _add_scale_bar(axes: Axes, area: Area) -> None:
     """Draw a bar of a round length below the picture, in place of ticks."""
     from matplotlib.transforms import ScaledTranslation
 
-    left, right, *_ = extent
-    length_um = _round_length((right - left) / 3)
+    left, right, *_ = area.extent
+    length = max(1.0, _round_length((right - left) / 3)) if area.unit == "px" else _round_length((right - left) / 3)
     below = axes.get_xaxis_transform() + ScaledTranslation(0, -0.13, axes.figure.dpi_scale_trans)
-    end = left + length_um
+    end, unknown = left + length, " (size not known)" if area.unit == "px" else ""
     axes.plot((left, end), (0, 0), color="black", linewidth=3, solid_capstyle="butt", transform=below, clip_on=False)
     axes.annotate(
-        f"{length_um:g} µm", (end, 0), (5, 0), xycoords=below, textcoords="offset points", va="center",
+        f"{length:g} {area.unit}{unknown}", (end, 0), (5, 0), xycoords=below, textcoords="offset points", va="center",
         fontsize=_LABEL_PT,
     )  # fmt: skip
     axes.set(xticks=[], yticks=[], xlim=(left, right))

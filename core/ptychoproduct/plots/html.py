@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ptychoproduct.model import contract
+from ptychoproduct.model.plausibility import stands_for_unknown
 
 if TYPE_CHECKING:
     from ptychoproduct.product.reader import Product
@@ -38,9 +39,11 @@ def _value(product: Product, attribute: contract.Attribute) -> str:
     value = getattr(product.meta, attribute.field)
     value = attribute.default if value is None else value
     if value is None:
-        return "not known" if attribute.presence == "required" else ""
+        return "not given" if attribute.presence == "required" else ""
     if isinstance(value, str):
         return value if len(value) <= _LONGEST_TEXT else f"{value[:_LONGEST_TEXT]}…"
+    if stands_for_unknown(attribute.field, value):
+        return "not given" if attribute.presence == "required" else ""
     text = f"{value:.10g}" if isinstance(value, float) else str(value)
     return f"{text} {attribute.unit}" if attribute.unit not in ("", "1") else text
 

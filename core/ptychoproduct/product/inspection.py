@@ -16,6 +16,7 @@ from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.errors import ContractError, SourceError
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, open_hdf5
 from ptychoproduct.model import contract
+from ptychoproduct.model.plausibility import stands_for_unknown
 from ptychoproduct.product.reader import open_product
 
 Value = str | bool | int | float | None
@@ -37,6 +38,8 @@ class AttributeEntry:
         None where it is no single value, cannot be read, or is missing (the type is "" then).
     unit : str
         The contract's, "" for none.
+    is_given : bool
+        False where the value is the zero that stands for one that was not given.
     """
 
     name: str
@@ -44,6 +47,7 @@ class AttributeEntry:
     shape: tuple[int, ...]
     value: Value
     unit: str = ""
+    is_given: bool = True
 
 
 @dataclass(frozen=True)
@@ -270,15 +274,15 @@ def _dataset(dataset: h5py.Dataset, path: str) -> DatasetEntry:
 
 
 def _attributes(target: h5py.Group | h5py.Dataset, path: str) -> tuple[AttributeEntry, ...]:
-    units = {
-        name: attribute.unit for attribute in _ATTRIBUTES.get(path, ()) for name in (attribute.name, *attribute.aliases)
+    known = {
+        name: attribute for attribute in _ATTRIBUTES.get(path, ()) for name in (attribute.name, *attribute.aliases)
     }
-    order = list(units)
-    names = sorted(target.attrs, key=lambda name: (order.index(name) if name in units else len(order), name))
-    return tuple(_attribute(target, name, units.get(name, "")) for name in names)
+    order = list(known)
+    names = sorted(target.attrs, key=lambda name: (order.index(name) if name in known else len(order), name))
+    return tuple(_attribute(target, name, known.get(name)) for name in names)
 
 
-def _attribute(target: h5py.Group | h5py.Dataset, name: str, unit: str) -> AttributeEntry:
+def _attribute(target: h5py.Group | h5py.Dataset, name: str, known: contract.Attribute | None) -> AttributeEntry:
     stored = target.attrs.get_id(name)
     shape = stored.shape or ()
     value: Value = None
@@ -287,7 +291,8 @@ def _attribute(target: h5py.Group | h5py.Dataset, name: str, unit: str) -> Attri
             value = _plain(target.attrs[name])
         except (OSError, RuntimeError, TypeError, ValueError) as error:  # a type that h5py cannot read
             value = f"cannot be read: {last_words(error)}"
-    return AttributeEntry(name, _dtype_name(stored.dtype), shape, value, unit)
+    unit, field = ("", None) if known is None else (known.unit, known.field)
+    return AttributeEntry(name, _dtype_name(stored.dtype), shape, value, unit, not stands_for_unknown(field, value))
 
 
 def _plain(value: Any) -> Value:

@@ -22,6 +22,7 @@ from ptychoproduct.scan import layouts
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
+from ptychoproduct.scan.ptypy import ptypy_positions
 from ptychoproduct.scan.scan import Reconstruction
 from ptychoproduct.scan.source_metadata import hdf5_metadata, npz_metadata
 from ptychoproduct.system.file_kinds import not_a
@@ -177,6 +178,9 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
         if product is None:
             return found
         return _of_product(source, found, product[1], has_metres=unit in (None, layout.unit))
+    chunks = ptypy_positions(source)
+    if chunks is not None:
+        return Positions(*chunks[:2], unit or "m", scan_index=chunks[2], files=source.files)
     known = ", ".join(dict.fromkeys(name for layout in layouts.POSITIONS for name in (layout.x, layout.y)))
     raise SourceError(source.path, f"there are no positions; give --positions, or store them under one of {known}")
 

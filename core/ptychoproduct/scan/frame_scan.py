@@ -24,6 +24,7 @@ from ptychoproduct.scan import layouts
 from ptychoproduct.scan.assembly import Companions, assembled, given_positions, paired, probe_of
 from ptychoproduct.scan.companions import Positions, find_probe, positions_in
 from ptychoproduct.scan.product_source import frames_member_name, product_extras
+from ptychoproduct.scan.ptypy import ptypy_bad_pixels, ptypy_frames
 from ptychoproduct.scan.scan import Extra, Scan, frame_stack
 from ptychoproduct.scan.source_metadata import hdf5_metadata
 from ptychoproduct.scan.stored_frames import stored_frames
@@ -162,6 +163,9 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
             unfit.append(SourceError(source.path, key=key, found=f"dtype {dtype}", expected="real numbers"))
         else:
             return dataset
+    joined = ptypy_frames(source) if name is None else None
+    if joined is not None:
+        return joined
     stacks = [f"{key} {shape}" for key, shape in source.stacks()[:_MOST_STACKS]]
     if unfit and (name is not None or not stacks):
         raise unfit[0]
@@ -214,4 +218,4 @@ def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset, shape: tuple[int, ...]
             warn(f"{source.path}: {name}: the mask is {mask.shape}, the frames are {shape}; it is not used")
             continue
         return mask
-    return None
+    return ptypy_bad_pixels(source, frames)

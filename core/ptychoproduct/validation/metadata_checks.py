@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ptychoproduct.model import contract
-from ptychoproduct.model.plausibility import NOT_NEGATIVE, implausible, wrong_signs
+from ptychoproduct.model.plausibility import NOT_NEGATIVE, implausible, stands_for_unknown, wrong_signs
 from ptychoproduct.validation.checks import Problem, Subject, check
 
 
@@ -24,6 +24,16 @@ def units_plausible(subject: Subject) -> Iterator[Problem]:
     values, places = _fields(subject)
     for field, sentence in implausible(values).items():
         yield Problem("warning", places[field], sentence)
+
+
+def not_given(subject: Subject) -> tuple[str, ...]:
+    """Return where the product has the zero that stands for a value that was not given; of those that it must have."""
+    values = {attribute: subject.attribute(None, attribute) for attribute in contract.ROOT_ATTRIBUTES}
+    return tuple(
+        f"/@{attribute.name}"
+        for attribute, value in values.items()
+        if attribute.presence == "required" and stands_for_unknown(attribute.field, value)
+    )
 
 
 def _fields(subject: Subject) -> tuple[dict[str, Any], dict[str, str]]:

@@ -34,11 +34,14 @@ class ValidationReport:
     checks : tuple of str
         Names of the checks that were run.
     problems : tuple of Problem
+    not_given : tuple of str
+        Where the product has zero for a value that was not given; of those that it must have.
     """
 
     product: Path
     checks: tuple[str, ...]
     problems: tuple[Problem, ...]
+    not_given: tuple[str, ...] = ()
 
     @property
     def is_valid(self) -> bool:
@@ -99,7 +102,10 @@ def validate_product(
         for function in CHECKS.values():
             with _damage_reported(problems):
                 problems.extend(function(subject))
-    return ValidationReport(path, tuple(CHECKS), tuple(dict.fromkeys(problems)))
+        not_given: tuple[str, ...] = ()
+        with _damage_reported(problems):
+            not_given = metadata_checks.not_given(subject)
+    return ValidationReport(path, tuple(CHECKS), tuple(dict.fromkeys(problems)), not_given)
 
 
 @contextmanager

@@ -533,7 +533,7 @@ def test_a_raw_data_object_without_a_required_attribute_is_refused(tmp_path):
 
 def test_attributes_may_be_lists(tmp_path, centered_meta):
     raw = SimpleNamespace(
-        xcoords=[10, 20], ycoords=[30, 40], diff3d=[[[1, 2, 3]], [[4, 5, 6]]], probeGuess=[[1j]], scan_index=[0, 1]
+        xcoords=[10, 20], ycoords=[30, 40], diff3d=[[[1, 2, 3]], [[4, 5, 6]]], probeGuess=[[1j] * 3], scan_index=[0, 1]
     )
     with pytest.warns(ProductWarning, match="synthetic"):
         export_product_from_rawdata(raw, tmp_path / "product.h5", centered_meta)

@@ -14,6 +14,7 @@ from ptychoproduct import (
     import_product_to_rawdata,
     inspect_product,
     open_product,
+    validate_product,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::ptychoproduct.errors.ProductWarning")
@@ -71,10 +72,60 @@ def test_what_is_missing_is_shown_as_such(product):
         assert opened.meta.object_pixel_width_m is None
         assert opened.meta.probe_energy_eV is None
         assert opened.meta.detector_distance_m is None
-        assert "not known" in opened._repr_html_()
+        assert "not given" in opened._repr_html_()
     root = inspect_product(product).root
     values = {attribute.name: (attribute.dtype, attribute.value) for attribute in root.attributes}
     assert values["photon_energy_eV"] == values["detector_object_distance_m"] == ("", None)
     assert values["exposure_time_s"] == ("float64", 0.1)
     entry = next(member for member in root.members if member.path == "/object")
     assert ("pixel_width_m", None) in [(attribute.name, attribute.value) for attribute in entry.attributes]
+
+
+@pytest.fixture
+def converted(save_scan, tmp_path):
+    """A function that converts a scan with some metadata, and returns the product."""
+
+    def convert(**metadata):
+        export_product_from_files(ScanFiles(save_scan()), tmp_path / "new.h5", ExportMeta(**metadata))
+        return tmp_path / "new.h5"
+
+    return convert
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, {"photon_energy_eV", "detector_object_distance_m", "exposure_time_s"}),
+        ({"probe_energy_eV": 8e3, "exposure_time_s": 1}, {"detector_object_distance_m"}),
+        ({"detector_distance_m": 2, "detector_pixel_width_m": 1e-4}, {"photon_energy_eV", "exposure_time_s"}),
+    ],
+)
+def test_zero_is_shown_as_not_given_and_nothing_follows_from_it(converted, given, missing):
+    path = converted(**given)
+    with h5py.File(path) as file:
+        assert {name for name in missing if file.attrs[name] == 0} == missing
+        assert file["object"].attrs["pixel_width_m"] == 5e-8  # the default, and not λz / NΔ of nothing
+    report = validate_product(path)
+    assert report.is_valid
+    assert set(report.not_given) == {f"/@{name}" for name in missing}
+    entries = {attribute.name: attribute for attribute in inspect_product(path).root.attributes}
+    required = {"photon_energy_eV", "detector_object_distance_m", "exposure_time_s"}
+    assert {name for name in required if not entries[name].is_given} == missing
+    assert entries["tomography_angle_deg"].value == 0
+    assert entries["tomography_angle_deg"].is_given  # an angle of zero is one
+    with open_product(path) as product:
+        assert product._repr_html_().count("not given") == len(missing)
+
+
+def test_the_command_line_says_what_to_give(save_scan, run_command):
+    save_scan()
+    said = run_command("ptychoproduct", "convert", "scan.npz", "new.h5", "--probe-energy-eV", 0).stdout
+    assert "not given, the product has 0 m; give --detector-distance-m" in said
+    assert "energy" not in said  # it was given as zero
+    assert "0 m (not given)" in run_command("ptychoproduct", "inspect", "new.h5").stdout
+    assert (
+        "/@photon_energy_eV: not given (the product has 0)" in run_command("ptychoproduct", "validate", "new.h5").stdout
+    )
+    given = ("--probe-energy-eV", 8000, "--detector-distance-m", 2)
+    said = run_command("ptychoproduct", "convert", "scan.npz", "new.h5", *given).stdout
+    assert "product has 0" not in said

@@ -4,6 +4,7 @@ import itertools
 import math
 import sys
 
+import h5py
 import numpy as np
 import pytest
 
@@ -135,7 +136,10 @@ def test_weak_phases_are_drawn_from_the_lowest_to_the_highest(draw):
     ids=["plain", "modes", "coherent modes", "layers", "tall", "wide, far off", "dark", "tiny"],
 )
 def test_nothing_overlaps_and_nothing_is_cut_off(draw, changes):
-    figure = draw(**changes)
+    check_nothing_overlaps(draw(**changes))
+
+
+def check_nothing_overlaps(figure):
     figure.draw_without_rendering()
     boxes = [axes.get_tightbbox() for axes in figure.axes]
     boxes.append(figure.texts[0].get_window_extent())
@@ -168,3 +172,26 @@ def test_an_empty_object_is_an_error_of_one_line(save_scan, tmp_path, centered_m
         product.object = product.object[:0]
         with pytest.raises(ContractError, match="empty array"):
             product.plot()
+
+
+@pytest.mark.filterwarnings("ignore::ptychoproduct.errors.ProductWarning")
+@pytest.mark.parametrize("positions", [1, 12])
+def test_pixels_of_unknown_size_are_drawn_as_pixels(tmp_path, positions):
+    """And positions, which are known in metres, without the object below them."""
+    x_m, y_m = np.random.default_rng(2).uniform(0, 1e-5, (2, positions))
+    with h5py.File(tmp_path / "product.h5", "w") as file:
+        file["probe"], file["object"] = stack(1, 1, side=16), np.ones((1, 40, 60), np.complex64)
+        file["probe_position_x_m"], file["probe_position_y_m"] = x_m, y_m
+        file["probe_position_indexes"] = np.arange(positions)
+    with open_product(tmp_path / "product.h5") as product:
+        figure = product.plot()
+    for title, (height, width), length in (("object amplitude", (40, 60), 20), ("probe amplitude", (16, 16), 5)):
+        axes = panel(figure, title)
+        assert tuple(axes.images[0].get_extent()) == (-0.5, width - 0.5, height - 0.5, -0.5)
+        assert [text.get_text() for text in axes.texts] == [f"{length} px (size not known)"]
+    axes = panel(figure, f"{positions} position")
+    assert (axes.get_xlabel(), len(axes.images)) == ("x (µm)", 0)
+    assert "object" not in axes.get_title()
+    assert np.allclose(axes.collections[0].get_offsets(), np.column_stack([x_m, y_m]) * 1e6)
+    assert axes.get_xlim()[0] < x_m.min() * 1e6 <= x_m.max() * 1e6 < axes.get_xlim()[1]
+    check_nothing_overlaps(figure)

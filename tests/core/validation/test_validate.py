@@ -331,6 +331,12 @@ BROKEN = {
     "positions_on_object": [
         warning("/probe_position_x_m", "12 of 12 positions outside", set_attribute("object", "center_x_m", 1.0)),
     ],
+    "probe_fits_frames": [
+        warning(
+            "/probe", "the probe is 12 x 16 px, the frames are 16 x 16 px", replace_dataset("probe", lambda p: p[:12])
+        ),
+        warning("/probe", "seems to be the object", lambda file: put(file, "probe", file["object"][()])),
+    ],
     "object_measured": [
         warning("/object", "synthetic", set_attribute("object", "synthetic", True)),
     ],
