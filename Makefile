@@ -1,5 +1,6 @@
 # make demo   build, simulate a scan, convert it, validate it, show and draw what is in it
 # make test   the test suite
+# make test-minimum   part of it, with the lowest versions that pyproject.toml allows
 # make lint   ruff and mypy
 # make docs   the pages and the API reference as a site, in build/site
 
@@ -8,8 +9,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard bindings/ptychoproduct_native/*.py* bindings/ptychoproduct_native/*.[ch]) setup.py pyproject.toml
 DEMO := outputs/ptychodus_products
+MINIMUM := build/minimum
+MINIMUM_TESTS := tests/bindings tests/core/convert tests/core/hdf5 tests/core/product tests/core/tuning \
+    tests/cli/test_commands.py tests/cli/test_compression.py tests/cli/test_inspect.py
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-minimum lint docs clean
 
 demo: $(VENV)/.installed
 	mkdir -p $(DEMO)
@@ -24,6 +28,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.tests
 	$(BIN)/pytest
+
+test-minimum: $(MINIMUM)/.installed
+	$(MINIMUM)/bin/pytest -p no:cacheprovider $(MINIMUM_TESTS)
 
 lint: $(VENV)/.tests
 	$(BIN)/ruff check .
@@ -49,4 +56,13 @@ $(VENV)/.tests: $(VENV)/.installed
 
 $(VENV)/.docs: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable '.[docs,plot]'
+	touch $@
+
+# ptychodus needs a newer rich than we do: our own lower bounds come last. This package is installed, not linked, so
+# that nothing of what the other environment has built is used.
+$(MINIMUM)/.installed: $(SOURCES)
+	$(PYTHON) -m venv --clear $(MINIMUM)
+	$(MINIMUM)/bin/pip install --quiet uv
+	VIRTUAL_ENV=$(MINIMUM) $(MINIMUM)/bin/uv pip install --quiet --resolution lowest-direct '.[test,plot]'
+	VIRTUAL_ENV=$(MINIMUM) $(MINIMUM)/bin/uv pip install --quiet --upgrade --resolution lowest-direct '.[plot]'
 	touch $@

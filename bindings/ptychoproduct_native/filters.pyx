@@ -136,8 +136,8 @@ cdef class Filter:
         chunk.data = <unsigned char *> data
         if nbytes == 0:
             return False
-        chunk.capacity = capacity
-        chunk.nbytes = nbytes
+        # Not all plugins report the capacity of what they have allocated: hdf5plugin before 7 may report less.
+        chunk.capacity = chunk.nbytes = nbytes
         return True
 
     cdef bint shuffle(self, ChunkBuffer chunk) noexcept nogil:
@@ -246,7 +246,6 @@ cdef bint append_checksum(ChunkBuffer chunk) noexcept nogil:
     """Append the checksum to the chunk's bytes, lowest byte first; False, unchanged, without memory for it."""
     cdef uint32_t checksum = pp_fletcher32(chunk.data, chunk.nbytes)
     cdef unsigned char *end
-    # Not all plugins report the capacity of what they have allocated.
     cdef unsigned char *grown = <unsigned char *> realloc(chunk.data, chunk.nbytes + CHECKSUM_BYTES)
     if grown == NULL:
         return False

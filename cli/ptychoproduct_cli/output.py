@@ -21,9 +21,9 @@ def report(result: Mapping[str, Any], rows: Mapping[str, str], arguments: argpar
 
 
 def print_result(result: Mapping[str, Any], show: Callable[[], None], arguments: argparse.Namespace) -> None:
-    """Print a result as JSON with ``--json``; else call `show`, but not with ``--quiet``."""
+    """Print a result and the warnings as JSON with ``--json``; else call `show`, but not with ``--quiet``."""
     if arguments.json:
-        print_json(result)
+        print_json({**result, "warnings": arguments.warnings})
     elif not arguments.quiet:
         show()
 
@@ -53,18 +53,21 @@ def print_rows(rows: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def collected_warnings(arguments: argparse.Namespace) -> Iterator[list[str]]:
-    """Collect warnings in a list; when the block ends, print each on standard error, but not with ``--quiet``."""
+def collected_warnings(arguments: argparse.Namespace) -> Iterator[None]:
+    """Print each warning on standard error as it comes, but not with ``--quiet``, and keep all for ``--json``."""
+    arguments.warnings = []
     from ptychoproduct import ProductWarning
 
-    messages: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
+    def show(message: Warning | str, category: type[Warning], *place: object, **kwargs: object) -> None:  # noqa: ARG001
+        if issubclass(category, ProductWarning):
+            arguments.warnings.append(str(message))
+            if not arguments.quiet:
+                print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always", ProductWarning)
-        yield messages
-        messages += [str(warning.message) for warning in caught if issubclass(warning.category, ProductWarning)]
-    if not arguments.quiet:
-        for message in messages:
-            print(f"warning: {message}", file=sys.stderr)
+        warnings.showwarning = show
+        yield
 
 
 def peak_memory_bytes() -> int | None:

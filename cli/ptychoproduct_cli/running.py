@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from ptychoproduct_cli.command import EXIT_INTERRUPTED, Command
-from ptychoproduct_cli.output import print_error, print_json
+from ptychoproduct_cli.output import collected_warnings, print_error, print_json
 from ptychoproduct_cli.signals import Terminated, answer_signals
 from ptychoproduct_cli.streams import prepare_streams, printing_failure
 
@@ -53,7 +53,8 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
 
     answer_signals()
     try:
-        return command.run(arguments)
+        with collected_warnings(arguments):
+            return command.run(arguments)
     except ProductError as error:
         _fail(command.prog, _message(error, arguments), arguments)
         return command.failure
@@ -96,4 +97,4 @@ def _what_was_removed(error: BaseException | None) -> str:
 def _fail(prog: str, message: str, arguments: argparse.Namespace) -> None:
     print_error(prog, message)
     if arguments.json:
-        print_json({"error": message})
+        print_json({"error": message, "warnings": arguments.warnings})

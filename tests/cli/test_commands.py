@@ -38,6 +38,31 @@ def test_json_is_one_object_and_nothing_else(run_command, save_scan):
     assert json.loads(result.stdout)["frames"] == 12
 
 
+def test_warnings_before_an_error_are_not_lost(run_command, save_scan):
+    path = save_scan()
+    data = bytearray(path.read_bytes())
+    with np.load(path) as scan:
+        data[data.index(scan["diff3d"].tobytes()) + 50] ^= 1  # the checksum at the end of the frames is wrong then
+    path.write_bytes(data)
+    words = ("ptychoproduct", "convert", "scan.npz", "out.h5", "--probe-energy-eV", 8)
+    result = run_command(*words, "--json")
+    found = json.loads(result.stdout)
+    warnings, error = found["warnings"], f"ptychoproduct convert: error: {found['error']}"
+    assert (result.returncode, result.stderr.splitlines()) == (2, [*(f"warning: {text}" for text in warnings), error])
+    assert any("8 eV" in text for text in warnings)
+    assert "diff3d" in found["error"]
+    assert run_command(*words, "--quiet").stderr.splitlines() == [error]
+
+
+@pytest.mark.parametrize(
+    "words", [("repack", "scan.h5", "b.h5", "--compression", "lz4"), ("inspect", "scan.h5"), ("validate", "scan.h5")]
+)
+def test_json_has_a_list_of_warnings_for_every_command(run_command, save_scan, words):
+    save_scan()
+    assert run_command("ptychoproduct", "convert", "scan.npz", "scan.h5").returncode == 0
+    assert json.loads(run_command("ptychoproduct", *words, "--json").stdout)["warnings"] == []
+
+
 def test_json_holds_the_warnings(run_command, save_scan):
     result = convert(run_command, save_scan(scan_index=np.arange(12) // 2), "--json")
     assert "scan_index" in json.loads(result.stdout)["warnings"][0]
@@ -45,7 +70,7 @@ def test_json_holds_the_warnings(run_command, save_scan):
 
 def test_json_of_a_failure_is_one_object_too(run_command):
     result = run_command("ptychoproduct", "convert", "missing.npz", "product.h5", "--json")
-    assert json.loads(result.stdout) == {"error": "missing.npz: no such file"}
+    assert json.loads(result.stdout) == {"error": "missing.npz: no such file", "warnings": []}
 
 
 def test_the_normal_scan_index_of_ptychopinn_is_a_line_of_the_summary(run_command, save_scan):

@@ -100,7 +100,7 @@ def test_importing_a_scan_names_the_command_that_converts_it(run_command, save_s
         "a scan.npz: this is an NPZ scan, not a product; to make a product of it: "
         f"ptychoproduct convert 'a scan.npz' {product}"
     )
-    assert (result.returncode, json.loads(result.stdout)) == (2, {"error": expected})
+    assert (result.returncode, json.loads(result.stdout)) == (2, {"error": expected, "warnings": []})
     assert [path.name for path in tmp_path.iterdir()] == ["a scan.npz"]
 
 

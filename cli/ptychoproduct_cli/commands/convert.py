@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.metadata_options import PIXEL_SIZE_FLAGS, add_metadata_options, given_metadata
-from ptychoproduct_cli.output import collected_warnings, megabytes, report
+from ptychoproduct_cli.output import megabytes, report
 from ptychoproduct_cli.progress import progress_bars
 from ptychoproduct_cli.running import run
 
@@ -210,10 +210,7 @@ def convert(arguments: argparse.Namespace) -> int:
         nbytes = frame_bytes(files) if arguments.include_diffraction or diffraction else 0
         return {"reorder": nbytes, "convert": nbytes * (2 if arguments.verify else 1)}
 
-    with (
-        collected_warnings(arguments) as messages,
-        progress_bars(totals, 2, arguments) as (reorder_progress, progress),
-    ):
+    with progress_bars(totals, 2, arguments) as (reorder_progress, progress):
         summary = export_product_from_files(
             files,
             product,
@@ -231,7 +228,6 @@ def convert(arguments: argparse.Namespace) -> int:
         "not_given": summary.meta.not_given,
         "derived": summary.meta.derived,
         "origins": summary.meta.origins,
-        "warnings": messages,
     }
     del result["meta"]["origins"]
     rows = _rows(summary)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.options import add_memory_option, add_output_options, add_overwrite_option, memory_bytes
-from ptychoproduct_cli.output import collected_warnings, megabytes, report
+from ptychoproduct_cli.output import megabytes, report
 from ptychoproduct_cli.progress import progress_bar
 from ptychoproduct_cli.running import run
 
@@ -69,7 +69,6 @@ def import_product(arguments: argparse.Namespace) -> int:
 
     with (
         _swapped_direction_named(arguments),
-        collected_warnings(arguments) as messages,
         progress_bar("import", partial(_frame_bytes, arguments), arguments) as progress,
     ):
         summary = import_product_to_npz(
@@ -90,7 +89,7 @@ def import_product(arguments: argparse.Namespace) -> int:
     if summary.frames:
         shape = " x ".join(map(str, summary.frame_shape))
         rows["frames"] = f"{summary.frames:,} of {shape}, {summary.frame_dtype}, in {summary.axis_order} order"
-    report(asdict(summary) | {"warnings": messages}, rows, arguments)
+    report(asdict(summary), rows, arguments)
     return EXIT_OK
 
 

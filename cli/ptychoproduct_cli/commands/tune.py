@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_OK, Command
-from ptychoproduct_cli.output import collected_warnings, print_result, print_rows
+from ptychoproduct_cli.output import print_result, print_rows
 from ptychoproduct_cli.progress import step_progress
 from ptychoproduct_cli.quantities import number_in
 
@@ -80,7 +80,7 @@ def tune(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         require_matplotlib(Path(arguments.plot))
     files = options.scan_files(arguments, arguments.scan)
-    with collected_warnings(arguments) as messages, step_progress(arguments) as progress:
+    with step_progress(arguments) as progress:
         report = tune_scan(files, tune_options, progress)
     if arguments.plot:
         from ptychoproduct.tuning.plot import plot_trials
@@ -93,7 +93,7 @@ def tune(arguments: argparse.Namespace) -> int:
         _print_notes(report, arguments)
         print(shlex.join(command))
 
-    print_result(asdict(report) | {"convert": command, "warnings": messages}, show, arguments)
+    print_result(asdict(report) | {"convert": command}, show, arguments)
     return EXIT_OK
 
 
