@@ -71,7 +71,7 @@ def _message(error: ProductError, arguments: argparse.Namespace) -> str:
 
 
 def _what_was_removed(error: BaseException | None) -> str:
-    """Return the notes about outputs that were given up, of an error and of those that it interrupted."""
+    """Return the notes about outputs that were removed, of an error and of those that it interrupted."""
     notes: list[str] = []
     while error is not None:
         notes += getattr(error, "__notes__", ())

@@ -77,7 +77,7 @@ def _source(arguments: argparse.Namespace) -> ScanFiles | None:
     if arguments.source is None and arguments.source_npz is None:
         for name in ("dataset", "positions", "positions_in", "positions_columns"):
             if getattr(arguments, name) is not None:
-                raise OptionError(name, "describes the scan to compare with; give it by --source")
+                raise OptionError(name, "describes the scan to compare with; give that scan by --source")
         return None
     kind = None if arguments.source_npz is None else "npz"
     return options.scan_files(arguments, arguments.source or arguments.source_npz, kind)
