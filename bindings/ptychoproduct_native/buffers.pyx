@@ -15,7 +15,7 @@ cdef extern from "allocation.h" nogil:
 def keep_freed_memory():
     """Keep freed memory in the process, which gets and frees buffers of the same sizes all the time.
 
-    GNU's malloc gives it back to the kernel, and each page that it gets anew costs a fault: a third of the speed of a
+    GNU's malloc gives it back to the kernel, and each page that it gets again costs a fault: a third of the speed of a
     fast codec. For a process as a whole; other allocators are left as they are.
     """
     pp_keep_freed_memory()

@@ -99,7 +99,7 @@ def add_memory_option(parser: argparse._ActionsContainer) -> None:
 
 
 def memory_bytes(arguments: argparse.Namespace) -> int:
-    """Read the option about memory; OptionError where it is no size."""
+    """Read the option about memory; OptionError where it is not a size."""
     from ptychoproduct import OptionError
     from ptychoproduct.system.sizes import parse_size
 
@@ -126,7 +126,7 @@ def add_chunk_options(parser: argparse._ActionsContainer, whole: str, tiles: str
 
 
 def chunk_shape(text: str) -> tuple[int, int, int]:
-    """Read frames, pixel rows and columns of a chunk; ValueError where it is no shape."""
+    """Read frames, pixel rows and columns of a chunk; ValueError where it is not a shape."""
     frames, rows, columns = map(int, text.split(","))
     return frames, rows, columns
 
@@ -137,13 +137,13 @@ def numbers(text: str) -> tuple[float, ...]:
 
 
 def add_bad_values_option(parser: argparse._ActionsContainer) -> None:
-    """Add the option about numbers that are no counts."""
+    """Add the option about numbers that are not counts."""
     parser.add_argument(
         "--bad-values",
         type=_bad_values,
         metavar="V,...",
         help="numbers that mark a pixel as bad, where any frame has one, such as 65535 or nan,-1; none: no number does "
-        "(default: the largest number of a type and what is negative or NaN, where every frame has it)",
+        "(default: the largest number of a type and what is negative or NaN, in every frame)",
     )
 
 

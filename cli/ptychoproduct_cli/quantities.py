@@ -12,10 +12,10 @@ NEGATIVE_NUMBER = re.compile(r"-\.?\d")
 
 
 def number_in(unit: str) -> Callable[[str], float]:
-    """Return the type of an option whose value is in a unit, such as m, or has another one behind it: 75um."""
+    """Return the type of an option whose value is in a unit, such as m, or has its own unit behind it: 75um."""
 
     def number(text: str) -> float:
-        # No NumPy comes with it; still, a parser that only prints its help needs no unit.
+        # This imports no NumPy, but a parser that only prints its help does not need it at all.
         from ptychoproduct.model.units import parse_number
 
         try:

@@ -1,4 +1,4 @@
-"""Standard output and standard error, whatever is behind them: a terminal, a pipe that ends, a full disk, nothing."""
+"""Standard output and standard error, also where they are a pipe that ends, a full disk, or closed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def prepare_streams() -> None:
 
 
 def printing_failure() -> str | None:
-    """Return why the result could not be printed; None where it was, and where nobody was there to read it."""
+    """Return why the result could not be printed; None where it was, or where nobody is there to read it."""
     sys.stdout.flush()
     failure = _failures.get("stdout")
     return None if failure is None or isinstance(failure, BrokenPipeError) else failure.strerror or str(failure)
@@ -34,7 +34,7 @@ def _safe(stream: Any, name: str) -> Any:
         return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - open as long as the process
     try:
         descriptor = stream.fileno()
-    except (OSError, ValueError):  # no stream of the system's
+    except (OSError, ValueError):  # not a stream of the system
         return stream
     stream.flush()
     if sys.platform == "win32" and stream.isatty():  # which writes characters, not bytes

@@ -18,7 +18,7 @@ _CYCLIC = bytes.fromhex("e183a1 e68677 db9152 c2a140 9bb054 69ba7c 2fbda7 1db8ce
 
 
 def coloured(rows: Sequence[Sequence[float]], is_cyclic: bool) -> Text:
-    """Draw values from 0 to 1, two rows in one line; NaN is left out.
+    """Draw values from 0 to 1, two pixel rows in one line; NaN is left out.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def coloured(rows: Sequence[Sequence[float]], is_cyclic: bool) -> Text:
 
 
 def shaded(rows: Sequence[Sequence[float]]) -> Text:
-    """Draw values from 0 to 1 without any colour, two rows in one line that shows their mean; NaN is blank."""
+    """Draw values from 0 to 1 without any colour, two pixel rows in one line that shows their mean; NaN is blank."""
     from rich.text import Text
 
     lines = []

@@ -2,7 +2,7 @@
 
 import lazy_loader
 
-# What there is stands in __init__.pyi; a module is imported when something of it is asked for.
+# __init__.pyi lists the names; a module is imported when one of its names is used.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 __version__ = "0.1.0"

@@ -57,7 +57,7 @@ def test_nothing_is_left_in_the_folder(bench, tmp_path):
 
 
 def test_a_tool_that_cannot_take_part_is_named(bench):
-    assert "cp: does not do this: batch" in bench("--action", "batch").stdout
+    assert "cp: cannot be measured with --action batch" in bench("--action", "batch").stdout
 
 
 @NEEDS_MATPLOTLIB

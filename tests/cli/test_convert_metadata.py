@@ -126,7 +126,7 @@ def test_patterns_can_be_written_anywhere(convert, tmp_path):
         ),
         (["--bad-pixels", "mask.npy"], "product.h5", "--bad-pixels: applies to the patterns file only"),
         (["--patterns-are", "counts"], "product.h5", "--patterns-are: applies to the patterns file only"),
-        (["--diffraction-output", "product.h5"], "product.h5", "another output"),
+        (["--diffraction-output", "product.h5"], "product.h5", "is the name of another output"),
     ],
 )
 def test_outputs_that_do_not_go_together_are_refused(convert, tmp_path, words, output, message):

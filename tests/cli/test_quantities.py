@@ -235,7 +235,7 @@ def test_the_object_is_put_under_the_scan_and_the_summary_says_so(attributes):
 def test_the_program_of_the_reference_keeps_zero_and_the_warning(attributes):
     result, _, object_ = attributes(program="convert_to_ptychodus_product")
     assert (object_["center_x_m"], object_["center_y_m"]) == (0, 0)
-    assert "10 of 12 positions are not on the object" in result.stderr
+    assert "10 of 12 positions outside the object" in result.stderr
     result, _, object_ = attributes("--object-center", "auto", program="convert_to_ptychodus_product")
     assert object_["center_x_m"] == pytest.approx(31.5 * 5e-8)
     assert "not on the object" not in result.stderr
@@ -252,4 +252,4 @@ def test_positions_about_the_middle_keep_zero(attributes, make_scan):
 def test_positions_that_fit_neither_way_are_warned_of(attributes, make_scan):
     result, _, object_ = attributes(xcoords=make_scan()["xcoords"] + 1000)
     assert (object_["center_x_m"], object_["center_y_m"]) == (0, 0)
-    assert "12 of 12 positions are not on the object; check pixel size" in result.stderr
+    assert "12 of 12 positions outside the object; check pixel size" in result.stderr

@@ -144,7 +144,7 @@ def test_a_link_to_the_scan_is_the_scan(run_command, save_scan, tmp_path):
 
 def test_a_folder_is_no_product(run_command, save_scan, tmp_path):
     (tmp_path / "folder.h5").mkdir()
-    assert "found a directory" in fail(run_command, save_scan(), tmp_path / "folder.h5")
+    assert "is a folder" in fail(run_command, save_scan(), tmp_path / "folder.h5")
 
 
 def test_a_folder_that_cannot_be_written_is_told(run_command, save_scan):

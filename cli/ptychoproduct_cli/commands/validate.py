@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_CODES, EXIT_COULD_NOT_RUN, EXIT_OK, Command
-from ptychoproduct_cli.output import collected_warnings, print_result
+from ptychoproduct_cli.output import print_result
 from ptychoproduct_cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -53,10 +53,7 @@ def validate(arguments: argparse.Namespace) -> int:
     from ptychoproduct import validate_product
     from ptychoproduct.errors import counted
 
-    with (
-        collected_warnings(arguments),
-        progress_bar("validate", partial(_bytes_to_read, arguments), arguments) as progress,
-    ):
+    with progress_bar("validate", partial(_bytes_to_read, arguments), arguments) as progress:
         report = validate_product(arguments.product, source=_source(arguments), deep=arguments.deep, progress=progress)
     errors = sum(problem.severity == "error" for problem in report.problems)
     warnings = counted(len(report.problems) - errors, "warning")
@@ -83,7 +80,7 @@ def _source(arguments: argparse.Namespace) -> ScanFiles | None:
         names = ("dataset", "frames_key", "drop", "positions", "positions_in", "positions_columns", "allow_gaps")
         for name in names:
             if getattr(arguments, name):
-                raise OptionError(name, "describes the scan to compare with; give it by --source")
+                raise OptionError(name, "describes the scan to compare with; give that scan by --source")
         return None
     kind = None if arguments.source_npz is None else "npz"
     return options.scan_files(arguments, arguments.source or arguments.source_npz, kind)

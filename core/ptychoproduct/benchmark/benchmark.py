@@ -1,6 +1,6 @@
 """How fast this package is on a machine, on scans of growing size, and how fast its peers are in the same run.
 
-How tools are timed is told in `rounds`. Ratios are formed within a round, and their medians are reported.
+`rounds` says how tools are timed. Ratios are formed within a round, and their medians are reported.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ def run_benchmark(options: BenchmarkOptions, progress: StepProgress | None = Non
     start = time.monotonic()
     machine = describe_machine(options.folder, [module for tool in PEERS for module in tool.modules])
     tools, absent = _tools(options)
-    counts = sorted(set(options.threads))
-    compares_threads = len(counts) > 1
+    thread_numbers = sorted(set(options.threads))
+    compares_threads = len(thread_numbers) > 1
     try:
         with tempfile.TemporaryDirectory(prefix="ptychoproduct-bench-", dir=options.folder) as work:
             bench = _Bench(options, Path(work), progress or _say_nothing)
@@ -140,8 +140,8 @@ def run_benchmark(options: BenchmarkOptions, progress: StepProgress | None = Non
             results = tuple(_measure_sizes(bench, tools, until))
             scaling: tuple[Scaling, ...] = ()
             if compares_threads:
-                case = _case_for_scaling(results, counts, options, start + options.seconds - time.monotonic())
-                scaling = _measure_scaling(bench, [tool for tool in tools if tool.has_threads], counts, case)
+                case = _case_for_scaling(results, thread_numbers, options, start + options.seconds - time.monotonic())
+                scaling = _measure_scaling(bench, [tool for tool in tools if tool.has_threads], thread_numbers, case)
     except OSError as error:
         raise OutputError(options.folder, f"cannot be written: {error.strerror or error}") from error
     return BenchmarkReport(
@@ -158,14 +158,14 @@ def run_benchmark(options: BenchmarkOptions, progress: StepProgress | None = Non
 
 
 def entry(tool: Tool, case: Case, codec: Codec, threads: int) -> Entry:
-    """Enter a tool for a case: all write the chunks that we choose by default."""
+    """Return the entry of a tool for a case; all tools write the chunks that we choose by default."""
     chunk_frames = min(default_chunk_rows((case.size_px, case.size_px), case.dtype), case.frames)
     return Entry(tool.name, settings_for(codec, case.dtype, chunk_frames, threads))
 
 
 @dataclass
 class _Bench:
-    """Where and how scans are measured, and what the last one took to make."""
+    """Where and how scans are measured, and how long the last one took to make."""
 
     options: BenchmarkOptions
     work: Path
@@ -173,7 +173,7 @@ class _Bench:
     making_s: float = 0.0
 
     def measure(self, case: Case, entries: Sequence[Entry]) -> list[Record]:
-        """Make a scan, let all take turns at it, and remove it."""
+        """Make a scan, let all entries take turns at it, and remove it."""
         size, scan = f"{case.nbytes / 1e6:,.0f} MB", self.work / "scan.npz"
         self.progress(f"{size}: making the scan", 0, 1)
         start = time.monotonic()
@@ -192,18 +192,18 @@ class _Bench:
 
 
 def _say_nothing(text: str, done: int, total: int) -> None:
-    """Stand in for a `StepProgress`."""
+    """Report no steps; a `StepProgress`."""
 
 
 def _tools(options: BenchmarkOptions) -> tuple[list[Tool], dict[str, str]]:
-    """Return who takes part, and why the others do not."""
+    """Return the tools that take part, and why the others do not."""
     tools, absent = [OURS], {}
     for tool in PEERS:
         if options.peers is not None and tool.name not in options.peers:
             continue
         missing = tool.missing()
         if not tool.takes(options.action):
-            absent[tool.name] = f"does not do this: {options.action}"
+            absent[tool.name] = f"cannot be measured with --action {options.action}"
         elif missing:
             absent[tool.name] = f"not installed: pip install {missing}"
         else:
@@ -235,7 +235,7 @@ def _growing_sizes(folder: Path) -> Iterator[float]:
 
 
 def _expected_s(record: Record) -> float:
-    """Return what an entry will take on the next size."""
+    """Return how long an entry will take on the next size."""
     return 0.0 if record.problem else record.start_up_s + record.busy_s * GROWTH
 
 
@@ -245,7 +245,7 @@ def affordable(expected_s: dict[str, float], left_s: float) -> list[Tool]:
     Parameters
     ----------
     expected_s : dict of float
-        What each tool will take, by its name.
+        How long each tool will take, by its name.
     left_s : float
     """
     names = sorted(expected_s, key=lambda name: (name != OURS.name, expected_s[name]))
@@ -279,7 +279,7 @@ def _result(case: Case, records: Sequence[Record], action: str) -> Result:
 
 
 def _measured_mb(case: Case, action: str) -> float:
-    """Return the size of the frames that one run goes over."""
+    """Return the size of the frames that one run reads or writes."""
     frames = min(BATCH_FRAMES, case.frames) if action == "batch" else case.frames
     return frames * case.frame_bytes / 1e6
 
@@ -293,7 +293,7 @@ def _median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
 
 
 def _case_for_scaling(
-    results: Sequence[Result], counts: Sequence[int], options: BenchmarkOptions, left_s: float
+    results: Sequence[Result], thread_numbers: Sequence[int], options: BenchmarkOptions, left_s: float
 ) -> Case:
     """Return the largest scan measured that there is time to compare threads on, or the smallest."""
     chosen = results[0].case
@@ -301,15 +301,17 @@ def _case_for_scaling(
         one_thread_s = sum(
             timing.median_s * options.most_threads for timing in result.timings if timing.threads and timing.median_s
         )
-        if (options.rounds + 1) * sum(one_thread_s / count for count in counts) <= left_s:
+        if (options.rounds + 1) * sum(one_thread_s / threads for threads in thread_numbers) <= left_s:
             chosen = result.case
     return chosen
 
 
-def _measure_scaling(bench: _Bench, tools: Sequence[Tool], counts: Sequence[int], case: Case) -> tuple[Scaling, ...]:
+def _measure_scaling(
+    bench: _Bench, tools: Sequence[Tool], thread_numbers: Sequence[int], case: Case
+) -> tuple[Scaling, ...]:
     """Measure tools with each number of threads, all in turn."""
     codec = bench.options.parsed_codec
-    entries = [entry(tool, case, codec, count) for tool in tools for count in counts]
+    entries = [entry(tool, case, codec, threads) for tool in tools for threads in thread_numbers]
     records = [record for record in bench.measure(case, entries) if not record.problem]
     megabytes = _measured_mb(case, bench.options.action)
     scaling = []

@@ -62,19 +62,19 @@ class Job:
     check: bool
 
     def to_json(self) -> str:
-        """Spell the job for the command line of this script."""
+        """Write the job for the command line of this script."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Job:
-        """Read what `to_json` has spelled."""
+        """Read what `to_json` has written."""
         values = json.loads(text)
         return cls(**values | {"settings": Settings(**values["settings"])})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job.
+    """The result of a job.
 
     Parameters
     ----------
@@ -144,11 +144,11 @@ def _peak_memory_bytes() -> int | None:
 
 
 class JobError(Exception):
-    """A process came to nothing; the message is its last line."""
+    """A process failed; the message is its last line."""
 
 
 def run_job(job: Job) -> tuple[Outcome, float]:
-    """Do a job in a new process; return what came of it, and how many seconds the process lived.
+    """Do a job in a new process; return its result, and for how many seconds the process ran.
 
     Raises
     ------
@@ -168,5 +168,5 @@ def run_job(job: Job) -> tuple[Outcome, float]:
 if __name__ == "__main__":
     import warnings
 
-    warnings.simplefilter("ignore")  # what is known of a scan without an object, and of a format that is young
+    warnings.simplefilter("ignore")  # they are known: the scan has no object, and Zarr's format 3 is new
     print(json.dumps(asdict(do(Job.from_json(sys.argv[1])))))

@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""The machine that a measurement was made on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ptychoproduct.system.process import available_threads, control_groups
 
-# Where the system does not tell: enough for the smaller scans.
+# If the system does not tell: enough for the smaller scans.
 _ASSUMED_MEMORY_BYTES = 4 * 1024**3
 PACKAGES = ("ptychoproduct", "numpy", "h5py", "hdf5plugin", "isal")
 
@@ -109,7 +109,7 @@ def _memory_limits_bytes() -> list[int]:
 
 
 def _file_system(folder: Path) -> str:
-    """Return the type of the file system that a folder is on, as the last mount over it says."""
+    """Return the type of the file system that a folder is on, by the last mount above it."""
     found, depth = "unknown", -1
     for line in _lines("/proc/mounts"):
         mount, kind = line.split()[1:3]

@@ -17,7 +17,7 @@ class Timing:
     ----------
     tool : str
     threads : int or None
-        None for a tool that cannot be told.
+        None for a tool whose number of threads cannot be set.
     seconds : tuple of float
         One for each round; of batches, the median one of the round. Empty where there is a problem.
     median_s : float or None
@@ -67,7 +67,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What more threads bring.
+    """What is gained by more threads.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Scaling:
 
 @dataclass(frozen=True)
 class BenchmarkReport:
-    """A machine, what was measured on it, and what came out.
+    """A machine, what was measured on it, and the results.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 A process of its own, so that none inherits another's memory, threads or imports. The clock starts when the packages are
 imported, and stops when the output is on the disk. A round is one run of each, and the next round begins with another,
-so that whatever else the machine does meets all of them. A round that is not counted comes first: it warms the page
+so that other work of the machine slows all of them alike. A round that is not counted comes first: it warms the page
 cache, and in it every result is compared with the scan. A tool whose result is wrong is not measured.
 """
 
@@ -39,7 +39,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Run:
-    """One process: what it told, how long it lived, and the size of what it left behind."""
+    """One process: what it reported, how long it ran, and the size of its output."""
 
     outcome: Outcome
     whole_s: float
@@ -48,7 +48,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Record:
-    """What an entry has achieved on one scan.
+    """The results of an entry on one scan.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Record:
 def hold(
     scan: Path, frames: int, action: str, entries: Sequence[Entry], rounds: int, work: Path, progress: StepProgress
 ) -> list[Record]:
-    """Let all take turns at a scan.
+    """Let all entries take turns at a scan.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class _Lane:
             self._problem = "its frames differ from the scan's"
 
     def record(self) -> Record:
-        """Return what has been achieved."""
+        """Return the results so far."""
         runs = () if self._problem else tuple(self._runs)
         return Record(self.entry, runs, self._problem, self._start_up_s, self._busy_s)
 

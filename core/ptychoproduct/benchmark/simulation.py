@@ -104,7 +104,7 @@ def simulate_scan(
     """
     npz_path = Path(npz_path)
     if npz_path.suffix.lower() != ".npz":
-        raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz")
+        raise OutputError(npz_path, "the name of a simulated scan must end in .npz")
     parameters = parameters or ScanParameters()
     rng = np.random.default_rng(parameters.seed)
     probe = _probe(parameters.size_px)
@@ -172,7 +172,8 @@ def _geometry(parameters: ScanParameters, object_px: int) -> ExportMeta:
     center_m = (object_px - 1) / 2 * pixel_m
     return ExportMeta(
         name="simulated scan",
-        comments=f"{parameters.frames} frames, {parameters.photons:g} photons each, seed {parameters.seed}",
+        comments=f"{parameters.frames} frame{'s' * (parameters.frames != 1)}, {parameters.photons:g} photons each, "
+        f"seed {parameters.seed}",
         detector_distance_m=_DETECTOR_DISTANCE_M,
         probe_energy_eV=_PHOTON_ENERGY_EV,
         exposure_time_s=_EXPOSURE_TIME_S,

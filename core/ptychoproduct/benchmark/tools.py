@@ -47,7 +47,7 @@ class Settings:
         Compressors of a Zarr array, format 3.
     chunk_frames : int
     threads : int
-        For the tools that can be told.
+        For the tools whose number of threads can be set.
     """
 
     codec: str
@@ -58,7 +58,7 @@ class Settings:
 
 
 def settings_for(codec: Codec, dtype: np.dtype[Any], chunk_frames: int, threads: int) -> Settings:
-    """Spell a codec for every library.
+    """Translate a codec for every library.
 
     Parameters
     ----------
@@ -71,14 +71,14 @@ def settings_for(codec: Codec, dtype: np.dtype[Any], chunk_frames: int, threads:
 
 
 def zarr_codecs(codec: Codec, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
-    """Return the nearest to a codec that Zarr's format has; where something is shuffled, that is Blosc."""
+    """Return the codecs of Zarr's format that are nearest to a codec: Blosc, where something is shuffled."""
     if codec.name == "none":
         return []
     if codec.name == "zstd" and not codec.shuffle:
         return [{"name": "zstd", "configuration": {"level": codec.level, "checksum": False}}]
     if codec.name == "gzip" and not codec.shuffle:
         return [{"name": "gzip", "configuration": {"level": codec.level}}]
-    # What Zarr does not have at all becomes Zstandard.
+    # A codec that Zarr does not have becomes Zstandard.
     compressor = {"gzip": "zlib", "bzip2": "zstd"}.get(codec.name, codec.name.rpartition("-")[2])
     parts = (codec.name.partition("-")[0], codec.transform, "shuffle" if codec.shuffle else "")
     blosc = {
@@ -255,7 +255,7 @@ class Tool:
     compresses : bool
         Whether its output is compressed frames, so that it does the same job.
     has_threads : bool
-        Whether it can be told how many threads to use.
+        Whether its number of threads can be set.
     """
 
     name: str

@@ -370,7 +370,7 @@ def _nearest(word: str, names: list[str]) -> str | None:
 
 
 def _nearest_block(size: str) -> int:
-    """Return the block nearest to a size; 0, the codec's own, where the text is none."""
+    """Return the block nearest to a size; 0, the codec's own, where the text is not a size."""
     number = re.match(r"(\d{1,9})\s*([kmg]?)", size.lower())
     if number is None:
         return 0
@@ -379,7 +379,7 @@ def _nearest_block(size: str) -> int:
 
 
 def _likeness(word: str) -> float:
-    """Return how much a word looks like a codec's name; 0 for parts that stand beside a name."""
+    """Return how much a word looks like a codec's name; 0 for the parts beside a name."""
     if "=" in word or _nearest(word, [_CHECKSUM]) or word in _TRANSFORMS:
         return 0.0
     return max(difflib.SequenceMatcher(None, _without_level(word), name).ratio() for name in _FAMILIES)

@@ -2,7 +2,7 @@
 
 The recipe is found in a sample of frames, and every element is checked while it is written. A later element may show
 that the sample said too little: a larger count, or a scale that has to be known more exactly. The frames are then
-written anew, with a recipe for that element too. One pass does as a rule, and the type of the counts is the smallest.
+written again, with a recipe for that element too. As a rule one pass is enough, and the counts have the smallest type.
 """
 
 from __future__ import annotations

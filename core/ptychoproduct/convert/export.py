@@ -67,8 +67,8 @@ def export_product_from_rawdata(
 
     Parameters
     ----------
-    raw : RawData or alike
-        Any object with the attributes of `RawData`; PtychoPINN's own, for one. Attributes that it lacks count as None.
+    raw : RawData or similar
+        Any object with the attributes of `RawData`, such as PtychoPINN's own. Attributes that it lacks count as None.
     out_path, meta, include_raw
         As in `export_product_from_npz`.
     **choices : optional
@@ -318,7 +318,7 @@ def export_product_from_npz(
         Whether ``/raw_data`` is written.
     positions_in : {"px", "m", "mm", "um", "nm"}, optional
         Unit of the positions; by default metres where none is above 1e-3, as in ptychodus, else object pixels.
-        ``/raw_data`` has them in pixels whatever it is.
+        ``/raw_data`` has them in pixels in any case.
     reorder_progress : callable, optional
         Called with a number of bytes whenever so many have been read to bring the axes of frames into order.
     **choices : optional

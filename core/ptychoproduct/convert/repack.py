@@ -43,7 +43,7 @@ _FILL_TIMES = {h5d.FILL_TIME_ALLOC: "alloc", h5d.FILL_TIME_NEVER: "never", h5d.F
 
 @dataclass(frozen=True)
 class RepackedDataset:
-    """A dataset that was encoded anew.
+    """A dataset that was encoded again.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class RepackSummary:
     compression : str
         As it was asked for: a codec, or a profile.
     datasets : tuple of RepackedDataset
-        Those that were encoded anew; all others are stored as they were.
+        Those that were encoded again; all others are stored as they were.
     file_bytes_before, file_bytes : int
     seconds : float
     """
@@ -94,18 +94,18 @@ class RepackSummary:
 
     @property
     def content_bytes(self) -> int:
-        """Size of all elements that were encoded anew."""
+        """Size of all elements that were encoded again."""
         return sum(dataset.content_bytes for dataset in self.datasets)
 
     @property
     def ratio(self) -> float:
-        """Compression ratio of what was encoded anew; 0 where nothing was."""
+        """Compression ratio of what was encoded again; 0 where nothing was."""
         stored = sum(dataset.stored_bytes for dataset in self.datasets)
         return self.content_bytes / stored if stored else 0.0
 
     @property
     def throughput_mb_s(self) -> float:
-        """Size of what was encoded anew per second, in 10⁶ bytes."""
+        """Size of what was encoded again per second, in 10⁶ bytes."""
         return self.content_bytes / 1e6 / self.seconds if self.seconds else 0.0
 
 
@@ -118,9 +118,9 @@ def repack_product(
 ) -> RepackSummary:
     """Write a product again, its frames and other large arrays in another codec or chunk shape.
 
-    Every group, link, attribute, dataset and value is kept. The frames, and numbers of a MiB or more that are none of
-    the contract's root datasets or views, which should have no filters, are encoded anew; everything else is copied as
-    it is stored. Chunks that are stored as they are to be already are copied without decoding.
+    Every group, link, attribute, dataset and value is kept. The frames, and numbers of a MiB or more, are encoded
+    again. All else is copied as it is stored: also the contract's root datasets and views, which should have no
+    filters, and chunks that are already stored as wanted.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def bytes_to_repack(path: str | PathLike[str], *, verify: bool = False) -> int:
 
 
 def _choice(source: h5py.File) -> Callable[[h5py.Dataset], bool]:
-    """Return a function that says whether a dataset is to be encoded anew."""
+    """Return a function that says whether a dataset is to be encoded again."""
     frames = _named(source, _FRAMES)
     without_filters = _named(source, [dataset.name for dataset in (*contract.ROOT_DATASETS, *contract.VIEW_DATASETS)])
 

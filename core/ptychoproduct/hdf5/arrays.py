@@ -112,11 +112,11 @@ def _stored(dataset: h5py.Dataset) -> Array:
     """Read a dataset as it is stored; text of variable length as NumPy text."""
     string = h5py.check_string_dtype(dataset.dtype)
     if dataset.shape is None:
-        raise TypeError("an empty dataset is no array")
+        raise TypeError("an empty dataset is not an array")
     if string and string.length is None:
         return np.array(dataset.asstr()[()], dtype=np.str_)
     if dataset.dtype.hasobject:
-        raise TypeError("HDF5 references and lists are no arrays")
+        raise TypeError("HDF5 references and lists are not arrays")
     stored = np.empty(dataset.shape, dataset.dtype)
     if dataset.size:
         dataset.read_direct(stored)
@@ -130,10 +130,10 @@ def _decoded(stored: Array, source_dtype: object) -> Array:
     if source_dtype == OBJECT_TEXT:
         text = stored.tobytes().decode("utf-8", "surrogatepass") if stored.dtype == np.uint8 else stored.item()
         if not isinstance(text, str):
-            raise TypeError(f"{stored.dtype} is no text")
+            raise TypeError(f"{stored.dtype} is not text")
         return np.array(text, dtype=object)
     if not isinstance(source_dtype, str):
-        raise TypeError("source_dtype is no text")
+        raise TypeError("source_dtype is not text")
     dtype = parse_dtype(source_dtype)
     if stored.dtype.kind == "S":
         return np.asarray(np.char.decode(stored, "utf-8"), dtype)
@@ -172,7 +172,7 @@ def parse_dtype(text: str) -> np.dtype[Any]:
     file = io.BytesIO(struct.pack("<I", len(header)) + header)
     try:
         _, _, dtype = npy.read_array_header_2_0(file, max_header_size=_MOST_HEADER_BYTES)
-    except Exception as error:  # NumPy's parser fails in many ways on text that is no description
+    except Exception as error:  # NumPy's parser fails in many ways on other text
         raise ValueError(f"{text!r} describes no type") from error
     if dtype.hasobject:
         raise ValueError(f"{text!r} holds Python objects")

@@ -132,7 +132,7 @@ def fitted_chunks(wanted: tuple[int, ...], shape: tuple[int, ...], dtype: np.dty
     Raises
     ------
     OptionError
-        The shape is none, or a chunk, or the rows it is a part of, would be too large.
+        The shape is wrong, or a chunk or its whole rows would be too large.
     """
     if len(wanted) != len(shape) or min(wanted) < 1:
         raise OptionError("chunk_shape", found=str(wanted), expected=f"{len(shape)} positive numbers")
@@ -173,7 +173,7 @@ def create_chunked(
     Raises
     ------
     OptionError
-        The shape is none, or a chunk, or the rows it is a part of, would be too large.
+        The shape is wrong, or a chunk or its whole rows would be too large.
     """
     wanted = chunk_shape or (default_chunk_rows(row_shape, dtype), *row_shape)
     chunks = fitted_chunks(wanted, (wanted[0] if rows is None else rows, *row_shape), dtype)

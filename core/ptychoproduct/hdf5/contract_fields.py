@@ -25,7 +25,7 @@ def find_dataset(file: h5py.File, expected: contract.Dataset) -> h5py.Dataset | 
     Raises
     ------
     ContractError
-        A name leads to another file, or to something that is no dataset.
+        A name leads to another file, or to something that is not a dataset.
     """
     for name in (expected.name, *expected.aliases):
         found = local_dataset(file, name)

@@ -27,7 +27,7 @@ def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
     Raises
     ------
     SourceError
-        There is none, or it cannot be read.
+        There is no such file, or it cannot be read.
     """
     if path.is_dir():
         raise SourceError(path, "this is a folder; give an HDF5 file")
@@ -75,7 +75,7 @@ def local_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
     Raises
     ------
     ContractError
-        The name leads to another file, or to something that is no dataset.
+        The name leads to another file, or to something that is not a dataset.
     """
     parent = group
     *folders, last = name.split("/")

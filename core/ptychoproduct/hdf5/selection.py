@@ -25,7 +25,7 @@ class Selection:
     axes : tuple of range or array
         The indexes along each axis, none negative. Only the first may be an array: of any order, repeats allowed.
     dropped : tuple of bool
-        Which axes were given as one number, and are none of the result's.
+        Which axes were given as one number, and are dropped from the result.
     """
 
     axes: tuple[range | Array, ...]

@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
-from ptychoproduct.errors import SourceError
+from ptychoproduct.errors import SourceError, counted
 from ptychoproduct.model import contract
 
 
 def require_length(found: int, expected: int, key: str, origin: Origin, of: str = "positions") -> None:
-    """Refuse a length other than that of something else."""
+    """Refuse a length that is not the number of something else."""
     if found != expected:
         raise SourceError(origin, key=key, found=f"length {found}", expected=f"{expected}, the number of {of}")
 
 
 def complex_array(values: Any, dimensions: tuple[int, ...], key: str, origin: Origin) -> Array:
-    """Return complex numbers in native byte order and their own precision; refuse anything else, and nothing."""
+    """Return complex numbers in native byte order and their own precision; refuse anything else, and empty arrays."""
     array = np.asarray(values)
     if array.dtype.newbyteorder("=").name not in contract.COMPLEX:
         raise SourceError(origin, key=key, found=f"dtype {array.dtype}", expected=" or ".join(contract.COMPLEX))
     if array.ndim not in dimensions or not array.size:
-        expected = f"{' or '.join(map(str, dimensions))} dimensions, none of them empty"
+        expected = f"{' or '.join(map(str, dimensions))} dimensions, no axis empty"
         raise SourceError(origin, key=key, found=f"shape {array.shape}", expected=expected)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
@@ -41,13 +41,13 @@ def real_array(values: Sequence[float] | Array, dimensions: int, key: str, origi
             origin,
             key=key,
             found=f"{array.dtype} {array.shape}",
-            expected=f"real numbers in {dimensions} dimensions",
+            expected=f"real numbers in {counted(dimensions, 'dimension')}",
         )
     return array.astype(np.float32 if array.dtype == np.float32 else np.float64)
 
 
 def coordinates(values: Any, key: str, origin: Origin) -> Array:
-    """Return positions as they are; refuse what is no list of finite real numbers."""
+    """Return positions as they are; refuse anything but a list of finite real numbers."""
     array = np.asarray(values)
     check_raw_array(array, "xcoords", key, origin)
     if not len(array):
@@ -55,12 +55,12 @@ def coordinates(values: Any, key: str, origin: Origin) -> Array:
     finite = np.isfinite(array)
     if not finite.all():
         index = int(np.argmin(finite))
-        raise SourceError(origin, key=key, found=f"{array[index]} at position {index}", expected="finite numbers")
+        raise SourceError(origin, f"position {index} is {array[index]}; positions must be finite", key=key)
     return array
 
 
 def check_raw_array(array: Array, name: str, key: str, origin: Origin, positions: int | None = None) -> None:
-    """Refuse an array that is to be ``/raw_data/name``, where the contract knows that and wants another kind."""
+    """Refuse an array for ``/raw_data/name`` that is of another kind than the contract says."""
     for expected in contract.RAW_DATASETS:
         if expected.name != f"{contract.RAW_DATA}/{name}" or expected.shapes != (("N",),):
             continue
@@ -73,8 +73,8 @@ def check_raw_array(array: Array, name: str, key: str, origin: Origin, positions
 
 
 def check_frames(shape: tuple[int, ...], dtype: np.dtype[Any], key: str, origin: Origin) -> None:
-    """Refuse what is no stack of frames of real numbers."""
+    """Refuse anything but a stack of frames of real numbers."""
     if dtype.newbyteorder("=").name not in contract.FRAME:
         raise SourceError(origin, key=key, found=f"dtype {dtype}", expected="real numbers")
     if len(shape) != 3 or not math.prod(shape[1:]):
-        raise SourceError(origin, key=key, found=f"shape {shape}", expected="[N, H, W], none of them empty")
+        raise SourceError(origin, key=key, found=f"shape {shape}", expected="[N, H, W], no axis empty")

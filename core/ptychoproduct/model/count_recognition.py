@@ -33,11 +33,11 @@ _MOST_LATTICES = 4
 _MOST_SCALES = 33
 _MOST_CHANCE = 0.01
 _SCALE_BITS = {"float32": 24.0, "float64": 30.0}  # not 53: an amplitude of 24 bits tells no more
-_ORDER_BITS = 4.0  # which of the orders with a scale it is
+_ORDER_BITS = 4.0  # to say which of the orders with a scale it is
 _ROUNDING_BITS = 7.0
 _VALUE_BITS = 24.0
 _FEW_ULP = 4
-# Of a recipe that is the right one, few amplitudes are inexact; another need not be tried to its end.
+# With the right recipe few amplitudes are inexact; one with more is not tried to the end.
 _MOST_INEXACT = 16
 
 
@@ -47,8 +47,7 @@ def recognise_counts(values: Array) -> CountsRecipe | None:
     Parameters
     ----------
     values : array, float32 or float64, any shape
-        Some of the amplitudes. A sample of frames does: what it shows is true of these only, and has to be checked on
-        the others.
+        Some of the amplitudes. A sample of frames is enough, but the recipe has to be checked on the other frames.
 
     Returns
     -------
@@ -72,7 +71,7 @@ class Likeness:
     inexact : int
         How many different amplitudes of the sample it does not give back, at least.
     bits : float
-        What it takes to write down the scale, and what is not exact.
+        Bits that the scale, and the amplitudes that are not exact, take to write down.
     """
 
     recipe: CountsRecipe
@@ -81,12 +80,12 @@ class Likeness:
 
 
 def closest_recipe(values: Array) -> Likeness:
-    """Find the recipe that says the most of amplitudes, float32 or float64, with the least."""
+    """Find the recipe that describes amplitudes, float32 or float64, in the fewest bits."""
     distinct = _distinct(values)
     tried: list[Likeness] = []
     for recipe in _candidates(distinct):
         tried.append(_likeness(recipe, distinct))
-        if not tried[-1].inexact and recipe.scaling_dtype != "float64":  # of which another may have a rounder scale
+        if not tried[-1].inexact and recipe.scaling_dtype != "float64":  # for float64, another may have a rounder scale
             break
     return min(tried, key=lambda likeness: (likeness.bits, likeness.inexact))
 
@@ -162,7 +161,7 @@ def _scalable(distinct: Array) -> Array:
 
 
 def _lattices(amplitudes: Array, power: int) -> list[int]:
-    """Return counts which the smallest amplitude may stand for: the others then stand for whole numbers, too."""
+    """Return counts that the smallest amplitude may stand for, so that the others stand for whole numbers too."""
     some = amplitudes[:_LATTICE_VALUES].astype(np.float64)
     with np.errstate(over="ignore"):
         ratios = (some / some[0]) ** power
@@ -177,7 +176,7 @@ def _lattices(amplitudes: Array, power: int) -> list[int]:
 
 
 def _scaled(amplitudes: Array, least: int, root: str | None, step: str, scaling: str) -> Iterator[CountsRecipe]:
-    """Give recipes with a scaling under which the smallest amplitude is made of `least` photons."""
+    """Give recipes with a scaling under which the smallest amplitude stands for `least` photons."""
     order = ",".join([*([f"sqrt:{root}"] if root else []), f"{step}:{scaling}"])
     values = amplitudes.astype(np.float64)
     unit = values[0] / (math.sqrt(least) if root else least)
@@ -206,14 +205,14 @@ def _scale_bounds(operands: Array, amplitudes: Array, step: str, scaling: str) -
         lows, highs = np.sort(low / operands), np.sort(high / operands)
     else:
         lows, highs = np.sort(operands / high), np.sort(operands / low)
-    # How many intervals there are at each beginning of one: those begun less those ended.
+    # Number of intervals that are open where one begins: those begun less those ended.
     depth = np.arange(1, len(lows) + 1) - np.searchsorted(highs, lows, side="left")
     deepest = int(np.argmax(depth))
     return float(lows[deepest]), float(highs[np.searchsorted(highs, lows[deepest], side="left")])
 
 
 def _scales_between(low: float, high: float, dtype: str) -> Iterator[float]:
-    """Give numbers of a type that may be meant by bounds: all where there are few, else a round one and the middle."""
+    """Give numbers of a type between bounds: all where there are few, else a round one and the middle."""
     kind = np.dtype(dtype).type
     middle = float(kind((low + high) / 2))
     spacing = float(np.spacing(kind(middle)))
@@ -229,7 +228,7 @@ def _scales_between(low: float, high: float, dtype: str) -> Iterator[float]:
 
 
 def _round_numbers_between(low: float, high: float) -> Iterator[float]:
-    """Give the number with the fewest decimal digits, where it has so few that it is not there by chance."""
+    """Give the number with the fewest decimal digits, if these are so few that it is no coincidence."""
     middle = (low + high) / 2
     for digits in range(1, 17):
         if (high - low) / middle * 10**digits > _MOST_CHANCE:

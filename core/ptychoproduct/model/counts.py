@@ -17,12 +17,12 @@ from ptychoproduct.errors import OptionError
 from ptychoproduct.model import contract
 from ptychoproduct_native import CountSteps
 
-# Far from where floats end, so that no step can overflow or lose digits.
+# Far from the limits of floats, so that no step can overflow or lose digits.
 LEAST_SCALE, MOST_SCALE = 1e-30, 1e30
 
 
 class InexactError(ValueError):
-    """An amplitude that is none of a count, or of a count that the type does not hold.
+    """An amplitude that no count gives, or only a count that the type does not hold.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class CountsRecipe:
         if not LEAST_SCALE <= scale <= MOST_SCALE:
             raise OptionError("amplitude_scale", found=str(scale), expected=f"{LEAST_SCALE:g} to {MOST_SCALE:g}")
         if self.scaling is None and scale != 1:
-            raise OptionError("amplitude_scale", found=str(scale), expected=f"1.0 by {self.operation_order!r}")
+            raise OptionError("amplitude_scale", f"is {scale}; it must be 1.0 for {self.operation_order!r}")
 
     @cached_property
     def root_dtype(self) -> str | None:
@@ -112,12 +112,12 @@ class CountsRecipe:
         Raises
         ------
         InexactError
-            An amplitude is none of a count, or of a larger one than `count_dtype` holds.
+            No count gives an amplitude, or only a larger one than `count_dtype` holds.
         OptionError
             The amplitudes have another type than those of the recipe.
         """
         if amplitudes.dtype != self.amplitude_dtype:
-            raise OptionError("amplitude_dtype", found=self.amplitude_dtype, expected=f"{amplitudes.dtype}, the frames")
+            raise OptionError("amplitude_dtype", f"is {self.amplitude_dtype}, but the frames are {amplitudes.dtype}")
         exact, largest = self._native.counts(amplitudes, counts)
         most = np.iinfo(counts.dtype).max
         if exact == amplitudes.size and largest > most:
@@ -125,7 +125,7 @@ class CountsRecipe:
         if exact < amplitudes.size:
             raise InexactError(amplitudes, exact)
 
-    def convert(self, origin: tuple[int, ...], amplitudes: Array, counts: Array) -> None:  # noqa: ARG002
+    def convert(self, offset: tuple[int, ...], amplitudes: Array, counts: Array) -> None:  # noqa: ARG002
         """Do what `fill_counts` does; see `chunk_stream.Convert`."""
         self.fill_counts(amplitudes, counts)
 
@@ -155,7 +155,7 @@ class CountsRecipe:
         return amplitudes
 
     def first_inexact(self, amplitudes: Array) -> int | None:
-        """Return the index, in C order, of the first amplitude that is none of a count; None where all are.
+        """Return the index, in C order, of the first amplitude that no count gives; None where there is none.
 
         Parameters
         ----------

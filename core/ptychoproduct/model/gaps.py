@@ -1,7 +1,7 @@
-"""Values that are no counts: gaps between a detector's modules, its dead pixels, and what a computation has spoilt.
+"""Values that are not counts: gaps between a detector's modules, dead pixels, and invalid results of computations.
 
 Detectors mark a gap with the largest number of a type, or one below it, with a negative one, or NaN. Such a pixel has
-the mark in every frame; one that has it in some frames only may just have seen very many photons.
+the mark in every frame; one that has it in some frames only may just have counted very many photons.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MARKING_BITS = (16, 31, 32)
 
 
 def usual_marks(dtype: np.dtype[Any], roots: bool | None = False) -> tuple[float, ...]:
-    """Return the numbers by which detectors mark pixels, those that are not negative.
+    """Return the numbers, of those that are not negative, by which detectors mark bad pixels.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def are_no_counts(values: Array) -> Array:
 
 
 def have_marks(values: Array, marks: Sequence[float]) -> Array:
-    """Tell for each number whether it is one of some; NaN is the same as NaN."""
+    """Tell for each number whether it is one of the marks; NaN is the same as NaN."""
     found = np.zeros(values.shape, np.bool_)
     for mark in marks:
         found |= np.isnan(values) if np.isnan(mark) else values == mark
@@ -53,13 +53,13 @@ def have_marks(values: Array, marks: Sequence[float]) -> Array:
 
 
 class Gaps:
-    """Pixels that are bad by what they hold, found in a pass over the frames.
+    """Pixels whose values show that they are bad, found in a pass over the frames.
 
     Parameters
     ----------
     frame_shape : tuple of int, (H, W)
     given_marks : sequence of float, optional
-        A pixel that has one of these in any frame is bad. By default one is that has no count, or one of
+        A pixel that has one of these in any frame is bad. By default, a pixel is bad that has no count, or one of
         `usual_marks`, in every frame.
 
     Attributes
@@ -67,7 +67,7 @@ class Gaps:
     mask : array, [H, W], bool
         The pixels that are taken as bad in this pass.
     zeroed : int
-        How many values of other pixels were no counts in this pass.
+        How many values of other pixels were not counts in this pass.
     """
 
     def __init__(self, frame_shape: tuple[int, ...], given_marks: Sequence[float] | None = None) -> None:
@@ -84,7 +84,7 @@ class Gaps:
         self.zeroed = 0
 
     def without_marks(self, sample: Array) -> Array:
-        """Return the elements of a sample that may be counts; a zero where none may."""
+        """Return the elements of a sample that may be counts; a single zero where there are none."""
         marks = usual_marks(sample.dtype, None) if self._given is None else self._given
         counts = sample[~(are_no_counts(sample) | have_marks(sample, marks))]
         return counts if counts.size else np.zeros(1, sample.dtype)
@@ -108,12 +108,12 @@ class Gaps:
             self.settle()
             self._forget()
 
-    def without_gaps(self, origin: tuple[int, ...], values: Array) -> Array:
-        """Return a chunk of frames with zeros for what is no count, and remember what its pixels hold.
+    def without_gaps(self, offset: tuple[int, ...], values: Array) -> Array:
+        """Return a chunk of frames with zeros for what is not a count, and remember which pixels had marks.
 
         Parameters
         ----------
-        origin : tuple of int, (frame, row, column)
+        offset : tuple of int, (frame, pixel row, column)
             Where the chunk begins.
         values : array, [n, h, w]
 
@@ -122,7 +122,7 @@ class Gaps:
         array, [n, h, w]
             `values` itself where all are counts.
         """
-        region = tuple(slice(first, first + size) for first, size in zip(origin[1:], values.shape[1:], strict=True))
+        region = tuple(slice(first, first + size) for first, size in zip(offset[1:], values.shape[1:], strict=True))
         if values.min() >= 0 and values.max() < min(self._marks, default=np.inf) and not self.mask[region].any():
             with self._lock:
                 self._always[region] = False
@@ -149,7 +149,7 @@ class Gaps:
             self._values[region][ever] = first[ever]
 
     def settle(self) -> bool:
-        """Take the pixels that the pass has shown to be bad; return whether they are those that it took as bad."""
+        """Make `mask` the pixels that the pass has shown to be bad; return whether it was that already."""
         found = self._always if self._given is None else self._ever
         same = np.array_equal(found, self.mask)
         self.mask = found.copy()

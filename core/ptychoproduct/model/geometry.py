@@ -51,7 +51,7 @@ def resolve_metadata(
 ) -> ResolvedMetadata:
     """Find every value of a product's metadata, and where it comes from.
 
-    What was given wins over what the source says, that over what follows from other values, and that over a default.
+    A given value comes first, then one that the source says, then one derived from other values, then a default.
 
     Parameters
     ----------
@@ -60,13 +60,13 @@ def resolve_metadata(
     source : ExportMeta, optional
         What the converted file says itself.
     frame_shape : tuple of int, optional
-        Of frames, rows and columns last. With it, pixel sizes of object and probe follow from the detector's, where
-        energy, distance and detector pixel are known and the detector is in the far field.
+        Of frames, pixel rows and columns last. With it, pixel sizes of object and probe are derived where energy,
+        distance and detector pixel are known and the detector is in the far field.
 
     Raises
     ------
     OptionError
-        A size that follows is beyond any float.
+        A derived size is too large for a float.
     """
     meta = merged_metadata(given, source)
     if frame_shape is None:
@@ -91,7 +91,7 @@ def with_detector_pixels(meta: ResolvedMetadata, frame_shape: tuple[int, ...]) -
     Raises
     ------
     OptionError
-        A size that follows is beyond any float.
+        A derived size is too large for a float.
     """
     sizes: dict[str, float] = {}
     for axis, detector, (object_pixel, _) in _SIDES:
@@ -127,13 +127,13 @@ def warn_of_contradictions(meta: ResolvedMetadata, frame_shape: tuple[int, ...],
     for (size, derived), names in contradictions.items():
         said = "given as" if any(meta.origins[name] == "given" for name in names) else "the source says"
         warn(
-            f"{origin}: {', '.join(names)}: {said} {size:.6g}, but energy, distance and detector pixel make it "
+            f"{origin}: {', '.join(names)}: {said} {size:.6g}, but energy, distance and detector pixel give "
             f"{derived:.6g} (λz / NΔ)"
         )
 
 
 def _other_pixel_m(meta: ResolvedMetadata, name: str, pixels: int) -> float | None:
-    """Return the pixel size at the other end from the one of that name; None where it does not follow."""
+    """Return the pixel size at the other end from the one of that name; None where it cannot be derived."""
     pixel_m = meta.known(name)
     if not meta.far_field or pixel_m is None or min(meta.probe_energy_eV, meta.detector_distance_m, pixel_m) <= 0:
         return None

@@ -19,7 +19,7 @@ _DEFAULTS: dict[str, Any] = {
     "comments": "",
     "far_field": True,
     "polarization": None,
-    # Those of PtychoPINN's exporter.
+    # The defaults of PtychoPINN's exporter.
     "object_pixel_width_m": 5e-8,
     "object_pixel_height_m": 5e-8,
     "probe_pixel_width_m": 1.25e-7,
@@ -99,7 +99,7 @@ class ExportMeta:
             if value is None:
                 continue
             if isinstance(value, str) and not _fits_hdf5(value):
-                raise OptionError(name, found=repr(value), expected="text in Unicode without NUL")
+                raise OptionError(name, found=repr(value), expected="Unicode text without NUL")
             if isinstance(value, Real) and not _is_finite(value):
                 raise OptionError(name, found=str(value), expected="a finite number")
         check_signs(vars(self))
@@ -146,7 +146,7 @@ class ResolvedMetadata:
 
     @property
     def not_given(self) -> tuple[str, ...]:
-        """Names of the numbers that are defaults: they were not given, and follow from nothing."""
+        """Names of the numbers that are defaults: they were not given, and cannot be derived."""
         return tuple(name for name in self._from("default") if name not in _TEXTS_AND_CHOICES)
 
     @property
@@ -185,12 +185,12 @@ def merged_metadata(given: ExportMeta, source: ExportMeta | None = None) -> Reso
 def _is_finite(value: Real) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer beyond any float
+    except OverflowError:  # an integer that is too large for a float
         return False
 
 
 def _fits_hdf5(text: str) -> bool:
     try:
         return b"\0" not in text.encode()
-    except UnicodeEncodeError:  # a byte of the command line that is no text
+    except UnicodeEncodeError:  # a byte of the command line that is not text
         return False

@@ -44,7 +44,7 @@ class NamedMetadata:
     object_layer_spacing_m: tuple[float, ...] | None = None
 
     def over(self, other: NamedMetadata) -> NamedMetadata:
-        """Return what was given here, and what was given only there."""
+        """Return these values, and those that only the other has."""
         spacing = self.object_layer_spacing_m
         return NamedMetadata(other.fields | self.fields, other.object_layer_spacing_m if spacing is None else spacing)
 
@@ -55,7 +55,7 @@ def read_metadata_file(path: str | PathLike[str]) -> NamedMetadata:
     Parameters
     ----------
     path : path
-        A TOML file, or a JSON file with one object, whatever its name; with the names of `named_metadata`. A number may
+        A TOML file, or a JSON file with one object, of any name; with the names of `named_metadata`. A number may
         be a text with a unit, such as ``"8keV"``.
 
     Raises
@@ -112,7 +112,7 @@ def named_metadata(values: Mapping[str, Any], origin: str | PathLike[str]) -> Na
         targets = _SIZES.get(name, (name,))
         for target in targets:
             if target in found:
-                raise OptionError(file=origin, option=key, problem=f"gives {target}, which is given already")
+                raise OptionError(file=origin, option=key, problem=f"gives {target} a second time; give it once")
             found[target] = _checked(value, _TYPES[target], key, origin)
     return NamedMetadata(found, spacing)
 
@@ -130,7 +130,7 @@ def _checked(value: Any, field_type: str, key: str, origin: str | PathLike[str])
 
 
 def _parsed(text: str, key: str, origin: str | PathLike[str]) -> float:
-    """Read a number with its unit; a text without one is more likely a slip."""
+    """Read a number with its unit; text without a unit is refused, as it is probably a mistake."""
     try:
         float(text)
     except ValueError:

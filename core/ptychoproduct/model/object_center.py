@@ -1,11 +1,11 @@
-"""Where the object lies under the scan, where its centre was not given."""
+"""Where the object lies under the scan, if its centre was not given."""
 
 from __future__ import annotations
 
 import math
 
 from ptychoproduct.aliases import Array, Origin
-from ptychoproduct.errors import warn
+from ptychoproduct.errors import counted, warn
 from ptychoproduct.model.geometry import outside_object, with_corner_at_zero
 from ptychoproduct.model.metadata import ResolvedMetadata
 
@@ -76,4 +76,4 @@ def warn_outside(x_m: Array, y_m: Array, object_shape: tuple[int, ...], meta: Re
             f"positions count from the object's corner: --object-center-x-m {better.object_center_x_m} "
             f"--object-center-y-m {better.object_center_y_m} would put them on it, as --object-center auto does"
         )
-    warn(f"{origin}: {count} of {len(x_m)} positions are not on the object; {advice}")
+    warn(f"{origin}: found {count} of {counted(len(x_m), 'position')} outside the object; {advice}")

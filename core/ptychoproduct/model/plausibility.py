@@ -1,4 +1,4 @@
-"""Which values of metadata cannot be, and which make sense only in another unit: the checks, as data."""
+"""Which values of metadata are impossible, and which make sense only in another unit: the checks, as data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ptychoproduct.aliases import Origin
 from ptychoproduct.errors import OptionError, warn
 from ptychoproduct.model.units import convert_unit, field_unit
 
-# Fields that have a sign: angles, positions of the object, and the focus, which may lie before the object or behind it.
+# Other fields may be negative: angles, the object's centre, and the focus, which may lie before or behind the object.
 POSITIVE = tuple(f"{owner}_pixel_{side}_m" for owner in ("object", "probe") for side in ("width", "height"))
 NOT_NEGATIVE = (
     *("detector_distance_m", "probe_energy_eV", "exposure_time_s", "probe_photon_count", "mass_attenuation_m2_kg"),
@@ -22,7 +22,7 @@ _SPELT_OUT = {"m": "metres", "eV": "eV", "s": "seconds", "count": "photons", "m2
 
 @dataclass(frozen=True)
 class Suspicion:
-    """A range of values that nobody means.
+    """A range of values that are probably wrong.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Suspicion:
     question: str = ""
 
 
-# The first one of a field that applies is told.
+# Only the first one that applies to a field is reported.
 SUSPICIONS = (
     # Visible light ends at 3.3 eV; high harmonics and EUV begin at 25, electrons end at 300 keV.
     Suspicion("probe_energy_eV", 3.9, 25, "keV"),
@@ -61,7 +61,7 @@ SUSPICIONS = (
         for suspicion in (
             Suspicion(name, 1, math.inf, "nm"),
             Suspicion(name, 1e-3, math.inf, "um"),
-            Suspicion(name, 0, 1e-12, question="was it brought to metres twice?"),
+            Suspicion(name, 0, 1e-12, question="was it converted to metres twice?"),
         )
     ),
 )
@@ -78,14 +78,14 @@ def check_signs(values: Mapping[str, Any]) -> None:
     Raises
     ------
     OptionError
-        A value cannot be.
+        A value is impossible.
     """
     for field, problem in wrong_signs(values).items():
         raise OptionError(field, found=str(values[field]), expected=problem)
 
 
 def wrong_signs(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return what is expected in place of each value that cannot be, by its field; as in `check_signs`."""
+    """Return what is expected in place of each impossible value, by its field; as in `check_signs`."""
     expected = {}
     for field in (*POSITIVE, *NOT_NEGATIVE):
         value, unit = values.get(field), _SPELT_OUT[field_unit(field)]
@@ -144,4 +144,4 @@ def _told(check: Suspicion, number: float) -> str:
     told = f"{check.name} is {number:.6g} {unit}"
     if not check.unit:
         return f"{told}; {check.question} Check {option}"
-    return f"{told}; for {number:.6g} {check.unit} say {option} {convert_unit(number, check.unit, unit):.9g}"
+    return f"{told}; for {number:.6g} {check.unit} give {option} {convert_unit(number, check.unit, unit):.9g}"

@@ -1,4 +1,4 @@
-"""The unit of positions: recognised where none is given, and doubted where the scan's size speaks against it."""
+"""The unit of positions: recognised where none is given, and checked against the size of the scan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _USUAL_STEP_PX = 10
 
 
 def are_metres(x: Any, y: Any) -> bool:
-    """Whether positions without a unit are so small that they must be metres; false for what is no list of numbers."""
+    """Whether positions without a unit must be metres, being so small; false for anything but lists of numbers."""
     arrays = [np.asarray(values) for values in (x, y)]
     if any(array.ndim != 1 or array.dtype.kind not in "iuf" or not array.size for array in arrays):
         return False
@@ -48,13 +48,13 @@ def known_unit(unit: str | None, x: Array, y: Array, origin: Origin) -> str:
         return "px"
     warn(
         f"{origin}: no position is larger than {LARGEST_METRES:g}, so they are taken as metres, not object pixels "
-        "(--positions-in decides)"
+        "(--positions-in changes that)"
     )
     return "m"
 
 
 def warn_of_span(x: Array, y: Array, unit: str, pixel_width_m: float, pixel_height_m: float, origin: Origin) -> None:
-    """Warn of positions whose unit is probably another: they span less than a pixel of the object, or a million.
+    """Warn of positions whose unit is probably another: they span less than one object pixel, or more than a million.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def warn_of_span(x: Array, y: Array, unit: str, pixel_width_m: float, pixel_heig
     """
     span_px = _span_px(x, y, unit, pixel_width_m, pixel_height_m)
     if not span_px or 1 <= span_px <= _MOST_PX:
-        return  # positions that are all the same have no unit that would be wrong
+        return  # if all positions are the same, no unit is wrong
     spans_px = {other: _span_px(x, y, other, pixel_width_m, pixel_height_m) for other in UNITS if other != unit}
     usual_px = _USUAL_STEP_PX * math.sqrt(len(x))
     likely = min(spans_px, key=lambda other: abs(math.log(max(spans_px[other], sys.float_info.min) / usual_px)))

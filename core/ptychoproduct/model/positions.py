@@ -60,7 +60,7 @@ def check_unit(unit: str | None) -> None:
 def position_indexes(scan_index: Array | None, positions: int, choice: str, file: str | PathLike[str]) -> Array:
     """Choose the numbers that ptychodus pairs patterns and positions by.
 
-    ptychodus averages positions of one index into one position. PtychoPINN's ``scan_index`` is no such number: it is
+    ptychodus averages positions of one index into one position. PtychoPINN's ``scan_index`` is not such a number: it is
     usually the same for the whole scan.
 
     Parameters
@@ -81,7 +81,7 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
     Raises
     ------
     OptionError
-        There is no `scan_index`, or it holds other numbers than integers, or negative ones, which no product may have.
+        There is no `scan_index`, or its values are not integers, or negative, which no product may have.
 
     Warns
     -----

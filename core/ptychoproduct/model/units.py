@@ -16,7 +16,7 @@ LIGHT_SPEED_M_S = 299792458.0
 ELEMENTARY_CHARGE_C = 1.602176634e-19
 HC_EV_M = PLANCK_J_S * LIGHT_SPEED_M_S / ELEMENTARY_CHARGE_C
 
-# What one of a unit is in the unit of a field: a power of ten where it is an int, else the number itself.
+# The value of a unit in the unit of a field: as a power of ten where it is an int, else the number itself.
 _LENGTHS: dict[str, int | float] = {
     **{"km": 3, "m": 0, "cm": -2, "mm": -3, "um": -6, "nm": -9, "pm": -12},
     **{"micron": -6, "microns": -6, "Å": -10, "A": -10, "Angstrom": -10},
@@ -66,7 +66,7 @@ def parse_number(text: str, unit: str) -> float:
     Raises
     ------
     ValueError
-        The text is no number, or has a unit of another kind.
+        The text is not a number, or has a unit of another kind.
     """
     plain = text.strip()
     if not plain.isascii():  # µ has two codes, Å two, and ² becomes 2; the minus of a word processor is not one to NFKC
@@ -111,7 +111,7 @@ def _converted(mantissa: str, exponent: int, name: str, unit: str, text: str) ->
 
 
 def _find(name: str, units: dict[str, int | float]) -> int | float | None:
-    """Look a unit up; in any case of letters where that leaves no doubt."""
+    """Look up a unit; upper and lower case do not matter where only one unit can be meant."""
     if name in units:
         return units[name]
     near = {factor for known, factor in units.items() if known.lower() == name.lower()}

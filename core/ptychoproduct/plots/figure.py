@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import ContractError, OptionError
+from ptychoproduct.errors import ContractError, OptionError, counted
 from ptychoproduct.plots.files import require_matplotlib
 from ptychoproduct.plots.mean_pattern import UNKNOWN, MeanPattern, mean_pattern
 
@@ -46,7 +46,7 @@ _DPI = 120
 _TITLE_PT, _LABEL_PT, _TICK_PT = 10, 9, 8
 _MOST_LAYERS = 8
 _MOST_MODES = 24
-_MOST_POSITIONS = 20_000  # more dots than this are no better to see, and slow to draw
+_MOST_POSITIONS = 20_000  # more dots are slow to draw, and show no more
 _DECADES = 6  # of a pattern on a logarithmic scale
 
 
@@ -102,16 +102,12 @@ def plot_product(product: Product, frame: int | None = None) -> Figure:
 
 def _heading(product: Product) -> str:
     name = "".join(c for c in product.meta.name or "" if c.isprintable()) or product.path.name
-    facts = [_count(len(product.x_m), "position")]
+    facts = [counted(len(product.x_m), "position")]
     if product.meta.probe_energy_eV:
         facts.append(f"{product.meta.probe_energy_eV:g} eV")
     if product.meta.detector_distance_m:
         facts.append(f"detector at {product.meta.detector_distance_m:g} m")
     return f"{name if len(name) <= 60 else name[:60] + '…'}: {', '.join(facts)}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _object_panels(product: Product) -> list[Panel]:
@@ -160,7 +156,7 @@ def _pattern_panels(product: Product, frame: int | None) -> list[Panel]:
         raise OptionError("frame", f"is {chosen}; the frames are 0 to {len(frames) - 1}")
     mean = mean_pattern(frames)
     sampled = "" if mean.frames_used == mean.frames else f"{mean.frames_used} of "
-    title = f"mean of {sampled}{_count(mean.frames, 'frame')}"
+    title = f"mean of {sampled}{counted(mean.frames, 'frame')}"
     return [
         partial(_draw_pattern, values=mean.values, mean=mean, title=title),
         partial(_draw_pattern, values=frames[chosen].astype(np.float64), mean=mean, title=f"frame {chosen:,}"),
@@ -182,6 +178,7 @@ def _object_area(product: Product) -> Area:
 
 
 def _area(shape: tuple[int, ...], pixel_m: tuple[float | None, float | None], center_m: tuple[float, float]) -> Area:
+    """Return left, right, bottom and top of an array, pixel rows going down."""
     rows, columns = shape[-2:]
     height_m, width_m = pixel_m
     if height_m is None or width_m is None:
@@ -244,7 +241,7 @@ def _draw_positions(product: Product, axes: Axes, layer: Array, area: Area) -> N
     order = np.arange(len(x_um))
     finite = np.isfinite(x_um) & np.isfinite(y_um)
     x_um, y_um, order = x_um[finite], y_um[finite], order[finite]
-    title = _count(len(product.x_m), "position")
+    title = counted(len(product.x_m), "position")
     if len(order) > _MOST_POSITIONS:
         chosen = np.linspace(0, len(order) - 1, _MOST_POSITIONS).round().astype(int)
         x_um, y_um, order = x_um[chosen], y_um[chosen], order[chosen]

@@ -16,7 +16,7 @@ _FORMATS = (".png", ".pdf", ".svg")
 
 
 def require_matplotlib(path: Path | None = None) -> None:
-    """Check that a picture can be drawn, before time is spent on what it shall show.
+    """Check that a picture can be drawn, before time is spent on its content.
 
     Parameters
     ----------

@@ -18,10 +18,10 @@ UNKNOWN = "as stored, no unit"
 _UNITS = {patterns.COUNTS: "counts", patterns.AMPLITUDE: "√counts"}
 
 MOST_FRAMES = 256
-# Frames that lie in one chunk are decoded together, but a scan changes along its way: look at this many places of it.
+# Frames of one chunk are decoded together, but a scan changes along its way: frames come from so many places of it.
 _LEAST_PLACES = 16
 _MOST_BYTES = 512 * 1024**2  # of large frames, fewer
-_LOOKED_AT = 4  # frames that tell what all of them are
+_LOOKED_AT = 4  # frames by which it is decided what all of them hold
 
 
 @dataclass(frozen=True)

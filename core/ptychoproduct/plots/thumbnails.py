@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptychoproduct.aliases import Array
+from ptychoproduct.errors import counted
 from ptychoproduct.plots.mean_pattern import mean_pattern
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def product_thumbnails(product: Product, most_rows: int, most_columns: int) -> l
     if frames is not None and 0 not in frames.shape:
         mean = mean_pattern(frames)
         sampled = "" if mean.frames_used == mean.frames else f"{mean.frames_used} of "
-        title = f"mean of {sampled}{mean.frames:,} frames, {_DECADES} decades"
+        title = f"mean of {sampled}{counted(mean.frames, 'frame')}, {_DECADES} decades"
         thumbnails.append(Thumbnail(title, _decades(shrunk(mean.values, most_rows, most_columns)), is_cyclic=False))
     return thumbnails
 

@@ -32,7 +32,7 @@ from ptychoproduct.validation.digests import ContentDigests
 
 
 class FrameWriter:
-    """Writes ``/raw_data/diffraction``, whichever way its frames come.
+    """Writes ``/raw_data/diffraction``, from a source or from frames that are appended.
 
     A context manager: leaving it with an error drops what is not written yet.
 

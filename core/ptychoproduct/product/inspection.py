@@ -35,7 +35,7 @@ class AttributeEntry:
         "str" for text.
     shape : tuple of int
     value : str, bool, int, float or None
-        None where it is no single value, cannot be read, or is missing (the type is "" then).
+        None where it is not a single value, cannot be read, or is missing (the type is "" then).
     unit : str
         The contract's, "" for none.
     is_given : bool

@@ -110,7 +110,7 @@ class DiffractionWriter:
     Raises
     ------
     OptionError
-        Amplitudes cannot be told from counts.
+        It is not clear whether the frames are amplitudes or counts.
     SourceError
         The mask of bad pixels does not fit the frames.
     OutputError
@@ -251,14 +251,14 @@ class DiffractionWriter:
     def _choose(self, scale: float | None = None) -> Patterns:
         return choose_patterns(self._sample, self._file_options.patterns_are, self._origin, self._key, scale)
 
-    def _fill(self, origin: tuple[int, ...], values: Array, patterns: Array) -> None:
+    def _fill(self, offset: tuple[int, ...], values: Array, patterns: Array) -> None:
         """Make the patterns of a chunk; a value that does not fit stops this file, but not the product."""
         if self._unfit is None:
             with hdf5_errors(self.path, self._output):  # stops early if the disk is full
                 # A chunk may reach beyond the frames.
-                inside = tuple(slice(0, size - first) for first, size in zip(origin, self._shape, strict=True))
+                inside = tuple(slice(0, size - first) for first, size in zip(offset, self._shape, strict=True))
                 seen = values[inside]
-                counts = self._gaps.without_gaps(origin, seen)
+                counts = self._gaps.without_gaps(offset, seen)
                 if counts is not seen:
                     values = np.zeros_like(values)
                     values[inside] = counts

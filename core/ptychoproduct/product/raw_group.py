@@ -48,7 +48,7 @@ class RawGroup:
     file : h5py.File
     options : ExportOptions
     resources : Resources
-        Its progress is told of arrays that are streamed.
+        Arrays that are streamed are reported to its progress.
     digests : ContentDigests
         Where the digests of these arrays are made.
     """

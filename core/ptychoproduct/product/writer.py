@@ -53,7 +53,7 @@ class ProductWriter:
         ``*.h5`` or ``*.hdf5``.
     meta : ExportMeta or ResolvedMetadata, optional
     include_raw : bool
-        Whether ``/raw_data`` is written: frames, positions in pixels and whatever is kept besides.
+        Whether ``/raw_data`` is written: frames, positions in pixels and what else is kept.
     options : ExportOptions, optional
     progress : callable, optional
         Called with a number of bytes whenever frames of that size have been written.

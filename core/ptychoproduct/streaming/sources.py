@@ -1,7 +1,7 @@
 """Where the rows of an array come from.
 
 A *row* is everything under one index of the first canonical axis: a diffraction frame, for a stack in NHW order. Every
-source gives rows in C order and native byte order, whatever the storage.
+source gives rows in C order and native byte order, however they are stored.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ptychoproduct.system.resources import Resources
 from ptychoproduct.system.workers import Workers
 from ptychoproduct_native import ChunkBuffer, gather
 
-# Of a slab that is read at once; progress is told in between.
+# So much of a slab is read at once; progress is reported in between.
 _READ_BYTES = 16 * 1024**2
 
 

@@ -82,5 +82,5 @@ def stored_rows(
 
 
 def rows_as_stored(array: StoredArray) -> RowSource:
-    """Open an array as rows in the order in which it lies, whichever axes these are."""
+    """Open an array as rows in the order in which it is stored, on any axis."""
     return stored_rows(array, array.file_axes)

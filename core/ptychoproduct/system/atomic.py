@@ -19,7 +19,7 @@ from ptychoproduct.system.signals import held_signals
 # The latest outputs that have got their names, for those who tell of an interruption.
 completed: deque[Path] = deque(maxlen=16)
 
-# What fsync says where a file system has nothing like it.
+# Errors of fsync on file systems that do not support it.
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
@@ -43,9 +43,9 @@ class OutputGroup:
         self._holds = ExitStack()
 
     def claim(self, path: Path, target: Path) -> None:
-        """Refuse a destination that another output of the group has: OutputError."""
+        """Raise OutputError for a destination that another output of the group has."""
         if target in self._targets:
-            raise OutputError(path, found="the name of another output", expected="another file")
+            raise OutputError(path, "is the name of another output, too; give each output its own name")
         self._targets.add(target)
 
     def make_part(self, part: Path) -> None:
@@ -57,7 +57,7 @@ class OutputGroup:
         self._outputs.append(output)
 
     def publish(self) -> None:
-        """Give all outputs their names; where one fails, those before it become what they were.
+        """Give all outputs their names; if one fails, restore what the names before it stood for.
 
         Signals wait until all have their names.
         """
@@ -71,7 +71,7 @@ class OutputGroup:
         with ExitStack() as kept, ExitStack() as undo:
             for output in self._outputs:
                 with writing_errors(output.path):
-                    if output is not self._outputs[-1]:  # the last has nothing behind it that could fail
+                    if output is not self._outputs[-1]:  # after the last, nothing can fail
                         old = _second_name(output.target)
                         if old is not None:
                             kept.callback(_remove, old)
@@ -82,11 +82,11 @@ class OutputGroup:
         completed.extend(output.path for output in self._outputs)
         self._holds.close()
         for folder in {output.target.parent for output in self._outputs}:
-            with contextlib.suppress(OSError):  # the folder's own entry; not every file system can, and Windows cannot
+            with contextlib.suppress(OSError):  # not every file system can sync a folder; Windows cannot
                 sync(folder)
 
     def discard(self, error: BaseException) -> None:
-        """Remove what has not been published, and note it on the error that is the reason."""
+        """Remove what has not been published, and say so in a note on the error."""
         for output in self._outputs:
             _give_up(output, error)
         self._holds.close()
@@ -167,7 +167,7 @@ def atomic_output(
 
 @contextmanager
 def writing_errors(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with writing into an OutputError that names the destination."""
+    """Turn errors of writing into an OutputError that names the destination."""
     try:
         yield
     except OSError as error:
@@ -176,19 +176,19 @@ def writing_errors(path: Path) -> Iterator[None]:
 
 def _check_destination(path: Path, target: Path, overwrite: bool, sources: tuple[Path, ...]) -> None:
     if target.is_dir():
-        raise OutputError(path, found="a directory", expected="a file name")
+        raise OutputError(path, "is a folder; give the name of a file")
     if not target.exists():
         return
     if not target.is_file():
-        raise OutputError(path, found="a device or the like", expected="a file name")
+        raise OutputError(path, "is not a regular file; give the name of a file")
     if any(source.exists() and target.samefile(source) for source in sources):
-        raise OutputError(path, found="the input itself", expected="another file")
+        raise OutputError(path, "is the input itself; give the name of another file")
     if not overwrite:
-        raise OutputError(path, "exists already, and is not to be replaced")
+        raise OutputError(path, "exists already, and must not be replaced")
 
 
 def _second_name(target: Path) -> Path | None:
-    """Give a file that is about to be replaced a name to come back from; None where there is no file."""
+    """Give a file that is about to be replaced a second name, to restore it from; None where there is no file."""
     if not target.exists():
         return None
     name = new_name(target, ".old")
@@ -219,7 +219,7 @@ def _remove(path: Path) -> None:
 
 
 def _keep_permissions(output: _Output) -> None:
-    """Give a file the permissions, the owner and the attributes of the one that it replaces, as far as one may."""
+    """Give a file the permissions, owner and attributes of the one that it replaces, as far as that is allowed."""
     if not output.target.exists():
         return
     old = output.target.stat()
@@ -234,13 +234,13 @@ def _keep_permissions(output: _Output) -> None:
 
 
 def _sync_if_possible(part: Path, path: Path) -> None:
-    """Write a file to the disk; a file system that cannot promise so much is told of."""
+    """Write a file to the disk; warn where the file system cannot confirm that."""
     try:
         sync(part)
     except OSError as error:
         if error.errno not in _NOT_SUPPORTED:
             raise
-        warn(f"{path}: this file system does not say when a file is on the disk (fsync: {error.strerror})")
+        warn(f"{path}: this file system cannot confirm that the file is on the disk (fsync: {error.strerror})")
 
 
 def sync(path: Path) -> None:

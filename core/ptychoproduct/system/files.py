@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ptychoproduct.errors import counted
 from ptychoproduct_native import read_segments
 
 
@@ -54,7 +55,7 @@ class PositionalFile:
         while len(view):
             count = self._read_some(offset, view)
             if count == 0:
-                raise EOFError(f"file ends {len(view)} bytes early")
+                raise EOFError(f"file ends {counted(len(view), 'byte')} early")
             view = view[count:]
             offset += count
 
@@ -132,7 +133,7 @@ class SpillFile:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Give the space back."""
+        """Free the space."""
         self._file.close()
 
     def write(self, data: memoryview, offset: int) -> None:

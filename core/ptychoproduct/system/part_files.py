@@ -46,7 +46,7 @@ def held_part(part: Path) -> Iterator[None]:
             # Shared, because HDF5 locks what it reads back. Not every file system has locks.
             with contextlib.suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_SH)
-            if part.exists():  # else another run took it for a leftover before it was held
+            if part.exists():  # otherwise another run has removed it as a leftover before it was held
                 yield
                 return
         finally:
@@ -72,7 +72,7 @@ def remove_leftovers(target: Path) -> list[Path]:
 
 
 def _stem(target: Path) -> str:
-    """Return how names begin; a hash of the file's name, which may be as long as a name can be."""
+    """Return how the names of a file's parts begin: with a hash, as the file's name may be too long for more."""
     return f".ptychoproduct-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"
 
 

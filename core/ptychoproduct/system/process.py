@@ -45,7 +45,7 @@ def control_groups(controller: str, mount: Path = _MOUNT, membership: Path = _ME
             continue
         root = mount / controller if controllers else mount  # version 2 has one tree for all controllers
         folder = root / group.lstrip("/")
-        # A container sees its own group as the root, whatever its name outside.
+        # A container sees its own group as the root, with no regard to its name outside.
         folders += [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
     return folders
 
@@ -69,7 +69,7 @@ def _quota(group: Path) -> list[int]:
 
 
 def prepare_process() -> None:
-    """Leave the cores to the frames; to be called before NumPy is imported.
+    """Keep the cores free for the frames; to be called before NumPy is imported.
 
     NumPy starts threads for linear algebra, which nothing here does, and they spin at first. Memory that is freed is
     kept for the next chunk.

@@ -1,4 +1,4 @@
-"""What a job may use, and whom it tells of its progress."""
+"""What a job may use, and how it reports its progress."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ptychoproduct.system.process import available_threads
 DEFAULT_MEMORY_BYTES = 1024**3
 
 
-def _tell_nobody(nbytes: int) -> None:
-    """Stand in for a progress that nobody wants."""
+def _ignore(nbytes: int) -> None:
+    """Ignore progress."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Resources:
     folder : Path
         Where a spill file may be made. It has no name there, and vanishes with the process.
     progress : callable
-        Is told of bytes of frames that are written.
+        Called with a number of bytes of frames whenever so many have been written.
     reorder_progress : callable
-        Is told of bytes that are read to bring axes into order.
+        Called with a number of bytes whenever so many have been read to bring axes into order.
     """
 
     threads: int = field(default_factory=available_threads)
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
-    progress: Progress = _tell_nobody
-    reorder_progress: Progress = _tell_nobody
+    progress: Progress = _ignore
+    reorder_progress: Progress = _ignore

@@ -14,11 +14,11 @@ def parse_size(text: str) -> int:
     Raises
     ------
     ValueError
-        The text is no size.
+        The text is not a size.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no size, such as 64KiB or 1GiB")
+        raise ValueError(f"{text!r} is not a size, such as 64KiB or 1GiB")
     return int(match["number"]) * _UNITS[match["unit"]]
 
 

@@ -86,7 +86,7 @@ class Workers:
                 wait(running)
 
     def close(self) -> None:
-        """Let the threads end when they have done what they were given."""
+        """End the threads when they have done their work."""
         with self._lock:
             if self._pool is not None and self._process == os.getpid():
                 self._pool.shutdown(wait=False)
@@ -94,7 +94,7 @@ class Workers:
 
     def _running_pool(self) -> ThreadPoolExecutor:
         with self._lock:
-            # Threads are not there any more in a process that was forked from theirs, such as a training loader's.
+            # A process that was forked, such as a training loader's, does not have the threads of its parent.
             if self._pool is None or self._process != os.getpid():
                 self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix=self._name)
                 self._process = os.getpid()

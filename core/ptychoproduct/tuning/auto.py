@@ -16,10 +16,10 @@ from ptychoproduct.streaming.sampling import sample_rows, some_tiles, source_to_
 from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.tuning.trials import Trial, try_writing
 
-# What measuring may take: this, or a part of the conversion's time where that is more.
+# How long measuring may take: so many seconds, or a part of the conversion's time, if that is more.
 LEAST_BUDGET_S = 0.3
 BUDGET_PART = 0.02
-# Whom "auto" sends its results to: 1 Gbit/s, a quick archive over the network.
+# The network over which "auto" expects its results to be sent: 1 Gbit/s.
 SENDING_MB_S = 125.0
 
 # Where nothing can be gained, lz4 is as fast as no codec.
@@ -39,9 +39,9 @@ _SAMPLE_BYTES = 4 * 1024**2
 _TILES_SAMPLE_BYTES = 2 * 1024**2
 _MOST_READ_BYTES = 64 * 1024**2
 _MOST_ROUNDS = 10
-# What is so much worse than the best after the first round, or later, is not measured again.
+# A codec that is so much worse than the best, after the first round or later, is not measured again.
 _HOPELESS_FIRST, _HOPELESS = 2.0, 1.3
-# What is so close to the best is as good; the other virtue decides.
+# A codec that is so close to the best is as good; of these, the other quality decides.
 _AS_GOOD = 1.02
 
 
@@ -195,7 +195,7 @@ def choose_storage(
     elif objective.tiles:
         tried = array[: max(1, _TILES_SAMPLE_BYTES // array[:1].nbytes)]
     storages = {text: Storage(parse_codec(text), shape) for text in objective.candidates}
-    try_writing(tried, next(iter(storages.values())), threads)  # libraries are loaded, and there is memory
+    try_writing(tried, next(iter(storages.values())), threads)  # loads libraries, and gets memory
     trials = _measure(objective, tried, storages, threads, started, frames)
     best = objective.cost(trials[0][1])
     good = [entry for entry in trials if objective.cost(entry[1]) <= best * _AS_GOOD]

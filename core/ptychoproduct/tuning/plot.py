@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ptychoproduct.aliases import Array
+from ptychoproduct.errors import counted
 from ptychoproduct.plots.files import require_matplotlib, save_picture
 from ptychoproduct.tuning.trials import Trial
 from ptychoproduct.tuning.tune import TuneReport
@@ -69,9 +70,8 @@ def plot_trials(report: TuneReport, path: Path) -> None:
         yscale="log",
         xlabel="writing (MB/s of frames, uncompressed)",
         ylabel="compression ratio",
-        title=f"{report.scan.name}: {report.sampled} of {report.frames:,} frames of {shape}, {report.dtype}, 1 thread"
-        if report.threads == 1
-        else f"{report.threads} threads",
+        title=f"{report.scan.name}: {report.sampled} of {counted(report.frames, 'frame')} of {shape}, {report.dtype}, "
+        f"{counted(report.threads, 'thread')}",
     )
     axes.margins(x=0.12, y=0.08)
     axes.yaxis.set_major_formatter("{x:g}")
@@ -80,7 +80,7 @@ def plot_trials(report: TuneReport, path: Path) -> None:
     axes.grid(alpha=0.25)
     axes.legend(loc="lower left", frameon=False)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # labels have to stay where there was room
+    figure.set_layout_engine("none")  # labels must stay where there was room for them
     _label(axes, report.trials, front)
     save_picture(figure, path)
 
@@ -106,7 +106,7 @@ def _label(axes: Axes, trials: Sequence[Trial], front: Sequence[Trial]) -> None:
     corners = axes.transData.transform(np.transpose(_points(front)))
     lines = [_around(_along(*ends, 3 * pixels), pixels) for ends in itertools.pairwise(corners)]
     thin = np.vstack([np.empty((0, 4)), *lines])
-    # Those in a crowd choose first.
+    # Points in a crowd choose first.
     crowd = [np.sum(np.linalg.norm(centres - centre, axis=1) < _CROWD_PT * pixels) for centre in centres]
     for number in sorted(range(len(trials)), key=lambda number: -crowd[number]):
         label = axes.annotate(
@@ -152,7 +152,7 @@ def _moved(label: Annotation, offset: tuple[float, float, _Side]) -> Array:
 
     label.set_position(offset[:2])
     label.set_horizontalalignment(offset[2])
-    label.get_window_extent()  # puts it there; this box has the line in it, the next one has not
+    label.get_window_extent()  # moves it; this box includes the line, the next one does not
     return np.array(Text.get_window_extent(label).extents)
 
 

@@ -1,4 +1,4 @@
-"""Trying a way to store frames on some of them: the road that a product's frames take, but in memory."""
+"""Trying a way to store frames on some of them: they are written as those of a product, but in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SINGLE_FRAMES = 5
 
 @dataclass(frozen=True)
 class Trial:
-    """What a way to store frames came to.
+    """How small and how fast a way to store frames is.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Trial:
 
 
 def try_writing(sample: Array, storage: Storage, threads: int) -> Trial:
-    """Write frames, and tell how small, and how fast it would be on cores that have nothing else to do.
+    """Write frames, and measure how small they become, and how fast on cores that have nothing else to do.
 
     The speed is that of the processor time, divided by the threads: other programs hardly change it, and a few chunks
     show what many will do.
@@ -65,7 +65,7 @@ def try_writing(sample: Array, storage: Storage, threads: int) -> Trial:
 
 
 def try_both_ways(sample: Array, storage: Storage, threads: int) -> Trial:
-    """Write frames, read them back whole, and read a few of them one by one, by the clock on the wall.
+    """Write frames, read them back whole, and read a few of them one by one, in wall-clock time.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def try_both_ways(sample: Array, storage: Storage, threads: int) -> Trial:
 
 
 def better_times(trial: Trial, again: Trial) -> Trial:
-    """Return what two trials of the same came to, with the better time of each kind.
+    """Combine two trials of the same storage: the better time of each kind.
 
     Parameters
     ----------

@@ -128,7 +128,7 @@ def attributes_present(subject: Subject) -> Iterator[Problem]:
 
 @check
 def attribute_aliases_agree(subject: Subject) -> Iterator[Problem]:
-    """All spellings of an attribute hold one value."""
+    """All names of an attribute hold the same value."""
     attributes = subject.file.attrs
     for attribute in contract.ROOT_ATTRIBUTES:
         names = [name for name in (attribute.name, *attribute.aliases) if name in attributes]

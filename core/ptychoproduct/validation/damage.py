@@ -77,8 +77,8 @@ def _absent_chunk(dataset: h5py.Dataset, named: str) -> str:
         return ""
     with reading(dataset):
         stored = ChunkIndex(dataset)
-    origins = itertools.product(*map(range, itertools.repeat(0), dataset.shape, dataset.chunks))
-    absent = next((origin for origin in origins if stored.find(origin) is None), None)
+    offsets = itertools.product(*map(range, itertools.repeat(0), dataset.shape, dataset.chunks))
+    absent = next((offset for offset in offsets if stored.find(offset) is None), None)
     if absent is None:
         return ""
     last = min(absent[0] + dataset.chunks[0], dataset.shape[0]) - 1

@@ -1,4 +1,4 @@
-"""Digests of what datasets hold: SHA-256 of the decoded elements, whatever codec and chunks they are stored in.
+"""Digests of what datasets hold: SHA-256 of the decoded elements, the same for any codec and chunk shape.
 
 ``specs/data_contracts.md`` defines which bytes are digested. Archives know SHA-256, and anybody can compute it again.
 """
@@ -58,7 +58,7 @@ def content_digest(dataset: h5py.Dataset, resources: Resources | None = None) ->
     dataset : h5py.Dataset
         For which `has_digest` holds.
     resources : Resources, optional
-        Threads and progress; is told of the bytes that have been digested.
+        Threads, and progress in bytes that have been digested.
 
     Returns
     -------

@@ -232,7 +232,7 @@ def test_a_parameter_out_of_range_is_an_option_error(tmp_path, values):
 
 @pytest.mark.parametrize("name", ["scan", "scan.h5", "scan.npz.gz"])
 def test_another_suffix_is_refused(tmp_path, name):
-    with pytest.raises(OutputError, match=r"expected \.npz"):
+    with pytest.raises(OutputError, match=r"must end in \.npz"):
         simulate_scan(tmp_path / name, ScanParameters(**SMALL))
 
 

@@ -191,7 +191,7 @@ class TestStoring:
 
     def test_a_recipe_for_another_type_is_refused(self, tmp_path, amplitudes):
         with (
-            pytest.raises(OptionError, match="amplitude_dtype: found float64, expected float32"),
+            pytest.raises(OptionError, match="amplitude_dtype: is float64, but the frames are float32"),
             ProductWriter(tmp_path / "p.h5") as writer,
         ):
             writer.write_frames(stack(amplitudes), recipe=CountsRecipe("float64"))

@@ -425,7 +425,7 @@ def test_positions_on_the_object_are_not_warned_about(export, centered_meta):
 def test_positions_off_the_object_are_counted(export, centered_meta, make_scan):
     x_px = make_scan()["xcoords"]
     x_px[[2, 5]] = 1000.0
-    with pytest.warns(ProductWarning, match="2 of 12 positions are not on the object; check pixel size"):
+    with pytest.warns(ProductWarning, match="2 of 12 positions outside the object; check pixel size"):
         export(centered_meta, scan={"xcoords": x_px})
 
 

@@ -418,7 +418,7 @@ def test_the_source_is_never_overwritten(tmp_path, way):
 
 def test_a_folder_is_not_replaced(tmp_path):
     (tmp_path / "product.h5").mkdir()
-    with pytest.raises(OutputError, match="a directory"):
+    with pytest.raises(OutputError, match="is a folder"):
         write_whole(tmp_path / "product.h5", FRAMES, X_PX, Y_PX, INDEX)
 
 
@@ -436,7 +436,7 @@ def test_another_suffix_is_refused_before_anything_is_written(tmp_path, name):
 
 
 def test_positions_off_the_object_are_warned_about(tmp_path):
-    with pytest.warns(ProductWarning, match="6 of 6 positions are not on the object"):
+    with pytest.warns(ProductWarning, match="6 of 6 positions outside the object"):
         write_whole(tmp_path / "product.h5", FRAMES, X_PX, Y_PX, INDEX, meta=ExportMeta(object_center_x_m=1.0))
 
 

@@ -120,7 +120,7 @@ def test_missing_folders_are_made(tmp_path):
 
 @pytest.mark.parametrize("overwrite", [True, False])
 def test_a_folder_is_no_destination(tmp_path, overwrite):
-    with pytest.raises(OutputError, match="a directory"):
+    with pytest.raises(OutputError, match="is a folder"):
         write(tmp_path, overwrite=overwrite)
 
 
@@ -359,7 +359,7 @@ def test_what_has_appeared_goes_back_where_a_later_one_fails(tmp_path, existing,
 
 
 def test_a_destination_that_came_meanwhile_keeps_all_of_a_group_from_appearing(tmp_path, existing):
-    with pytest.raises(OutputError, match="a directory"):
+    with pytest.raises(OutputError, match="is a folder"):
         write_together(existing, tmp_path / "other.h5", meanwhile=(tmp_path / "other.h5").mkdir)
     assert existing.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.h5", "product.h5"]

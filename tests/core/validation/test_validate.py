@@ -316,7 +316,7 @@ BROKEN = {
             "found 'divide:float32,sqrt:float32'",
             *stored_as_counts(operation_order="divide:float32,sqrt:float32"),
         ),
-        error(f"/{FRAMES}@amplitude_scale", "found 2.0, expected 1.0", *stored_as_counts(amplitude_scale=2.0)),
+        error(f"/{FRAMES}@amplitude_scale", "is 2.0; it must be 1.0", *stored_as_counts(amplitude_scale=2.0)),
         error(
             f"/{FRAMES}@amplitude_scale",
             "found -1.0",
