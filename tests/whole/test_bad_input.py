@@ -64,7 +64,7 @@ SCANS = {
     "one frame only": ({"diff3d": np.zeros((16, 16))}, None, ["diff3d", "(16, 16)", "three axes"]),
     "frames of no size": ({"diff3d": np.zeros((12, 0, 16))}, None, ["diff3d", "(12, 0, 16)"]),
     "complex frames": ({"diff3d": np.zeros((12, 16, 16), complex)}, None, ["diff3d", "complex128", "real"]),
-    "real probe": ({"probeGuess": np.zeros((16, 16))}, None, ["probeGuess", "float64", "complex"]),
+    "a mask for a probe": ({"probeGuess": np.zeros((16, 16), bool)}, None, ["probeGuess", "bool", "complex"]),
     "flat probe": ({"probeGuess": np.zeros(16, complex)}, None, ["probeGuess", "(16,)", "dimensions"]),
     "layers without distance": ({"objectGuess": np.ones((3, 8, 8), complex)}, None, ["object_layer_spacing_m", "2"]),
     "objects in Python": ({"Y": pickled([1, 2])}, None, ["Y", "Python objects", "pickles are not opened"]),

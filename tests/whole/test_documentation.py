@@ -59,6 +59,8 @@ def inputs(tmp_path_factory):
         np.savetxt(folder / "positions.csv", positions, delimiter=",", header="x,y", comments="")
         motors = np.stack((np.arange(len(positions)), scan["ycoords"], scan["xcoords"]), axis=1)
         np.savetxt(folder / "motors.txt", motors)
+        grid = scan["diff3d"].reshape(10, 12, 32, 32)
+        np.savez(folder / "stem.npz", data=grid, position=positions, notes=np.array({"a": 1}))
         with h5py.File(folder / "diffraction.h5", "w") as file:
             file["patterns"] = scan["diff3d"]
     return folder

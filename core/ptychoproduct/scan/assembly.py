@@ -114,9 +114,8 @@ def assembled(
         names = said_by(meta)
         said |= {name: getattr(meta, name) for name in names}
         files_of |= dict.fromkeys(names, path)
-    if (
-        positions.object is None and positions.files != files
-    ):  # a centre is that of an object, in the frame of its scan positions
+    # A centre is that of an object, in the frame of its scan positions.
+    if positions.object is None and positions.files != files:
         said = {name: value for name, value in said.items() if not name.startswith("object_center")}
     files = (*files, *positions.files, *probe[1])
     matlab = [path.name for path in dict.fromkeys(files) if is_matlab_file(path)]
