@@ -64,14 +64,16 @@ def plot_trials(report: TuneReport, path: Path) -> None:
     if report.bound_ratio is not None:
         axes.axhline(report.bound_ratio, linestyle="--", color=_BOUND, label="Shannon's limit of Poisson counts")
     shape = " x ".join(map(str, report.frame_shape))
+    frames = f"{report.sampled} of {report.frames:,} frames of {shape}, {report.dtype}"
+    if report.sampled_rows < report.frame_shape[0]:
+        frames += f", {report.sampled_rows:,} pixel rows of each"
+    threads = "1 thread" if report.threads == 1 else f"{report.threads} threads"
     axes.set(
         xscale="log",
         yscale="log",
         xlabel="writing (MB/s of frames, uncompressed)",
         ylabel="compression ratio",
-        title=f"{report.scan.name}: {report.sampled} of {report.frames:,} frames of {shape}, {report.dtype}, 1 thread"
-        if report.threads == 1
-        else f"{report.threads} threads",
+        title=f"{report.scan.name}: {frames}, {threads}",
     )
     axes.margins(x=0.12, y=0.08)
     axes.yaxis.set_major_formatter("{x:g}")
