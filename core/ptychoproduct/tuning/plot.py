@@ -65,7 +65,7 @@ def plot_trials(report: TuneReport, path: Path) -> None:
         axes.axhline(report.bound_ratio, linestyle="--", color=_BOUND, label="Shannon's limit of Poisson counts")
     shape = " x ".join(map(str, report.frame_shape))
     frames = f"{report.sampled} of {report.frames:,} frames of {shape}, {report.dtype}"
-    if report.sampled_rows < report.frame_shape[0]:
+    if report.sampled_rows is not None:
         frames += f", {report.sampled_rows:,} pixel rows of each"
     threads = "1 thread" if report.threads == 1 else f"{report.threads} threads"
     axes.set(

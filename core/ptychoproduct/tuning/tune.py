@@ -160,8 +160,6 @@ class TuneReport:
         Of the scan.
     sampled : int
         How many frames were tried on.
-    sampled_rows : int
-        How many pixel rows of each: not all where frames are huge; then all numbers are an estimate from a part.
     threads : int
     objective : str
     trials : tuple of Trial
@@ -181,6 +179,8 @@ class TuneReport:
     counts : CountsGain or None
         None where the frames are not square roots of counts.
     seconds : float
+    sampled_rows : int or None
+        How many pixel rows of huge frames were tried on: all numbers are an estimate then. None for all of them.
     """
 
     scan: Path
@@ -188,7 +188,6 @@ class TuneReport:
     frame_shape: tuple[int, ...]
     dtype: str
     sampled: int
-    sampled_rows: int
     threads: int
     objective: str
     trials: tuple[Trial, ...]
@@ -200,6 +199,7 @@ class TuneReport:
     bound_ratio: float | None
     counts: CountsGain | None
     seconds: float
+    sampled_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,6 @@ def tune_scan(files: ScanFiles, options: TuneOptions | None = None, progress: St
         frame_shape=(height, width),
         dtype=str(sample.dtype),
         sampled=len(sample),
-        sampled_rows=sample.shape[1],
         threads=threads,
         objective=options.objective,
         trials=trials,
@@ -259,6 +258,7 @@ def tune_scan(files: ScanFiles, options: TuneOptions | None = None, progress: St
         bound_ratio=bound_ratio,
         counts=counts,
         seconds=time.perf_counter() - started,
+        sampled_rows=None if sample.shape[1] == height else sample.shape[1],
     )
 
 
