@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 SOURCES := $(wildcard bindings/ptychoproduct_native/*.py* bindings/ptychoproduct_native/*.[ch]) setup.py pyproject.toml
 DEMO := outputs/ptychodus_products
 MINIMUM := build/minimum
-MINIMUM_TESTS := tests/bindings tests/core/convert tests/core/hdf5 tests/core/product tests/core/tuning \
+MINIMUM_TESTS := tests/bindings/test_pipeline.py tests/core/convert tests/core/product tests/core/tuning \
+    tests/core/hdf5/test_arrays.py tests/core/hdf5/test_dataset_reader.py tests/core/hdf5/test_folder_links.py \
     tests/cli/test_commands.py tests/cli/test_compression.py tests/cli/test_inspect.py
 
 .PHONY: demo test test-minimum lint docs clean

@@ -136,7 +136,7 @@ cdef class Filter:
         chunk.data = <unsigned char *> data
         if nbytes == 0:
             return False
-        # Not all plugins report the capacity of what they have allocated: hdf5plugin before 7 may report less.
+        # Not all plugins report the capacity of what they have allocated: some report less, or that of before.
         chunk.capacity = chunk.nbytes = nbytes
         return True
 

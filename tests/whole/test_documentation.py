@@ -24,15 +24,25 @@ EXAMPLES = {
     for command in (*main.COMMANDS.values(), convert.EXECUTABLE, import_.EXECUTABLE)
     if command.prog not in ("ptychoproduct bench", "ptychoproduct tune", "ptychoproduct completion")
 }
-# What the examples take for given: a scan in memory, and a detector that is still running.
+# What the examples take for given: a scan in memory, a detector that is still running, and PyTorch, in whose place is
+# what hands a dataset to other processes as its loader does.
 GIVEN = """\
-import warnings
+import importlib.util, pickle, sys, types, warnings
 import numpy as np
 from ptychoproduct import ProductWarning, import_product_to_rawdata
 warnings.simplefilter("ignore", ProductWarning)
 raw = import_product_to_rawdata("product.h5")
 probe = raw.probeGuess
 detector = [(raw.diff3d[i : i + 10], raw.xcoords[i : i + 10], raw.ycoords[i : i + 10]) for i in range(0, 100, 10)]
+if importlib.util.find_spec("torch") is None:
+    def loader(dataset, batch_size, shuffle, num_workers):
+        dataset = pickle.loads(pickle.dumps(dataset))
+        order = np.random.permutation(len(dataset))
+        for i in range(0, len(order), batch_size):
+            yield tuple(map(np.stack, zip(*dataset.__getitems__(order[i : i + batch_size].tolist()))))
+    for name in ("torch", "torch.utils", "torch.utils.data"):
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["torch.utils.data"].DataLoader = loader
 """
 
 

@@ -137,6 +137,9 @@ def _print_notes(report: TuneReport, arguments: argparse.Namespace) -> None:
 
     trials = counted(len(report.trials), "trial")
     rows = {"best": f"{best.codec}  (objective {report.objective}; {trials} in {report.seconds:.0f} s)"}
+    if report.sampled_rows is not None:
+        part = f"{report.sampled_rows:,} of the {report.frame_shape[0]:,} pixel rows of each frame"
+        rows["estimate"] = f"from a part: {part} were tried"
     if not report.fast_enough:
         rows["best"] += f"; none writes {arguments.min_write_mb_s:g} MB/s, this is the fastest"
     if report.bound_ratio is not None:

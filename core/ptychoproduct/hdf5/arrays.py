@@ -183,6 +183,8 @@ def _encode_text(array: Array) -> Array | None:
     """Return the text as UTF-8, or None where it could not be decoded to the same again."""
     if array.dtype.kind != "U" or array.dtype.itemsize == 0:
         return None
+    if not array.size:  # of which NumPy before 2 makes numbers
+        return array.astype(h5py.string_dtype("utf-8", 1))
     try:
         encoded = np.char.encode(array, "utf-8")
         same = bool(encoded.dtype.itemsize and np.array_equal(np.char.decode(encoded, "utf-8"), array))

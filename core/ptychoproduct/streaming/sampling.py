@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.streaming.sources import Access, RowSource, WindowedSource, row_bytes_of, windows_of
 
 _STEP_BYTES = 4 * 1024**2
+_STRIP_PX = 64
 _GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -43,7 +44,38 @@ def spread_runs(rows: int, run_rows: int, runs: int) -> list[range]:
     return [range(first, first + run_rows) for first in range(0, runs * (run_rows + gap), run_rows + gap)]
 
 
-def sample_rows(source: RowSource, run_rows: int, runs: int, most_bytes: int | None = None) -> Array:
+def strips(height: int, width_bytes: int, most_bytes: int) -> list[range]:
+    """Spread strips of pixel rows over a frame that is too large as a whole; one that is the frame where it is not.
+
+    Parameters
+    ----------
+    height : int
+        Number of pixel rows.
+    width_bytes, most_bytes : int
+        Size of a pixel row, and of all strips; one strip at least.
+    """
+    if height * width_bytes <= most_bytes:
+        return [range(height)]
+    return spread_runs(height, _STRIP_PX, max(1, most_bytes // (_STRIP_PX * width_bytes)))
+
+
+def reduced(frames: Array, most_bytes: int) -> Array:
+    """Return frames, or strips of them, from all over a sample that is larger than wanted.
+
+    Parameters
+    ----------
+    frames : array, [n, H, W]
+    most_bytes : int
+        How much of them is wanted; one strip at least. Up to twice as much where there are several frames.
+    """
+    some = frames[:: max(1, frames.nbytes // most_bytes)]
+    kept = strips(some.shape[1], max(1, some[:1, 0].nbytes), most_bytes) if len(some) == 1 else [range(some.shape[1])]
+    return some if len(kept) == 1 else np.concatenate([some[:, part.start : part.stop] for part in kept], axis=1)
+
+
+def sample_rows(
+    source: RowSource, run_rows: int, runs: int, most_bytes: int | None = None, parts: Sequence[range] | None = None
+) -> Array:
     """Read runs of rows from a source that is opened for this, and not used further.
 
     Parameters
@@ -54,6 +86,8 @@ def sample_rows(source: RowSource, run_rows: int, runs: int, most_bytes: int | N
         See `spread_runs`.
     most_bytes : int, optional
         How far a source is read whose rows come in order; what is wanted comes from this part of it.
+    parts : sequence of range, optional
+        What is kept of the second axis; the whole by default. Besides, a single row is held.
 
     Returns
     -------
@@ -66,7 +100,9 @@ def sample_rows(source: RowSource, run_rows: int, runs: int, most_bytes: int | N
     if in_order and most_bytes is not None:
         reach = max(1, min(reach, most_bytes // row_bytes))
     wanted = spread_runs(reach, run_rows, runs)
-    sample = np.empty((len(wanted) * len(wanted[0]), *source.shape[1:]), source.dtype)
+    shape = source.shape[1:] if parts is None else (sum(map(len, parts)), *source.shape[2:])
+    sample = np.empty((len(wanted) * len(wanted[0]), *shape), source.dtype)
+    whole = None if parts is None else np.empty(source.shape[1:], source.dtype)
     views = [sample[i * len(run) : (i + 1) * len(run)] for i, run in enumerate(wanted)]
     for window in windows_of(source, 1):
         position = window.start
@@ -76,7 +112,13 @@ def sample_rows(source: RowSource, run_rows: int, runs: int, most_bytes: int | N
                 continue
             if in_order:
                 _skip(source, position, first, row_bytes)
-            source.read_into(first, memoryview(rows[first - run.start : stop - run.start]).cast("B"))
+            into = rows[first - run.start : stop - run.start]
+            if parts is None or whole is None:
+                source.read_into(first, memoryview(into).cast("B"))
+            else:
+                for number, kept in enumerate(into, first):
+                    source.read_into(number, memoryview(whole).cast("B"))
+                    np.concatenate([whole[part.start : part.stop] for part in parts], out=kept)
             position = stop
         if window.stop >= wanted[-1].stop:
             break

@@ -12,7 +12,7 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.compression.codecs import parse_codec
 from ptychoproduct.compression.profiles import Storage, tile_shape
 from ptychoproduct.hdf5.chunks import CHUNK_BYTES
-from ptychoproduct.streaming.sampling import sample_rows, some_tiles, source_to_sample
+from ptychoproduct.streaming.sampling import sample_rows, some_tiles, source_to_sample, strips
 from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.tuning.trials import Trial, try_writing
 
@@ -159,7 +159,8 @@ def sample_for(compression: str, source: RowSource, reopen: Callable[[], RowSour
     else:
         run, most_bytes = max(1, CHUNK_BYTES // frame_bytes), _SAMPLE_BYTES
         runs = max(2, _SAMPLE_BYTES // (run * frame_bytes))
-    frames = sample_rows(opened, run, runs, most_bytes)
+    parts = strips(source.shape[1], max(1, frame_bytes // source.shape[1]), most_bytes) if source.shape[1] else []
+    frames = sample_rows(opened, run, runs, most_bytes, parts if len(parts) > 1 else None)
     return Sample(frames, time.perf_counter() - started)
 
 

@@ -65,13 +65,15 @@ def plot_trials(report: TuneReport, path: Path) -> None:
     if report.bound_ratio is not None:
         axes.axhline(report.bound_ratio, linestyle="--", color=_BOUND, label="Shannon's limit of Poisson counts")
     shape = " x ".join(map(str, report.frame_shape))
+    frames = f"{report.sampled} of {counted(report.frames, 'frame')} of {shape}, {report.dtype}"
+    if report.sampled_rows is not None:
+        frames += f", {report.sampled_rows:,} pixel rows of each"
     axes.set(
         xscale="log",
         yscale="log",
         xlabel="writing (MB/s of frames, uncompressed)",
         ylabel="compression ratio",
-        title=f"{report.scan.name}: {report.sampled} of {counted(report.frames, 'frame')} of {shape}, {report.dtype}, "
-        f"{counted(report.threads, 'thread')}",
+        title=f"{report.scan.name}: {frames}, {counted(report.threads, 'thread')}",
     )
     axes.margins(x=0.12, y=0.08)
     axes.yaxis.set_major_formatter("{x:g}")

@@ -16,7 +16,8 @@ from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.count_recognition import recognise_counts
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
-from ptychoproduct.streaming.sampling import sample_rows, some_tiles
+from ptychoproduct.streaming.sampling import reduced, sample_rows, some_tiles, strips
+from ptychoproduct.streaming.sources import row_bytes_of
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import SENDING_MB_S
@@ -178,6 +179,8 @@ class TuneReport:
     counts : CountsGain or None
         None where the frames are not square roots of counts.
     seconds : float
+    sampled_rows : int or None
+        How many pixel rows of huge frames were tried on: all numbers are an estimate then. None for all of them.
     """
 
     scan: Path
@@ -196,6 +199,7 @@ class TuneReport:
     bound_ratio: float | None
     counts: CountsGain | None
     seconds: float
+    sampled_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -225,22 +229,22 @@ def tune_scan(files: ScanFiles, options: TuneOptions | None = None, progress: St
         A file is damaged, or the files do not hold a scan with frames.
     """
     options = options or TuneOptions()
+    progress = progress or (lambda *_: None)
     started = time.perf_counter()
-    if progress is not None:
-        progress("reading frames", 0, 0)
-    sample, frames = _sample(files, options)
+    progress("reading frames", 0, 0)
+    sample, (frames, height, width) = _sample(files, options)
     threads = options.threads or available_threads()
-    candidates = _candidates(sample.shape[1:], sample.dtype.itemsize, frames)
+    candidates = _candidates((height, width), sample.dtype.itemsize, frames)
     hopeful = _screened(candidates, sample, threads, progress)
     tried = _tried(hopeful, sample, threads, options.objective, started + options.seconds, progress)
     tried.sort(key=lambda entry: entry[1].ratio, reverse=True)
-    trials = tuple(trial for _, trial in tried)
+    trials = tuple(_of_whole_frames(trial, height, sample.shape[1]) for _, trial in tried)
     best, fast_enough = _best(trials, options)
-    counts, bound_ratio = _counts(sample, threads)
+    counts, bound_ratio = _counts(sample, threads, height)
     return TuneReport(
         scan=Path(files.path),
         frames=frames,
-        frame_shape=sample.shape[1:],
+        frame_shape=(height, width),
         dtype=str(sample.dtype),
         sampled=len(sample),
         threads=threads,
@@ -254,6 +258,7 @@ def tune_scan(files: ScanFiles, options: TuneOptions | None = None, progress: St
         bound_ratio=bound_ratio,
         counts=counts,
         seconds=time.perf_counter() - started,
+        sampled_rows=None if sample.shape[1] == height else sample.shape[1],
     )
 
 
@@ -268,16 +273,25 @@ def pareto_front(trials: Sequence[Trial]) -> tuple[int, ...]:
     )
 
 
-def _sample(files: ScanFiles, options: TuneOptions) -> tuple[Array, int]:
-    """Return frames from all over a scan, and how many it has."""
+def _sample(files: ScanFiles, options: TuneOptions) -> tuple[Array, tuple[int, ...]]:
+    """Return frames from all over a scan, or strips of huge ones, and the shape of all frames."""
     resources = Resources(options.threads or available_threads(), options.memory_bytes)
     with opened_scan(files, resources) as scan:
         if scan.frames is None:
             raise SourceError(files.path, "has no diffraction frames to tune for", key="diff3d")
         order = scan.frames.axis_order(len(scan.x), options.axis_order, scan.origin)
         source = scan.frames.rows(canonical_axes(order))
-        most = max(_RUNS, _SAMPLE_BYTES // (math.prod(source.shape[1:]) * source.dtype.itemsize))
-        return sample_rows(source, min(_LOW[0], most // _RUNS), _RUNS, _MOST_READ_BYTES), source.shape[0]
+        most = max(_RUNS, _SAMPLE_BYTES // row_bytes_of(source))
+        parts = strips(source.shape[1], source.shape[2] * source.dtype.itemsize, _SAMPLE_BYTES // _RUNS)
+        kept = None if len(parts) == 1 else parts
+        return sample_rows(source, min(_LOW[0], most // _RUNS), _RUNS, _MOST_READ_BYTES, kept), source.shape
+
+
+def _of_whole_frames(trial: Trial, height: int, tried_height: int) -> Trial:
+    """Estimate from strips what whole frames would come to; the same trial where they were tried."""
+    depth, rows, columns = trial.chunk_shape
+    frame_ms = None if trial.frame_ms is None else trial.frame_ms * height / tried_height
+    return replace(trial, chunk_shape=(depth, height if rows == tried_height else rows, columns), frame_ms=frame_ms)
 
 
 def _candidates(frame_shape: tuple[int, ...], itemsize: int, frames: int) -> list[_Candidate]:
@@ -296,15 +310,14 @@ def _candidates(frame_shape: tuple[int, ...], itemsize: int, frames: int) -> lis
 
 
 def _screened(
-    candidates: Sequence[_Candidate], sample: Array, threads: int, progress: StepProgress | None
+    candidates: Sequence[_Candidate], sample: Array, threads: int, progress: StepProgress
 ) -> list[tuple[_Candidate, Trial]]:
     """Try all on little, and leave out those that cannot win."""
-    frames = sample[:: max(1, sample.nbytes // _SCREEN_BYTES)]
+    frames = reduced(sample, _SCREEN_BYTES)
     trials = []
     try_writing(frames[:1], candidates[0].storage, threads)  # threads and libraries have started
     for number, candidate in enumerate(candidates):
-        if progress is not None:
-            progress(f"first look: {candidate.storage.codec}", number, len(candidates))
+        progress(f"first look: {candidate.storage.codec}", number, len(candidates))
         shape = candidate.storage.chunk_shape
         is_tiled = candidate.kind in ("low", "tall") and shape is not None
         part = some_tiles(sample, shape, _SCREEN_TILES_BYTES) if is_tiled and shape else frames
@@ -326,7 +339,7 @@ def _tried(
     threads: int,
     objective: str,
     deadline: float,
-    progress: StepProgress | None,
+    progress: StepProgress,
 ) -> list[tuple[_Candidate, Trial]]:
     """Try what is left on all frames of the sample, the promising ones first and, while there is time, again."""
     best: dict[_Candidate, Trial] = {}
@@ -336,8 +349,7 @@ def _tried(
             expected_s = min(_LONGEST_TRIAL_S, 2 * sample.nbytes / 1e6 / first.write_mb_s)
             if (best and time.perf_counter() + expected_s > deadline) or (turn and expected_s > _LONGEST_AGAIN_S):
                 continue
-            if progress is not None:
-                progress(str(candidate.storage.codec), turn * len(waiting) + number, _TURNS * len(waiting))
+            progress(str(candidate.storage.codec), turn * len(waiting) + number, _TURNS * len(waiting))
             # What is slow shows with fewer frames, too.
             most = max(1, int(_LONGEST_TRIAL_S * first.write_mb_s * 1e6 / sample[:1].nbytes))
             trial = try_both_ways(sample[:most], candidate.storage, threads)
@@ -353,7 +365,7 @@ def _best(trials: Sequence[Trial], options: TuneOptions) -> tuple[int, bool]:
     return min(fast, key=lambda number: OBJECTIVES[options.objective](trials[number])), True
 
 
-def _counts(sample: Array, threads: int) -> tuple[CountsGain | None, float | None]:
+def _counts(sample: Array, threads: int, height: int) -> tuple[CountsGain | None, float | None]:
     """Look for photon counts; tell what storing them would bring, and Shannon's limit."""
     counts, gain = sample, None
     if sample.dtype.kind == "f":
@@ -362,6 +374,7 @@ def _counts(sample: Array, threads: int) -> tuple[CountsGain | None, float | Non
             return None, None
         counts = found
         trial = try_both_ways(counts, storage_for("balanced", counts.dtype, counts.shape[1:], len(counts)), threads)
+        trial = _of_whole_frames(trial, height, sample.shape[1])
         gain = CountsGain(str(counts.dtype), _in_bytes_of(trial, sample.itemsize / counts.itemsize))
     elif counts.min() < 0:
         return None, None
@@ -382,9 +395,5 @@ def _counts_behind(amplitudes: Array) -> Array | None:
 def _in_bytes_of(trial: Trial, factor: float) -> Trial:
     """Count other bytes of input than those that were encoded."""
     assert trial.read_mb_s is not None
-    return replace(
-        trial,
-        ratio=trial.ratio * factor,
-        write_mb_s=trial.write_mb_s * factor,
-        read_mb_s=trial.read_mb_s * factor,
-    )
+    ratio, write_mb_s, read_mb_s = (factor * value for value in (trial.ratio, trial.write_mb_s, trial.read_mb_s))
+    return replace(trial, ratio=ratio, write_mb_s=write_mb_s, read_mb_s=read_mb_s)

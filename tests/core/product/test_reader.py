@@ -203,6 +203,7 @@ def test_frames_become_an_array(product, make_scan, dtype):
     assert np.array_equal(array, make_scan()["diff3d"].astype(dtype or np.float32))
 
 
+@pytest.mark.skipif(np.__version__ < "2", reason="copy=False means a copy where one is needed, before NumPy 2")
 def test_frames_cannot_be_had_without_a_copy(product):
     with open_product(product) as opened, pytest.raises(ValueError, match="without a copy"):
         np.array(opened.frames, copy=False)
