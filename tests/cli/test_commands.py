@@ -233,7 +233,7 @@ def test_simulating_ends_with_the_command_that_converts(run_command):
 def test_that_command_puts_the_scan_on_the_object(run_command):
     simulated = run_command("ptychoproduct", "simulate", "sim.npz", "--frames", 20, "--size", 32, "--json")
     command = json.loads(simulated.stdout)["convert"]
-    assert "not on the object" not in run_command(*command).stderr
+    assert "outside the object" not in run_command(*command).stderr
 
 
 def test_a_missing_command_is_an_error_of_usage(run_command):

@@ -229,7 +229,7 @@ def test_the_object_is_put_under_the_scan_and_the_summary_says_so(attributes):
     assert (object_["center_x_m"], object_["center_y_m"]) == pytest.approx((31.5 * 5e-8, 31.5 * 5e-8))
     assert "object centre" in result.stdout
     assert "corner" in result.stdout
-    assert "not on the object" not in result.stderr
+    assert "outside the object" not in result.stderr
 
 
 def test_the_program_of_the_reference_keeps_zero_and_the_warning(attributes):
@@ -238,7 +238,7 @@ def test_the_program_of_the_reference_keeps_zero_and_the_warning(attributes):
     assert "10 of 12 positions outside the object" in result.stderr
     result, _, object_ = attributes("--object-center", "auto", program="convert_to_ptychodus_product")
     assert object_["center_x_m"] == pytest.approx(31.5 * 5e-8)
-    assert "not on the object" not in result.stderr
+    assert "outside the object" not in result.stderr
 
 
 def test_positions_about_the_middle_keep_zero(attributes, make_scan):
@@ -246,7 +246,7 @@ def test_positions_about_the_middle_keep_zero(attributes, make_scan):
     moved = {key: scan[key] - 31.5 for key in ("xcoords", "ycoords")}
     result, _, object_ = attributes(**moved)
     assert (object_["center_x_m"], object_["center_y_m"]) == (0, 0)
-    assert "not on the object" not in result.stderr
+    assert "outside the object" not in result.stderr
 
 
 def test_positions_that_fit_neither_way_are_warned_of(attributes, make_scan):

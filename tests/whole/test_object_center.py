@@ -13,7 +13,7 @@ def test_positions_are_over_the_pixels_of_the_object_that_they_were_over(
     source = save_scan(xcoords=scan["xcoords"] - origin_px, ycoords=scan["ycoords"] - origin_px)
     result = run_command("ptychoproduct", "convert", source, "product.h5", "--detector-distance-m", "2000mm")
     assert result.returncode == 0
-    assert "not on the object" not in result.stderr
+    assert "outside the object" not in result.stderr
     product = load_product(tmp_path / "product.h5")
     geometry = product.object_.get_geometry()
     points = [geometry.map_coordinates_probe_to_object(position) for position in product.probe_positions]

@@ -154,7 +154,7 @@ def _object(size_px: int, rng: np.random.Generator) -> Array:
 
 
 def _spiral(positions: int, size_px: int) -> tuple[Array, int]:
-    """Return the patches' first rows and columns, [N, 2] whole numbers, and the size of the object they lie in.
+    """Return the patches' first pixel rows and columns, [N, 2] whole numbers, and the size of the object they lie in.
 
     Fermat's spiral covers a disc evenly: H. Vogel, Math. Biosci. 44, 179 (1979).
     """

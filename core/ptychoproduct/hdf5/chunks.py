@@ -141,7 +141,9 @@ def fitted_chunks(wanted: tuple[int, ...], shape: tuple[int, ...], dtype: np.dty
     for name, part, most in (("a chunk", chunks, MOST_CHUNK_BYTES), ("its whole rows", whole_rows, MOST_ROWS_BYTES)):
         nbytes = math.prod(part) * dtype.itemsize
         if nbytes > most:
-            raise OptionError("chunk_shape", f"{chunks} is too large: {name} may have {most} bytes, but need {nbytes}")
+            raise OptionError(
+                "chunk_shape", f"{chunks} is too large: {name} would take {nbytes} bytes, the limit is {most}"
+            )
     return chunks
 
 

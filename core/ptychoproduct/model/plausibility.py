@@ -144,4 +144,4 @@ def _told(check: Suspicion, number: float) -> str:
     told = f"{check.name} is {number:.6g} {unit}"
     if not check.unit:
         return f"{told}; {check.question} Check {option}"
-    return f"{told}; for {number:.6g} {check.unit} give {option} {convert_unit(number, check.unit, unit):.9g}"
+    return f"{told}; for {number:.6g} {check.unit} say {option} {convert_unit(number, check.unit, unit):.9g}"

@@ -238,7 +238,7 @@ def test_another_suffix_is_refused(tmp_path, name):
 
 def test_an_existing_scan_is_kept_where_it_may_not_be_replaced(tmp_path):
     (tmp_path / "scan.npz").write_text("mine")
-    with pytest.raises(OutputError, match="not to be replaced"):
+    with pytest.raises(OutputError, match="must not be replaced"):
         simulate_scan(tmp_path / "scan.npz", ScanParameters(**SMALL), overwrite=False)
     assert (tmp_path / "scan.npz").read_text() == "mine"
 

@@ -235,7 +235,7 @@ def test_progress_counts_every_byte_of_the_frames(product):
 
 def test_an_existing_archive_is_kept_where_it_may_not_be_replaced(product, tmp_path):
     (tmp_path / "back.npz").write_text("mine")
-    with pytest.raises(OutputError, match="not to be replaced"):
+    with pytest.raises(OutputError, match="must not be replaced"):
         to_npz(product, overwrite=False)
     assert (tmp_path / "back.npz").read_text() == "mine"
 

@@ -24,8 +24,8 @@ def test_lists_of_real_numbers_are_coordinates(dtype):
         (np.array(["1", "2"]), "real numbers"),
         (np.array([1, None], dtype=object), "real numbers"),
         (np.array(["2026"], "M8[Y]"), "real numbers"),
-        (np.array([0, np.nan]), "nan at position 1"),
-        (np.array([np.inf, 0]), "inf at position 0"),
+        (np.array([0, np.nan]), "position 1 is nan"),
+        (np.array([np.inf, 0]), "position 0 is inf"),
     ],
 )
 def test_anything_else_is_no_coordinates(values, message):

@@ -82,7 +82,7 @@ def test_what_is_given_first_wins_and_the_rest_is_kept():
         ({"object_layer_spacing_m": [True]}, "found True, expected a number"),
         (
             {"probe_pixel_size_m": 1e-8, "probe_pixel_width_m": 1e-8},
-            "gives probe_pixel_width_m, which is given",
+            "gives probe_pixel_width_m a second time",
         ),
         ({"exposure-time-s": 1, "exposure_time_s": 1}, "gives exposure_time_s a second time"),
         ({"sample": {"name": "x"}}, "sample: there is no such name"),

@@ -379,7 +379,7 @@ def test_an_existing_product_stays_until_the_new_one_is_complete(tmp_path):
 def test_an_existing_file_is_kept_where_it_may_not_be_replaced(tmp_path):
     path = tmp_path / "product.h5"
     path.write_text("mine")
-    with pytest.raises(OutputError, match="not to be replaced"):
+    with pytest.raises(OutputError, match="must not be replaced"):
         write_whole(path, FRAMES, X_PX, Y_PX, INDEX, options=ExportOptions(overwrite=False))
     assert path.read_text() == "mine"
     assert folder_of(tmp_path) == ["product.h5"]
@@ -395,7 +395,7 @@ def test_a_file_that_appears_meanwhile_is_kept_where_it_may_not_be_replaced(tmp_
             writer.append(FRAMES, X_PX, Y_PX, INDEX)
             path.write_text("mine")
 
-    with pytest.raises(OutputError, match="not to be replaced"):
+    with pytest.raises(OutputError, match="must not be replaced"):
         write()
     assert path.read_text() == "mine"
     assert folder_of(tmp_path) == ["product.h5"]

@@ -312,7 +312,7 @@ BAD = {
     "no positions": ({"xcoords": None}, {}, ["no positions", "--positions", "/ppX"]),
     "positions that disagree": ({"ycoords": Y[1:]}, {}, ["ycoords", "11", "12"]),
     "frames that disagree": ({"dp": FRAMES[1:]}, {}, ["/dp", "(11, 16, 18)", "12"]),
-    "NaN": ({"xcoords": np.where(np.arange(N) == 4, np.nan, X)}, {}, ["xcoords", "nan at position 4"]),
+    "NaN": ({"xcoords": np.where(np.arange(N) == 4, np.nan, X)}, {}, ["xcoords", "position 4 is nan"]),
     "no probe": ({"probe": None}, {}, ["probeGuess", "no probe", "--probe"]),
     "a probe that is a mask": ({"probe": PROBE.real > 0}, {}, ["probeGuess", "bool", "complex64"]),
     "a flat probe": ({"probe": PROBE[0]}, {}, ["probeGuess", "(18,)"]),

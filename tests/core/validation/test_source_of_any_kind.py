@@ -103,7 +103,7 @@ def test_a_source_without_frames_differs_from_a_product_with_some(save, make_sca
 
 
 def test_a_source_is_given_once(tmp_path):
-    with pytest.raises(OptionError, match="give one of them"):
+    with pytest.raises(OptionError, match="give only one of the two"):
         validate_product(tmp_path / "p.h5", source=tmp_path / "a.npz", source_npz=tmp_path / "a.npz")
 
 

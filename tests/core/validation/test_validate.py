@@ -268,13 +268,13 @@ BROKEN = {
     "opr_weights_fit": [
         error(
             "/probe@opr_weights",
-            "for 1 coherent modes",
+            "for 1 coherent mode",
             delete("opr_weights"),
             set_attribute("probe", "opr_weights", np.ones((12, 2))),
         ),
         error(
             "/opr_weights",
-            "for 1 coherent modes",
+            "for 1 coherent mode",
             delete_attributes("probe", "opr_weights"),
             replace_dataset("opr_weights", lambda _: np.ones((12, 2))),
         ),
