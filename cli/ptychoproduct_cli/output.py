@@ -61,7 +61,7 @@ def collected_warnings(arguments: argparse.Namespace) -> Iterator[list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ProductWarning)
         yield messages
-        messages += [str(warning.message) for warning in caught if issubclass(warning.category, ProductWarning)]
+        messages += dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, ProductWarning))
     if not arguments.quiet:
         for message in messages:
             print(f"warning: {message}", file=sys.stderr)

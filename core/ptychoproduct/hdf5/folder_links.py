@@ -247,7 +247,7 @@ class Hdf5Source:
         try:
             return open_hdf5(path, "an HDF5 file")
         except SourceError as error:
-            raise SourceError(self.path, f"links to {name}, which is not an HDF5 file", key=key) from error
+            raise SourceError(self.path, f"links to {name}: {error.sentence}", key=key) from error
 
     def _inside(self, file: h5py.File, name: str, key: str) -> Path:
         """Return the real path of a file that another one names; SourceError where it is not in the folder."""
@@ -317,6 +317,9 @@ class Hdf5Source:
                 path = self._inside(dataset.file, file_name, key)
                 self._data_files.add(path)
                 file = self._files.get(path) or stack.enter_context(self._open_linked(path, file_name, key))
+                if file.swmr_mode:  # HDF5 reads it only as long as it is open
+                    self._files[path] = file
+                    self._stack.enter_context(stack.pop_all())
             self._links = 0
             found = self._follow(file["/"], dataset_name)
             if not isinstance(found, h5py.Dataset):
