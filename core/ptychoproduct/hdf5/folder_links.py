@@ -20,7 +20,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import SourceError, warn
-from ptychoproduct.hdf5.gaps import gaps_of, numbers_of
+from ptychoproduct.hdf5.gaps import gaps_of
 from ptychoproduct.hdf5.local_links import last_words, open_hdf5
 
 _MOST_LINKS = 64
@@ -140,14 +140,12 @@ class Hdf5Source:
         with self.reading(dataset.name):
             gaps = gaps_of(dataset, axis, self._virtual_source)
         for gap in gaps if self._allow_gaps else gaps[:1]:
-            problem = f"{what} {numbers_of(gap.rows)} {gap.where}"
-            fill = f"{gap.fill!s} takes" if np.any(gap.fill) else "zeros take"
             if not self._allow_gaps:
                 cure = "copy or record the data again"
                 if what == "frames":
-                    cure += f", or give --allow-gaps to go on with {fill.split()[0]} there"
-                raise SourceError(self.path, f"{problem}; {cure}", key=dataset.name)
-            warn(f"{self.path}: {dataset.name}: {problem}, {fill} their place")
+                    cure += f", or give --allow-gaps to go on with {gap.filling} there"
+                raise SourceError(self.path, f"{gap.missing(what)}; {cure}", key=dataset.name)
+            warn(f"{self.path}: {dataset.name}: {gap.instead(what)}")
 
     def read(self, dataset: h5py.Dataset) -> Array:
         """Read a dataset of numbers whole, in native byte order.

@@ -38,6 +38,19 @@ class Gap:
     where: str
     fill: Any
 
+    @property
+    def filling(self) -> str:
+        """What takes the place of the rows."""
+        return str(self.fill) if np.any(self.fill) else "zeros"
+
+    def missing(self, what: str) -> str:
+        """Say which rows are missing, and where."""
+        return f"{what} {numbers_of(self.rows)} {self.where}"
+
+    def instead(self, what: str) -> str:
+        """Say which rows are missing, and what takes their place."""
+        return f"{self.missing(what)}, {self.filling} {'takes' if np.any(self.fill) else 'take'} their place"
+
 
 def gaps_of(dataset: h5py.Dataset, axis: int = 0, open_source: OpenSource | None = None) -> list[Gap]:
     """Find the rows along an axis that HDF5 would make up.
