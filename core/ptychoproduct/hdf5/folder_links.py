@@ -138,7 +138,10 @@ class Hdf5Source:
             return
         self._required.add(dataset)
         with self.reading(dataset.name):
-            gaps = gaps_of(dataset, axis, self._virtual_source)
+            try:
+                gaps = gaps_of(dataset, axis, self._virtual_source)
+            except RecursionError:
+                raise SourceError(self.path, "its virtual datasets form a circle", key=dataset.name) from None
         for gap in gaps if self._allow_gaps else gaps[:1]:
             if not self._allow_gaps:
                 cure = "copy or record the data again"
