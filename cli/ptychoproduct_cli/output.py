@@ -59,7 +59,7 @@ def collected_warnings(arguments: argparse.Namespace) -> Iterator[None]:
     from ptychoproduct import ProductWarning
 
     def show(message: Warning | str, category: type[Warning], *place: object, **kwargs: object) -> None:  # noqa: ARG001
-        if issubclass(category, ProductWarning):
+        if issubclass(category, ProductWarning) and str(message) not in arguments.warnings:
             arguments.warnings.append(str(message))
             if not arguments.quiet:
                 print(f"warning: {message}", file=sys.stderr)

@@ -68,6 +68,9 @@ def test_import_tells_which_frames_a_product_never_got(run_command, save_scan, t
     assert done.returncode == 0
     assert "/raw_data/diffraction: frames 5 to 11 were never written to new.h5" in done.stderr
     assert np.array_equal(np.load(tmp_path / "back.npz")["diff3d"][:5], array[:5])
+    shown = run_command("ptychoproduct", "inspect", "new.h5")
+    assert shown.returncode == 0
+    assert "frames 5 to 11 were never written to new.h5, zeros take their place" in shown.stderr
     checked = run_command("ptychoproduct", "validate", "new.h5")
     assert checked.returncode == 2
     assert "error: /raw_data/diffraction: frames 5 to 11 were never written to new.h5" in checked.stdout

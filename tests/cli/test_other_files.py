@@ -22,7 +22,6 @@ def test_a_scan_in_hdf5_is_not_a_product(run_command, tmp_path, command):
     assert done.returncode != 0
     words = "is not a ptychodus product (there is no dataset 'probe'); to make one: "
     assert f"{words}ptychoproduct convert 'my scan.h5' NEW.h5" in done.stderr + done.stdout
-    assert (done.stderr + done.stdout).count("is missing") == 0
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def pickled(value):
 
 # what is wrong: (keys of the scan, what is done to the file, words that the message has to have)
 SCANS = {
-    "not a zip": ({}, text_file, ["ZIP"]),
+    "not a zip": ({}, text_file, ["this is a text file, not an NPZ, NPY or HDF5 file"]),
     "truncated": ({}, truncated, ["ZIP"]),
     "wrong CRC": ({}, with_wrong_crc, ["diff3d", "CRC-32"]),
     "wrong CRC of positions": ({}, lambda path: with_wrong_crc(path, "xcoords.npy"), ["xcoords", "CRC-32"]),

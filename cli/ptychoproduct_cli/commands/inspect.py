@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ptychoproduct_cli import terminal_image
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_OK, Command
 from ptychoproduct_cli.options import add_output_options, add_plot_option
-from ptychoproduct_cli.output import print_error, print_result
+from ptychoproduct_cli.output import collected_warnings, print_error, print_result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,7 +56,8 @@ def inspect(arguments: argparse.Namespace) -> int:
         raise OptionError("frame", "is drawn in the figure only; add --plot FILE")
     if arguments.plot is not None:
         require_matplotlib(Path(arguments.plot))
-    inspection = inspect_product(arguments.product)
+    with collected_warnings(arguments):
+        inspection = inspect_product(arguments.product)
     is_drawn = arguments.plot is not None and inspection.problem is None
     if is_drawn:
         _plot(arguments)

@@ -17,7 +17,6 @@ from ptychoproduct.errors import ContractError, OptionError, OutputError, warn
 from ptychoproduct.hdf5 import arrays
 from ptychoproduct.hdf5.contract_fields import read_attribute
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
-from ptychoproduct.hdf5.gaps import numbers_of
 from ptychoproduct.hdf5.local_links import local_dataset, local_object
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
@@ -200,9 +199,8 @@ def import_product_to_npz(
 
 def _frames(product: Product, wanted: bool, counts: bool) -> Frames | None:
     frames = product.frames if wanted else None
-    for gap in frames.gaps() if frames is not None else ():
-        rows = f"frames {numbers_of(gap.rows)} {gap.where}"
-        warn(f"{product.path}: /{contract.DIFFRACTION.name}: {rows}, {gap.fill!s} takes their place")
+    if frames is not None:
+        frames.warn_of_gaps()
     if frames is None or not counts or frames.dtype.kind in "biu":
         return frames
     if frames.counts is None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import SourceError, warn
-from ptychoproduct.hdf5.gaps import gaps_of, numbers_of
+from ptychoproduct.hdf5.gaps import gaps_of
 from ptychoproduct.hdf5.local_links import last_words, open_hdf5, open_member
 from ptychoproduct.hdf5.matlab import complex_of_pairs, is_matlab, turned
 
@@ -141,16 +141,17 @@ class Hdf5Source:
             return
         self._required.add(dataset)
         with self.reading(dataset.name):
-            gaps = gaps_of(dataset, axis, self._virtual_source)
+            try:
+                gaps = gaps_of(dataset, axis, self._virtual_source)
+            except RecursionError:
+                raise SourceError(self.path, "its virtual datasets form a circle", key=dataset.name) from None
         for gap in gaps if self._allow_gaps else gaps[:1]:
-            problem = f"{what} {numbers_of(gap.rows)} {gap.where}"
-            fill = f"{gap.fill!s} takes" if np.any(gap.fill) else "zeros take"
             if not self._allow_gaps:
                 cure = "copy or record the data again"
                 if what != "rows":
-                    cure += f", or give --allow-gaps to go on with {fill.split()[0]} there"
-                raise SourceError(self.path, f"{problem}; {cure}", key=dataset.name)
-            warn(f"{self.path}: {dataset.name}: {problem}, {fill} their place")
+                    cure += f", or give --allow-gaps to go on with {gap.filling} there"
+                raise SourceError(self.path, f"{gap.missing(what)}; {cure}", key=dataset.name)
+            warn(f"{self.path}: {dataset.name}: {gap.instead(what)}")
 
     def read(self, dataset: h5py.Dataset) -> Array:
         """Read a dataset of numbers whole, in native byte order.
@@ -283,7 +284,7 @@ class Hdf5Source:
         try:
             return open_hdf5(path, "an HDF5 file")
         except SourceError as error:
-            raise SourceError(self.path, f"links to {name}, which is not an HDF5 file", key=key) from error
+            raise SourceError(self.path, f"links to {name}: {error.sentence}", key=key) from error
 
     def _inside(self, file: h5py.File, name: str, key: str) -> Path:
         """Return the real path of a file that another one names; SourceError where it is not in the folder."""
@@ -353,6 +354,9 @@ class Hdf5Source:
                 path = self._inside(dataset.file, file_name, key)
                 self._data_files.add(path)
                 file = self._files.get(path) or stack.enter_context(self._open_linked(path, file_name, key))
+                if file.swmr_mode:  # HDF5 reads it only as long as it is open
+                    self._files[path] = file
+                    self._stack.enter_context(stack.pop_all())
             self._links = 0
             found = self._follow(file["/"], dataset_name)
             if not isinstance(found, h5py.Dataset):

@@ -38,6 +38,19 @@ class Gap:
     where: str
     fill: Any
 
+    @property
+    def filling(self) -> str:
+        """What takes the place of the rows."""
+        return str(self.fill) if np.any(self.fill) else "zeros"
+
+    def missing(self, what: str) -> str:
+        """Say which rows are missing, and where."""
+        return f"{what} {numbers_of(self.rows)} {self.where}"
+
+    def instead(self, what: str) -> str:
+        """Say which rows are missing, and what takes their place."""
+        return f"{self.missing(what)}, {self.filling} {'takes' if np.any(self.fill) else 'take'} their place"
+
 
 def gaps_of(dataset: h5py.Dataset, axis: int = 0, open_source: OpenSource | None = None) -> list[Gap]:
     """Find the rows along an axis that HDF5 would make up.
@@ -108,10 +121,8 @@ class _VirtualGaps:
         self._dataset = dataset
         self._axis = axis
         self._open_source = open_source
-        self._inner_shape = tuple(np.delete(dataset.shape, axis))
         # Which rows have a part of a row that is mapped, and which part that is.
         self._parts: dict[tuple[bytes, ...], tuple[Array, Array]] = {}
-        self._expected = np.zeros(self._inner_shape, bool)
         self._sources: dict[tuple[str, str], tuple[tuple[int, ...], dict[int, list[Gap]]]] = {}
         self._gaps: dict[str, Gap] = {}
 
@@ -146,17 +157,20 @@ class _VirtualGaps:
 
     def _cover(self, wanted: list[Array], there: list[Array], where: str) -> None:
         """Note which elements a source has, of those that are mapped to it; all by their indexes, axis by axis."""
-        inner = [run for axis, run in enumerate(wanted) if axis != self._axis]
-        self._expected[np.ix_(*inner)] = True
+        self._part(wanted)
         is_cut = any(len(run) < len(wanted[axis]) for axis, run in enumerate(there) if axis != self._axis)
         self._miss(wanted[self._axis][0 if is_cut else len(there[self._axis]) :], where, self._dataset.fillvalue)
-        inner = [run for axis, run in enumerate(there) if axis != self._axis]
+        self._part(there)[there[self._axis]] = True
+
+    def _part(self, runs: list[Array]) -> Array:
+        """Return which rows have the part of a row that these indexes are, to be changed."""
+        inner = [run for axis, run in enumerate(runs) if axis != self._axis]
         key = tuple(run.tobytes() for run in inner)
         if key not in self._parts:
-            part = np.zeros(self._inner_shape, bool)
+            part = np.zeros(np.delete(self._dataset.shape, self._axis), bool)
             part[np.ix_(*inner)] = True
             self._parts[key] = np.zeros(self._dataset.shape[self._axis], bool), part
-        self._parts[key][0][there[self._axis]] = True
+        return self._parts[key][0]
 
     def _add_gaps_behind(self, mapping: Any, rows: Array, there: list[Array], axis: int | None) -> None:
         """Note what the source itself makes up; `axis` is that of the rows in it, if it has one."""
@@ -186,11 +200,14 @@ class _VirtualGaps:
     def _complete(self) -> Array:
         """Return which rows have all that any row has."""
         mapped = [rows for rows, _ in self._parts.values()]
+        if not mapped:
+            return np.zeros(self._dataset.shape[self._axis], bool)
+        expected = np.any([part for _, part in self._parts.values()], axis=0)
         complete = np.zeros(self._dataset.shape[self._axis], bool)
         patterns, pattern_of = np.unique(np.stack([complete, *mapped]), axis=1, return_inverse=True)
         for number, pattern in enumerate(patterns.T[:, 1:]):
             parts = [part for (_, part), is_there in zip(self._parts.values(), pattern, strict=True) if is_there]
-            complete[pattern_of == number] = bool(parts) and bool(np.all(np.any(parts, axis=0) >= self._expected))
+            complete[pattern_of == number] = bool(parts) and bool(np.all(np.any(parts, axis=0) >= expected))
         return complete
 
 

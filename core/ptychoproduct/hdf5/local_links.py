@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
 
 from ptychoproduct.compression.filters import missing_filters
-from ptychoproduct.errors import ContractError, SourceError
+from ptychoproduct.errors import ContractError, SourceError, warn
 from ptychoproduct.system.file_kinds import not_a, require_file
 
 _ORIGIN = b"${ORIGIN}"  # HDF5's word for the folder of the file
+_IN_USE = "file is already open for"
+_NO_LOCK = "unable to lock file"
 
 
 def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
@@ -28,6 +32,11 @@ def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
     ------
     SourceError
         There is no such file, or it cannot be read.
+
+    Warns
+    -----
+    ProductWarning
+        Another program is writing it, in a mode (SWMR) that lets others read.
     """
     if path.is_dir():
         raise SourceError(path, "this is a folder; give an HDF5 file")
@@ -37,8 +46,37 @@ def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
+        if _IN_USE in str(error):
+            with suppress(OSError):
+                file = h5py.File(path, "r", swmr=True)
+                warn(f"{path}: another program is writing it, or was killed while it did; what it has now is read")
+                return file
         another = None if h5py.is_hdf5(path) else not_a(path, "an HDF5 file")
-        raise SourceError(path, another or f"cannot be read as HDF5: {last_words(error)}; give {expected}") from error
+        problem = another or _in_use(path, error) or f"cannot be read as HDF5: {last_words(error)}; give {expected}"
+        raise SourceError(path, problem) from error
+
+
+def _in_use(path: Path, error: OSError) -> str | None:
+    """Say what to do where HDF5 cannot lock a file, or a program has marked it as its own; None for other errors."""
+    if _IN_USE in str(error):
+        command = shlex.join(["h5clear", "-s", str(path)])
+        return (
+            "another program has it open for writing; close it there. If that program was killed, the file may be "
+            f"damaged; to read it all the same: {command}"
+        )
+    if _NO_LOCK not in str(error):
+        return None
+    unlocked = "set the environment variable HDF5_USE_FILE_LOCKING=FALSE"
+    if error.errno not in (errno.EAGAIN, errno.EACCES):
+        return f"this file system cannot lock files ({error.strerror}); {unlocked}"
+    problem = "another program has it open for writing; close it there"
+    return problem if _marks_writers(path) else f"{problem}, or, to read it as it is now, {unlocked}"
+
+
+def _marks_writers(path: Path) -> bool:
+    """Whether a file is of the newer kind that notes its writer, and cannot be read meanwhile without SWMR."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] >= b"\3"
 
 
 def local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:

@@ -101,7 +101,7 @@ class NpzArchive:
             (count,) = struct.unpack_from("<H", tail, tail.rfind(_END_RECORD) + _END_RECORD_COUNT)
         except (zipfile.BadZipFile, OSError, NotImplementedError, struct.error, ValueError, EOFError) as error:
             another = not_a(self.path, "an NPZ file")
-            raise SourceError(self.path, another or f"cannot be read as an NPZ file: {error}") from error
+            raise SourceError(self.path, another or f"the ZIP archive cannot be read: {error}") from error
         if count not in (len(infos), _UNCOUNTED):
             raise SourceError(self.path, found=f"{len(infos)} members", expected=f"{count} by the end of its directory")
         if len({info.filename for info in infos}) < len(infos):

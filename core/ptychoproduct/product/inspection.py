@@ -158,7 +158,9 @@ def inspect_product(path: str | PathLike[str]) -> Inspection:
             raise SourceError(path, f"cannot be read: {last_words(error)}") from error
     problem = None
     try:
-        open_product(path).close()
+        with open_product(path) as product:
+            if product.frames is not None:
+                product.frames.warn_of_gaps()
         root = _with_missing(root)
     except ContractError as error:
         problem = str(error)

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import ContractError, SourceError
+from ptychoproduct.errors import ContractError, SourceError, warn
 from ptychoproduct.hdf5.contract_fields import (
     _checked,
     _read_values,
@@ -24,7 +24,7 @@ from ptychoproduct.hdf5.contract_fields import (
     read_recipe,
 )
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
-from ptychoproduct.hdf5.gaps import Gap, gaps_of
+from ptychoproduct.hdf5.gaps import gaps_of
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, open_hdf5, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
@@ -119,10 +119,12 @@ class Frames:
         """
         self.reader.read_into(out, index)
 
-    def gaps(self) -> list[Gap]:
-        """Return which frames were never written; zeros are read in their place."""
+    def warn_of_gaps(self) -> None:
+        """Give a warning where frames were never written; HDF5 makes them up."""
         with reading(self._dataset):
-            return gaps_of(self._dataset)
+            gaps = gaps_of(self._dataset)
+        for gap in gaps:
+            warn(f"{self._dataset.file.filename}: {self._dataset.name}: {gap.instead('frames')}")
 
     def blocks(self) -> Iterator[Array]:
         """Give all frames in order, in blocks of whole chunks of about a MiB."""

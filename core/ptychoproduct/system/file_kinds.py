@@ -6,25 +6,25 @@ from pathlib import Path
 
 from ptychoproduct.errors import SourceError
 
-_FRAMES = "save its frames as an NPY or HDF5 file"
+_SAVE = "save its data as an NPY or HDF5 file"
 _UNPACK = "unpack it first"
 # Offset and bytes by which a kind is known; what it is called; what to do.
 _KINDS = (
-    (0, b"II*\0", "a TIFF file", _FRAMES),
-    (0, b"MM\0*", "a TIFF file", _FRAMES),
-    (0, b"II+\0", "a TIFF file", _FRAMES),
-    (0, b"IMGBLO", "a BLO file", _FRAMES),
-    (208, b"MAP ", "an MRC file", _FRAMES),
-    (0, b"MQ1,", "a MIB file", _FRAMES),
-    (0, b"II\x97\x01", "a SER file", _FRAMES),
-    (0, b"###CBF:", "a CBF file", _FRAMES),
-    (0, b"SIMPLE  =", "a FITS file", _FRAMES),
+    (0, b"II*\0", "a TIFF file", _SAVE),
+    (0, b"MM\0*", "a TIFF file", _SAVE),
+    (0, b"II+\0", "a TIFF file", _SAVE),
+    (0, b"IMGBLO", "a BLO file", _SAVE),
+    (208, b"MAP ", "an MRC file", _SAVE),
+    (0, b"MQ1,", "a MIB file", _SAVE),
+    (0, b"II\x97\x01", "a SER file", _SAVE),
+    (0, b"###CBF:", "a CBF file", _SAVE),
+    (0, b"SIMPLE  =", "a FITS file", _SAVE),
     (0, b"\x0e\x03\x13\x01", "an HDF4 file", "convert it to HDF5"),
     (0, b"CDF\x01", "a NetCDF 3 file", "convert it to HDF5, which NetCDF 4 is"),
     (0, b"CDF\x02", "a NetCDF 3 file", "convert it to HDF5, which NetCDF 4 is"),
     (0, b"MATLAB 5.0 MAT-file", "a file of MATLAB v5", "save it with -v7.3, which is HDF5"),
-    (0, b"\x89PNG\r\n", "a PNG picture", _FRAMES),
-    (0, b"\xff\xd8\xff", "a JPEG picture", _FRAMES),
+    (0, b"\x89PNG\r\n", "a PNG picture", _SAVE),
+    (0, b"\xff\xd8\xff", "a JPEG picture", _SAVE),
     (0, b"%PDF-", "a PDF document", ""),
     (0, b"\x1f\x8b", "a gzip file", _UNPACK),
     (0, b"BZh", "a bzip2 file", _UNPACK),
@@ -71,6 +71,8 @@ def not_a(path: Path, wanted: str) -> str | None:
     wanted : str
         What it should be, such as "an NPZ file".
     """
+    if path.is_dir():
+        return f"this is a folder, not {wanted}"
     try:
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
@@ -86,7 +88,7 @@ def _kind(start: bytes, suffix: str) -> tuple[str, str]:
         return "an empty file", ""
     magic, name = _NAMED.get(suffix, (b"", ""))
     if name and start.startswith(magic):
-        return name, _FRAMES
+        return name, _SAVE
     for offset, magic, name, cure in _KINDS:
         if start.startswith(magic, offset):
             return name, cure

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import h5py
@@ -16,7 +17,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
 from ptychoproduct.errors import ContractError, OptionError, counted
-from ptychoproduct.hdf5.contract_fields import fits_contract, read_attribute, read_recipe, type_fits
+from ptychoproduct.hdf5.contract_fields import fits_contract, not_a_product, read_attribute, read_recipe, type_fits
 from ptychoproduct.hdf5.local_links import local_dataset, reading
 from ptychoproduct.hdf5.nexus import phase_rad
 from ptychoproduct.model import contract
@@ -147,7 +148,10 @@ def datasets_present(subject: Subject) -> Iterator[Problem]:
             if expected.presence == "required" and (
                 expected in contract.ROOT_DATASETS or contract.RAW_DATA in subject.file
             ):
-                yield Problem("error", where, "is missing; a product needs this dataset")
+                message = "is missing; a product needs this dataset"
+                if expected == contract.PROBE and contract.OBJECT.name not in subject.found:
+                    message = f"is missing; this {not_a_product(Path(subject.file.filename), expected.name)}"
+                yield Problem("error", where, message)
             continue
         if found.shape is None:
             yield Problem("error", where, "is empty (it has no shape); store an array")

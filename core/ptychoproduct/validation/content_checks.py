@@ -13,7 +13,7 @@ import numpy as np
 from ptychoproduct.errors import ContractError, ProductError, SourceError
 from ptychoproduct.hdf5.contract_fields import read_recipe
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
-from ptychoproduct.hdf5.gaps import gaps_of, numbers_of
+from ptychoproduct.hdf5.gaps import gaps_of
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
@@ -72,7 +72,7 @@ def frames_written(subject: Subject) -> Iterator[Problem]:
     """All frames are in the file; HDF5 reads those that are not as zeros."""
     frames = subject.get(contract.DIFFRACTION)
     for gap in () if frames is None else gaps_of(frames):
-        yield Problem("error", f"/{contract.DIFFRACTION.name}", f"frames {numbers_of(gap.rows)} {gap.where}")
+        yield Problem("error", f"/{contract.DIFFRACTION.name}", gap.missing("frames"))
 
 
 @check

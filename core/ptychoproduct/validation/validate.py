@@ -12,7 +12,7 @@ import h5py
 
 from ptychoproduct.aliases import Progress
 from ptychoproduct.errors import ContractError, OptionError
-from ptychoproduct.hdf5.contract_fields import find_dataset, not_a_product
+from ptychoproduct.hdf5.contract_fields import find_dataset
 from ptychoproduct.hdf5.local_links import last_words, open_hdf5
 from ptychoproduct.model import contract
 from ptychoproduct.scan.layouts import NPZ
@@ -94,10 +94,6 @@ def validate_product(
         found: dict[str, h5py.Dataset] = {}
         with _damage_reported(problems):
             found = _find_datasets(file, problems)
-        if not problems and contract.PROBE.name not in found and contract.OBJECT.name not in found:
-            return ValidationReport(
-                path, tuple(CHECKS), (Problem("error", "/", not_a_product(path, contract.PROBE.name)),)
-            )
         subject = Subject(file, found, source, deep, progress)
         for function in CHECKS.values():
             with _damage_reported(problems):

@@ -1,5 +1,6 @@
 """Rows that no file has are found: HDF5's own reading, which gives the fill value there, is the judge."""
 
+import time
 from contextlib import contextmanager
 
 import h5py
@@ -177,6 +178,30 @@ def test_rows_of_a_grid_from_a_stack(tmp_path):
         with h5py.File(tmp_path / "scan.h5", "w") as file:
             file.create_virtual_dataset("d", layout)
         assert found(tmp_path / "scan.h5").all() == made_up(tmp_path / "scan.h5").any() == (rows < 14)
+
+
+def test_virtual_datasets_that_go_round_are_an_error(tmp_path):
+    with h5py.File(tmp_path / "scan.h5", "w", libver="latest") as file:
+        for name, other in (("d", "e"), ("e", "d")):
+            layout = h5py.VirtualLayout(SHAPE, "u2")
+            layout[:] = h5py.VirtualSource(".", other, SHAPE)
+            file.create_virtual_dataset(name, layout)
+    with Hdf5Source(tmp_path / "scan.h5") as source, pytest.raises(SourceError, match="form a circle"):
+        source.require_rows(source.find("/d"))
+
+
+def test_many_mappings_are_looked_at_quickly(tmp_path):
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file["d"] = np.ones((1999, 256, 256), "u1")
+    layout = h5py.VirtualLayout((2000, 256, 256), "u1")
+    source = h5py.VirtualSource("part.h5", "d", (2000, 256, 256))
+    for row in range(2000):
+        layout[row] = source[row]
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file.create_virtual_dataset("d", layout)
+    started = time.process_time()
+    assert np.flatnonzero(found(tmp_path / "scan.h5")).tolist() == [1999]
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("fill", [0, 9])

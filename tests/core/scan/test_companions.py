@@ -166,12 +166,12 @@ def test_a_probe_of_matlab_is_turned_the_right_way(tmp_path, precision):
     [
         ("none.npy", "no such file"),
         ("none", "no such file"),
-        ("probe.txt", "text file"),
+        ("probe.txt", "this is a text file, not an NPY, NPZ or HDF5 file with a probe"),
         ("probe.npz:none", "none: found only other, probeGuess"),
         ("probe.h5:/none", "there is no probe: no dataset '/none'"),
         ("probe.h5:/a", "there is no probe: no dataset '/a'"),
         ("empty.h5", "there is no probe: no dataset named /raw_data/probeGuess or /probe or "),
-        ("", "this is not an NPY, NPZ or HDF5 file"),
+        ("", "this is a folder"),
     ],
 )
 def test_no_probe_is_a_source_error(tmp_path, name, words):

@@ -86,9 +86,9 @@ def mrc(path):
 
 
 KINDS = {
-    "a TIFF file, not {}; save its frames": tiff,
-    "a BLO file, not {}; save its frames": lambda path: path.write_bytes(b"IMGBLO" + bytes(500)),
-    "an MRC file, not {}; save its frames": mrc,
+    "a TIFF file, not {}; save its data": tiff,
+    "a BLO file, not {}; save its data": lambda path: path.write_bytes(b"IMGBLO" + bytes(500)),
+    "an MRC file, not {}; save its data": mrc,
     "a file of MATLAB v5, not {}; save it with -v7.3": lambda path: pytest.importorskip("scipy.io").savemat(
         path, {"a": 1}, appendmat=False
     ),

@@ -188,7 +188,7 @@ def test_any_bytes_are_positions_or_a_source_error(tmp_path, content):
         ("x,y\n", "no table of numbers"),
         ("a text, and\nanother\n", "no table of numbers"),
         (b"\xff\xfe\0\x80", "no table of numbers"),
-        (b"II*\0\x80\0\0", "not a text"),
+        (b"II*\0\x80\0\0", "this is a TIFF file, not a text"),
         ("x,y\n1,2\n3\n", "not a table of numbers"),
         ("x,y\n1,2\n3,4,5\n", "not a table of numbers"),
         ("x,y\n1,2\n3,four\n", "four"),
