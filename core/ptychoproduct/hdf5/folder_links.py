@@ -183,10 +183,11 @@ class Hdf5Source:
         for part in parts:
             layout[first : first + len(part)] = h5py.VirtualSource(part)
             first += len(part)
-        path = Path(self._stack.enter_context(TemporaryDirectory(prefix="ptychoproduct-"))) / "joined.h5"
-        with h5py.File(path, "w") as file:
-            file.create_virtual_dataset(name, layout)
-        return self._stack.enter_context(h5py.File(path))[name]
+        with self.reading(name):
+            path = Path(self._stack.enter_context(TemporaryDirectory(prefix="ptychoproduct-"))) / "joined.h5"
+            with h5py.File(path, "w") as file:
+                file.create_virtual_dataset(name, layout)
+            return self._stack.enter_context(h5py.File(path))[name]
 
     def is_matlab(self, dataset: h5py.Dataset) -> bool:
         """Whether a dataset lies in a file of MATLAB's, which HDF5 shows with its axes reversed."""

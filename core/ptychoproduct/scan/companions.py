@@ -19,6 +19,7 @@ from ptychoproduct.model.positions import check_unit
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.scan import layouts
+from ptychoproduct.scan.cxi import cxi_object, cxi_results
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
@@ -165,14 +166,16 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
             columns = table[:, 0], table[:, 1]
         else:
             columns = _flat(source.read(x)), _flat(source.read(y))
+        object_ = _first_picture(source, layouts.OBJECTS)
         found = Positions(
             *columns,
             unit or layout.unit,
             numbers=_read_if_there(source, layout.numbers),
             scan_index=_read_if_there(source, layout.scan_index),
             probe=find_probe(source),
-            object=_first_picture(source, layouts.OBJECTS),
+            object=cxi_object(source) if object_ is None else object_,
             files=source.files,
+            reconstruction=cxi_results(source),
         )
         product = product_parts(source)
         if product is None:

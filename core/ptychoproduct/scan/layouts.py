@@ -68,8 +68,8 @@ POSITIONS = (
 PROBES = (
     "/raw_data/probeGuess",
     "/probe",  # ptychodus, fold_slice
+    "/entry_1/instrument_1/source_1/illumination",  # CXI; image_1 may be the object then
     "/entry_1/image_1/data",  # CXI, by ptychodus
-    "/entry_1/instrument_1/source_1/illumination",  # CXI
     "/probeGuess",
 )
 OBJECTS = ("/raw_data/objectGuess", "/objectGuess")

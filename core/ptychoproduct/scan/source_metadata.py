@@ -17,6 +17,7 @@ from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.units import convert_unit, field_unit
 from ptychoproduct.npz.archive import NpzArchive
+from ptychoproduct.scan.cxi import cxi_texts
 from ptychoproduct.scan.product_source import product_parts
 
 # Texts and choices have no unit, and `field_unit` calls what it does not know a count.
@@ -161,7 +162,7 @@ def hdf5_metadata(source: Hdf5Source, frames: h5py.Dataset | None = None) -> Exp
         if attributes is not None:
             with source.reading("attributes"):
                 found += _named_values(attributes)
-    return ExportMeta(**_first_values(found, source.path))
+    return ExportMeta(**_first_values(found, source.path), **cxi_texts(source))
 
 
 def npz_metadata(archive: NpzArchive) -> ExportMeta:
