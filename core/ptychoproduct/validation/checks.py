@@ -1,7 +1,7 @@
 """What makes a product valid: small checks, each of which reports all that it finds.
 
-A check is a function that yields problems, registered with `@check`; adding one touches nothing else. Checks meet files
-of any content: they ask `Subject` for what fits the contract, and leave the rest to the checks that report it.
+A check is a function that yields problems, registered with `@check`. Checks meet files of any content: they ask
+`Subject` for what fits the contract, and leave the rest to the checks that report it.
 """
 
 from __future__ import annotations
