@@ -95,21 +95,22 @@ def hdf5_scan(
         return assembled(source.path, source.files, None, positions, probe, metadata=metadata)
     recipe = product_recipe(frames)
     rows = partial(DatasetRows, frames, resources=resources, recipe=recipe, source=source)
-    if source.is_matlab(frames):
-        last = frames.ndim - 1
-        stack = frame_stack(
-            frames.name,
-            frames.shape[::-1],
-            lambda axes: rows([last - axis for axis in axes]),
-            as_stored=rows,
-            usual_axis_order="HWN",
-        )
-    else:
-        chunks = frames if recipe is None and frames.ndim == 3 else None
-        stack = frame_stack(frames.name, frames.shape, rows, chunks=chunks, as_stored=rows)
+    stored_axes = list(range(frames.ndim))
+    if source.is_matlab(
+        frames
+    ):  # its [H, W, N] is [N, W, H] in HDF5; of a grid, [ny, nx, W, H], only pixels are turned
+        stored_axes = [0, 1, 3, 2] if frames.ndim == 4 else stored_axes[::-1]
+    is_turned = stored_axes != sorted(stored_axes)
+    stack = frame_stack(
+        frames.name,
+        tuple(frames.shape[axis] for axis in stored_axes),
+        lambda axes: rows([stored_axes[axis] for axis in axes]),
+        chunks=frames if recipe is None and frames.ndim == 3 and not is_turned else None,
+        as_stored=rows,
+        usual_axis_order="HWN" if is_turned and frames.ndim == 3 else "NHW",
+    )
     orders = matching_orders(stack.shape, len(positions.x)) if frames.ndim == 3 else []
-    axis = canonical_axes(orders[0])[0] if orders else 0
-    axis = frames.ndim - 1 - axis if source.is_matlab(frames) else axis
+    axis = stored_axes[canonical_axes(orders[0])[0]] if orders else 0
     source.require_rows(frames, axis, "frames" if frames.ndim == 3 else "rows of the scan")
     is_product = _are_of_product(frames)
     if is_product:

@@ -357,11 +357,8 @@ def positions_on_object(subject: Subject) -> Iterator[Problem]:
     x_m, y_m = subject.values(contract.POSITION_X), subject.values(contract.POSITION_Y)
     if found is None or x_m is None or y_m is None or x_m.shape != y_m.shape:
         return
-    fields = {
-        attribute.field: subject.attribute(contract.OBJECT, attribute)
-        for attribute in contract.OBJECT.attributes
-        if attribute.field
-    }
+    named = [attribute for attribute in contract.OBJECT.attributes if attribute.field]
+    fields = {attribute.field: subject.attribute(contract.OBJECT, attribute) for attribute in named}
     if None in fields.values():
         return
     try:

@@ -114,6 +114,13 @@ def test_a_cube_has_its_frames_last_as_in_matlab(tmp_path):
         assert np.array_equal(file["raw_data/diffraction"], frames.transpose(1, 2, 0))
 
 
+def test_a_grid_of_scan_positions_is_flattened_and_its_frames_are_turned(tmp_path):
+    """MATLAB's [H, W, nx, ny]: its first index is the last one of HDF5."""
+    grid = FRAMES.reshape(2, N // 2, H, W).transpose(2, 3, 1, 0)
+    product, _ = converted(matlab(tmp_path / "scan.mat", **variables() | {"scan/dp": grid}))
+    check(product)
+
+
 def test_companions_of_matlab(tmp_path):
     path = matlab(tmp_path / "beside.mat", probe=PROBE.transpose(1, 2, 0), bad_pixels=MASK, ppX=X[None], ppY=Y[:, None])
     assert np.array_equal(read_probe(str(path))[0], PROBE)
