@@ -148,7 +148,7 @@ class Hdf5Source:
         for gap in gaps if self._allow_gaps else gaps[:1]:
             if not self._allow_gaps:
                 cure = "copy or record the data again"
-                if what != "rows":
+                if what in ("frames", "rows of the scan"):
                     cure += f", or give --allow-gaps to go on with {gap.filling} there"
                 raise SourceError(self.path, f"{gap.missing(what)}; {cure}", key=dataset.name)
             warn(f"{self.path}: {dataset.name}: {gap.instead(what)}")
