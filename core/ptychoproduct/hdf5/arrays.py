@@ -136,7 +136,7 @@ def _decoded(stored: Array, source_dtype: object) -> Array:
         raise TypeError("source_dtype is not text")
     dtype = parse_dtype(source_dtype)
     if stored.dtype.kind == "S":
-        return np.asarray(np.char.decode(stored, "utf-8"), dtype)
+        return np.asarray(np.char.decode(stored, "utf-8") if stored.size else stored.astype(dtype), dtype)
     return from_bytes(stored, dtype)
 
 
