@@ -1,6 +1,5 @@
 """A command that is interrupted ends in one line, at any moment, and says truly what is there."""
 
-import os
 import signal
 import subprocess
 import sys

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from os import PathLike, truncate
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from isal import isal_zlib
 
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.compression.codecs import Codec, parse_codec
 from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.hdf5.chunks import create_chunked, default_chunk_rows
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
+from ptychoproduct.model import contract
 from ptychoproduct.model.counts import InexactError
 from ptychoproduct.model.gaps import Gaps
 from ptychoproduct.model.metadata import ResolvedMetadata
@@ -28,10 +30,7 @@ from ptychoproduct.model.patterns import AMPLITUDE, PATTERN_CHOICES, Patterns, c
 from ptychoproduct.product.summary import DiffractionSummary
 from ptychoproduct.streaming.chunk_stream import RowOutput
 from ptychoproduct.system.atomic import OutputGroup, atomic_output
-
-# Of ptychodus's workflow folders.
-PRODUCT_NAME = "product.h5"
-DIFFRACTION_NAME = "diffraction.h5"
+from ptychoproduct.validation.mixed_pairs import conversion_id
 
 # ptychodus's own functions read with what HDF5 has built in: they load no filters.
 DEFAULT_COMPRESSION = "shuffle+gzip:1"
@@ -148,6 +147,7 @@ class DiffractionWriter:
         self._origin = origin
         self._key = key
         self._unfit: Array | None = None
+        self._checksums: dict[tuple[int, ...], int] = {}
         self._patterns = self._choose()
         self._first_sample = sample if sample.shape[1:] == shape[1:] else None
         require_hdf5_suffix(self.path)
@@ -180,6 +180,7 @@ class DiffractionWriter:
             self._unfit = None
             self._patterns = self._choose(self._patterns.scale)
         self._is_settled = False
+        self._checksums = {}
         self._gaps.begin(self._sample.dtype, self._patterns.quantity == AMPLITUDE, self._first_sample)
         self._first_sample = None
         self._file_stack.close()
@@ -197,8 +198,8 @@ class DiffractionWriter:
             )
         return [RowOutput(self._dataset, self._fill)]
 
-    def finish(self, indexes: Array, probe_photon_counts: Array | None = None) -> None:
-        """Write what stands beside the patterns.
+    def finish(self, indexes: Array, probe_photon_counts: Array | None = None, *product: Any) -> str:
+        """Write what stands beside the patterns, and return what the conversion is known by.
 
         Parameters
         ----------
@@ -206,13 +207,17 @@ class DiffractionWriter:
             The numbers that pair patterns with positions.
         probe_photon_counts : array, [N], optional
             Photons of each exposure.
+        *product : array or value
+            What else the conversion makes a product of.
         """
         self._warn_of_values()
         bad_pixels = self._bad_pixels | self._gaps.mask
         width_m, height_m = self._meta.detector_pixel_width_m, self._meta.detector_pixel_height_m
         if not width_m or not height_m:
             warn(f"{self.path}: detector pixel size is not known and is stored as 0; give --detector-pixel-size-m")
+        known_by = conversion_id(sorted(self._checksums.items()), self._shape, indexes, bad_pixels, *product)
         with hdf5_errors(self.path, self._output):
+            self._file.attrs[contract.CONVERSION_ID.name] = known_by
             self._dataset.attrs["detector_pixel_width_m"] = np.float64(width_m)
             self._dataset.attrs["detector_pixel_height_m"] = np.float64(height_m)
             self._file["indexes"] = indexes
@@ -235,6 +240,7 @@ class DiffractionWriter:
             stored_bytes=stored_bytes,
             file_bytes=self._part.stat().st_size,
         )
+        return known_by
 
     def _warn_of_values(self) -> None:
         """Tell of numbers that cannot be counts, or may be none."""
@@ -270,13 +276,14 @@ class DiffractionWriter:
                 except InexactError as error:
                     self._unfit = self._gaps.without_marks(error.amplitudes.reshape(-1))
                     return
+                self._checksums[origin] = isal_zlib.crc32(patterns.reshape(-1).view(np.uint8))
         if self._unfit is not None:
             patterns.fill(0)
 
 
 def standard_layout(folder: str | PathLike[str]) -> tuple[Path, Path]:
     """Return where ptychodus looks for product and patterns in a workflow folder."""
-    return Path(folder) / PRODUCT_NAME, Path(folder) / DIFFRACTION_NAME
+    return Path(folder) / contract.PRODUCT_NAME, Path(folder) / contract.DIFFRACTION_NAME
 
 
 def _mask(values: Array | None, frame_shape: tuple[int, ...], origin: Origin) -> Array:

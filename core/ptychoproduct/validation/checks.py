@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import h5py
@@ -61,6 +62,8 @@ class Subject:
     deep : bool
         Whether everything is decoded.
     progress : callable or None
+    patterns : Path or None
+        A patterns file that belongs to the product.
     """
 
     file: h5py.File
@@ -68,6 +71,7 @@ class Subject:
     source: ScanFiles | None = None
     deep: bool = False
     progress: Progress | None = None
+    patterns: Path | None = None
     read: dict[str, Array | None] = field(default_factory=dict)
 
     def get(self, expected: contract.Dataset) -> h5py.Dataset | None:
