@@ -247,7 +247,7 @@ def _write_both(
         with_detector_pixels(writer.meta, shape),
         bad_pixels=scan.bad_pixels,
         chunk_shape=options.frames_chunk(shape[1:]),
-        overwrite=options.overwrite,
+        **options.replacing,
         sources=scan.files,
         group=group,
         origin=scan.origin,

@@ -98,7 +98,7 @@ class DiffractionWriter:
     bad_pixels : array, [H, W], optional
     chunk_shape : tuple of int, optional
         Of the product's frames: a chunk that is the same for both is read once.
-    overwrite : bool
+    overwrite, force : bool
     sources : sequence of Path
         Files that must not be replaced.
     group : OutputGroup, optional
@@ -126,6 +126,7 @@ class DiffractionWriter:
         bad_pixels: Array | None = None,
         chunk_shape: tuple[int, ...] | None = None,
         overwrite: bool = True,
+        force: bool = False,
         sources: Sequence[Path] = (),
         group: OutputGroup | None = None,
         origin: Origin,
@@ -141,7 +142,7 @@ class DiffractionWriter:
         self._meta = meta
         self._bad_pixels = _mask(bad_pixels, shape[1:], origin)
         self._chunk_shape = chunk_shape or (default_chunk_rows(shape[1:], sample.dtype), *shape[1:])
-        self._overwrite = overwrite
+        self._replacing = {"overwrite": overwrite, "force": force}
         self._sources = tuple(sources)
         self._group = group
         self._origin = origin
@@ -155,7 +156,7 @@ class DiffractionWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._part = stack.enter_context(
-                atomic_output(self.path, overwrite=self._overwrite, sources=self._sources, group=self._group)
+                atomic_output(self.path, **self._replacing, sources=self._sources, group=self._group)
             )
             self._file_stack = stack.enter_context(ExitStack())
             self._stack = stack.pop_all()

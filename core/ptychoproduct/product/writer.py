@@ -114,7 +114,7 @@ class ProductWriter:
         self._started = time.perf_counter()
         with ExitStack() as stack:
             part = stack.enter_context(
-                atomic_output(self.path, overwrite=self.options.overwrite, sources=self._inputs, group=self._group)
+                atomic_output(self.path, **self.options.replacing, sources=self._inputs, group=self._group)
             )
             stack.callback(self._measure, part)
             stack.enter_context(self._verified(part))
