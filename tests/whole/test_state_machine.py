@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ptychoproduct import (
     ExportOptions,
@@ -40,8 +40,12 @@ CODECS = ("none", "zstd:1", "gzip:1+fletcher32", "bitshuffle-zstd:1")
 PRODUCTS = st.sampled_from(["a.h5", "b.h5", "c.h5"])
 ARCHIVES = st.sampled_from(["a.npz", "b.npz"])
 SEEDS = st.integers(0, 2**32 - 1)
-# At which of its steps a child is killed; beyond the last step it is not.
-MOMENTS = st.none() | st.integers(1, 60)
+# At which step a child is killed: the N-th of its kind; where it has not so many, it is not.
+MOMENTS = st.one_of(
+    st.none(),
+    st.tuples(st.just("write"), st.integers(1, 60)),
+    st.tuples(st.sampled_from(["fsync", "before the rename", "after the rename"]), st.integers(1, 2)),
+)
 COUNTS = collections.Counter()
 
 
@@ -50,14 +54,14 @@ def teardown_module():
 
 
 class Steps:
-    """Kills this process at the N-th write, fsync or rename."""
+    """Kills this process at a moment."""
 
     def __init__(self, moment):
-        self.left = moment
+        self.kind, self.left = moment
 
-    def take(self):
-        self.left -= 1
-        if self.left == 0:
+    def take(self, kind):
+        self.left -= kind == self.kind
+        if kind == self.kind and self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def install(self):
@@ -71,12 +75,18 @@ class Steps:
                 return getattr(self.real, name)
 
             def write(self, data):
-                steps.take()
+                steps.take("write")
                 return self.real.write(data)
 
         hdf5_output.OutputFile = Output
-        os.fsync = lambda descriptor: (steps.take(), fsync(descriptor))[1]
-        Path.replace = lambda path, target: (steps.take(), replace(path, target), steps.take())[1]
+        os.fsync = lambda descriptor: (steps.take("fsync"), fsync(descriptor))[1]
+
+        def replace_in_steps(path, target):
+            steps.take("before the rename")
+            replace(path, target)
+            steps.take("after the rename")
+
+        Path.replace = replace_in_steps
 
 
 def killed_at(moment, work):
@@ -107,8 +117,6 @@ def same(one, other):
 
 
 class Files(RuleBasedStateMachine):
-    names = Bundle("names")
-
     @initialize(seed=SEEDS)
     def begin(self, seed):
         self.folder = Path(tempfile.mkdtemp())
@@ -117,6 +125,7 @@ class Files(RuleBasedStateMachine):
         frames, (x, y) = frames_of(seed)
         np.savez(self.folder / "a.npz", diff3d=frames, xcoords=x, ycoords=y, probeGuess=PROBE, objectGuess=OBJECT)
         self.model["a.npz"] = (frames, x, y)
+        self.convert("a.h5", "a.npz", "none", None)
 
     def teardown(self):
         if hasattr(self, "folder"):
@@ -160,20 +169,27 @@ class Files(RuleBasedStateMachine):
         whole = np.concatenate([frames for frames, _ in parts]), *np.concatenate([xy for _, xy in parts], axis=1)
         self.write(name, whole, moment, work)
 
-    @rule(name=PRODUCTS, source=ARCHIVES, codec=st.sampled_from(CODECS), moment=MOMENTS)
-    def convert(self, name, source, codec, moment):
-        if source in self.model:
-            options = ExportOptions(compression=codec)
-            self.write(
-                name,
-                self.model[source],
-                moment,
-                lambda: export_product_from_npz(self.folder / source, self.folder / name, options=options),
-            )
+    def one_of(self, data, suffix):
+        """Draw a file that is there."""
+        return data.draw(st.sampled_from(sorted(name for name in self.model if name.endswith(suffix))))
 
-    @rule(name=PRODUCTS, source=PRODUCTS, codec=st.sampled_from(CODECS), moment=MOMENTS)
-    def repack(self, name, source, codec, moment):
-        if source in self.model and source != name:
+    @rule(name=PRODUCTS, data=st.data(), codec=st.sampled_from(CODECS), moment=MOMENTS)
+    def convert_one(self, name, data, codec, moment):
+        self.convert(name, self.one_of(data, ".npz"), codec, moment)
+
+    def convert(self, name, source, codec, moment):
+        options = ExportOptions(compression=codec)
+        self.write(
+            name,
+            self.model[source],
+            moment,
+            lambda: export_product_from_npz(self.folder / source, self.folder / name, options=options),
+        )
+
+    @rule(name=PRODUCTS, data=st.data(), codec=st.sampled_from(CODECS), moment=MOMENTS)
+    def repack(self, name, data, codec, moment):
+        source = self.one_of(data, ".h5")
+        if source != name:
             options = ExportOptions(compression=codec)
             self.write(
                 name,
@@ -182,15 +198,12 @@ class Files(RuleBasedStateMachine):
                 lambda: repack_product(self.folder / source, self.folder / name, options=options),
             )
 
-    @rule(name=ARCHIVES, source=PRODUCTS, moment=MOMENTS)
-    def import_(self, name, source, moment):
-        if source in self.model:
-            self.write(
-                name,
-                self.model[source],
-                moment,
-                lambda: import_product_to_npz(self.folder / source, self.folder / name),
-            )
+    @rule(name=ARCHIVES, data=st.data(), moment=MOMENTS)
+    def import_(self, name, data, moment):
+        source = self.one_of(data, ".h5")
+        self.write(
+            name, self.model[source], moment, lambda: import_product_to_npz(self.folder / source, self.folder / name)
+        )
 
     @rule(name=PRODUCTS, seed=SEEDS)
     def fail(self, name, seed):
@@ -205,10 +218,9 @@ class Files(RuleBasedStateMachine):
             work()
         self.after_kills.discard(name)  # leftovers of the same output go first
 
-    @rule(name=PRODUCTS)
-    def reopen(self, name):
-        if name in self.model:
-            assert validate_product(self.folder / name, deep=True).is_valid
+    @rule(data=st.data())
+    def reopen(self, data):
+        assert validate_product(self.folder / self.one_of(data, ".h5"), deep=True).is_valid
 
     @invariant()
     def files_are_the_model(self):
