@@ -52,6 +52,38 @@ def test_an_interruption_at_a_rename_leaves_both_files_complete_and_says_so(save
             assert len(file) > 1
 
 
+AT_AN_IMPORT = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == WANTED:
+            for _ in range(TIMES):
+                os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from ptychoproduct_cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("ptychoproduct_cli.options", "ptychoproduct_cli.running", "ptychoproduct_native", "ptychoproduct"),
+        *("numpy", "h5py", "hdf5plugin", "ptychoproduct.convert.export", "ptychoproduct.system.part_files"),
+    ],
+)
+def test_ctrl_c_during_an_import_is_one_line(save_scan, tmp_path, module, times):
+    script = tmp_path / "ptychoproduct"
+    script.write_text(AT_AN_IMPORT.replace("WANTED", repr(module)).replace("TIMES", str(times)))
+    command = [sys.executable, script, "convert", save_scan(), tmp_path / "out" / "scan.h5"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 130, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "error: interrupted" in line
+    assert not (tmp_path / "out").exists()
+
+
 def slow_scan(make_scan, folder):
     """Save a scan that takes some seconds to convert with a slow codec."""
     frames = np.random.default_rng(0).random((2000, 128, 128), np.float32)
