@@ -147,3 +147,24 @@ def test_ctrl_c_at_any_moment_is_one_line_or_none_where_all_is_done(save_scan, t
         assert list(tmp_path.glob(".ptychoproduct-*")) == []
     print(dict(endings))
     assert endings[130, 1] > 5
+
+
+def test_after_a_kill_between_the_renames_every_command_tells_of_the_mixed_pair(
+    save_scan, make_scan, run_command, tmp_path
+):
+    def convert(scan):
+        return ["convert", scan, "--standard-layout", tmp_path / "out", "--detector-pixel-size-m", "1e-5"]
+
+    assert run_command("ptychoproduct", *convert(save_scan("old.npz")), "--quiet").returncode == 0
+    new = save_scan("new.npz", diff3d=np.ones_like(make_scan()["diff3d"]))
+    command = [sys.executable, "-c", AT_A_RENAME, "product.h5", "before", "9", *map(str, convert(new))]
+    assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == -signal.SIGKILL
+    problem = "product.h5 and diffraction.h5 are not from one conversion"
+    validated = run_command("ptychoproduct", "validate", "out/product.h5")
+    assert (validated.returncode, problem in validated.stdout) == (2, True)
+    assert f"warning: {problem}" in run_command("ptychoproduct", "inspect", "out/product.h5").stdout
+    again = run_command("ptychoproduct", *convert(new))
+    assert again.returncode == 0
+    assert "not from one conversion; both are replaced" in again.stderr
+    assert "not from one conversion" not in run_command("ptychoproduct", "validate", "out/product.h5").stdout
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["diffraction.h5", "product.h5"]
