@@ -5,6 +5,7 @@ Knows buffers, chunks and filters, and nothing of ptychography.
 
 from ptychoproduct_native.buffers import ChunkBuffer, keep_freed_memory
 from ptychoproduct_native.counts import CountSteps
+from ptychoproduct_native.ending import claim_last_line, end_at_second_interrupt
 from ptychoproduct_native.filters import BUILT_IN_IDS, DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID, Filter, FilterError
 from ptychoproduct_native.gather import byteswap, gather
 from ptychoproduct_native.output_file import OutputFile
@@ -23,6 +24,8 @@ __all__ = [
     "FilterPipeline",
     "OutputFile",
     "byteswap",
+    "claim_last_line",
+    "end_at_second_interrupt",
     "gather",
     "keep_freed_memory",
     "read_segments",

@@ -37,7 +37,7 @@ cdef class OutputFile:
         self.failure = 0
 
     def check(self):
-        """Raise OSError if a write has failed."""
+        """Raise OSError if a write or a read has failed."""
         if self.failure:
             raise OSError(self.failure, os.strerror(self.failure))
 
@@ -63,6 +63,8 @@ cdef class OutputFile:
                 count = pp_read(self.descriptor, <char *> view.buf + done, view.len - done)
                 if count < 0 and errno == EINTR:
                     continue
+                if count < 0 and not self.failure:
+                    self.failure = errno  # HDF5 would take what it has for the file's
                 if count <= 0:
                     break
                 done += count

@@ -157,8 +157,9 @@ def whole_numbers(text: str) -> tuple[int, ...]:
 
 
 def add_overwrite_option(parser: argparse._ActionsContainer, output: str) -> None:
-    """Add the option that keeps an output that exists."""
+    """Add the options about an output that exists."""
     parser.add_argument("--no-clobber", action="store_true", help=f"fail if {output} exists already")
+    parser.add_argument("--force", action="store_true", help=f"replace {output} even if the existing file is read-only")
 
 
 def add_plot_option(parser: argparse._ActionsContainer, what: str) -> argparse.Action:

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ptychoproduct_cli.command import EXIT_INTERRUPTED, Command
 from ptychoproduct_cli.output import collected_warnings, print_error, print_json
-from ptychoproduct_cli.signals import Terminated, answer_signals
+from ptychoproduct_cli.signals import (
+    Terminated,
+    answer_at_the_end,
+    answer_signals,
+    answer_while_starting,
+    claim_last_line,
+    raise_signal,
+)
 from ptychoproduct_cli.streams import prepare_streams, printing_failure
 
 if TYPE_CHECKING:
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
 
 def run(parser: argparse.ArgumentParser) -> NoReturn:
     """Run the command that the command line asks for, and end the process with its exit code."""
+    answer_while_starting()
     prepare_streams()
     arguments, unknown = parser.parse_known_args()
     if unknown:
@@ -32,6 +40,7 @@ def run(parser: argparse.ArgumentParser) -> NoReturn:
     if failure is not None:
         print_error(command.prog, f"the result cannot be printed: {failure}")
         code = code or command.failure
+    answer_at_the_end(code)
     sys.exit(code)
 
 
@@ -51,10 +60,14 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     prepare_process()
     from ptychoproduct import ProductError
 
-    answer_signals()
+    answer_signals(command.prog)
     try:
         with collected_warnings(arguments):
-            return command.run(arguments)
+            try:
+                return command.run(arguments)
+            except Exception:
+                raise_signal()  # which an import, for one, may have turned into another exception
+                raise
     except ProductError as error:
         _fail(command.prog, _message(error, arguments), arguments)
         return command.failure
@@ -95,6 +108,7 @@ def _what_was_removed(error: BaseException | None) -> str:
 
 
 def _fail(prog: str, message: str, arguments: argparse.Namespace) -> None:
+    claim_last_line()
     print_error(prog, message)
     if arguments.json:
         print_json({"error": message, "warnings": arguments.warnings})

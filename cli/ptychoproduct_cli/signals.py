@@ -1,9 +1,17 @@
-"""Signals that end a command, as exceptions, so that unfinished outputs are removed."""
+"""Signals that end a command: what is unfinished is removed, one line is printed, and a second Ctrl-C ends it at once.
+
+A command has three times: it starts (imports, arguments), it works, and it has said how it ends.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -14,6 +22,7 @@ _MEANINGS = {
     "SIGHUP": "the terminal was closed",
     "SIGXCPU": "the limit of CPU time was reached",
 }
+_PROGRAMS = ("ptychoproduct", "convert_to_ptychodus_product", "import_ptychodus_product")
 _received: list[int] = []
 
 
@@ -28,15 +37,30 @@ class Terminated(BaseException):
 
     def __init__(self, number: int) -> None:
         self.exit_code = 128 + number
-        super().__init__(_MEANINGS[signal.Signals(number).name])
+        super().__init__(_meaning(number))
 
 
-def answer_signals() -> None:
-    """Have signals raise exceptions from now on; one that is ignored, as by nohup, stays ignored."""
-    for name in _MEANINGS:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _answer)
+def answer_while_starting() -> None:
+    """End the process at a signal from now on, in one line: nothing has begun that would have to be removed."""
+    _handle(lambda number, _: _end(_meaning(number), 128 + number))
+
+
+def answer_of_our_programs() -> None:
+    """Do so before everything else is imported, if this process is one of our programs."""
+    if Path(sys.argv[0] if sys.argv else "").stem in _PROGRAMS:
+        answer_while_starting()
+
+
+def answer_signals(prog: str) -> None:
+    """Have signals raise exceptions from now on."""
+    from ptychoproduct_native import end_at_second_interrupt
+
+    if sys.platform != "win32":
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        end_at_second_interrupt(reading, f"{prog}: error: interrupted twice and ended at once\n".encode())
+    _handle(_answer)
     sys.unraisablehook = _tell_of_dropped
 
 
@@ -46,10 +70,50 @@ def raise_signal() -> None:
         raise KeyboardInterrupt if _received[0] == signal.SIGINT else Terminated(_received[0])
 
 
+def claim_last_line() -> None:
+    """Begin to say how the command ends: no signal comes between, and nobody else prints a line any more."""
+    from ptychoproduct_native import claim_last_line
+
+    _handle(lambda _number, _frame: None)
+    while not claim_last_line():  # the process is about to be ended
+        time.sleep(1)
+
+
+def answer_at_the_end(code: int) -> None:
+    """End the process at a signal from now on: it has said how it ends, and only tidies up."""
+    _handle(lambda _number, _frame: os._exit(code))
+
+
+def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Answer signals by a handler; one that is ignored, as by nohup, stays ignored."""
+    for name in _MEANINGS:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def _answer(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of handlers
-    """Note a signal, and raise its exception."""
+    """Note a signal, and raise its exception; the second Ctrl-C does not wait for what the first has interrupted."""
     _received.append(number)
-    raise_signal()
+    if len(_received) == 1:
+        raise_signal()
+    if number == signal.SIGINT:
+        claim_last_line()
+        part_files = sys.modules.get("ptychoproduct.system.part_files")  # an import may have been interrupted
+        for part in list(getattr(part_files, "unfinished", ())):
+            with contextlib.suppress(OSError):
+                part.unlink()
+        _end("interrupted twice; unfinished output was removed", 128 + number)
+
+
+def _end(reason: str, code: int) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it
+        os.write(2, f"{Path(sys.argv[0]).stem}: error: {reason}\n".encode())
+    os._exit(code)
+
+
+def _meaning(number: int) -> str:
+    return _MEANINGS[signal.Signals(number).name]
 
 
 def _tell_of_dropped(dropped: Any) -> None:

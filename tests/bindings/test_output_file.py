@@ -163,3 +163,11 @@ with open(sys.argv[1], "w+b", buffering=0) as raw:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8)),
     )
     assert (result.stdout, path.read_bytes()) == ("True\n", b"abcdefgh")
+
+
+def test_a_read_that_fails_is_remembered(tmp_path):
+    with (tmp_path / "out.bin").open("wb") as raw:  # not for reading
+        file = OutputFile(raw.fileno())
+        assert file.readinto(bytearray(4)) == 0
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            file.check()

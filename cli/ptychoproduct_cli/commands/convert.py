@@ -299,6 +299,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         nexus=arguments.nexus,
         store_counts=arguments.store_counts,
         overwrite=not arguments.no_clobber,
+        force=arguments.force,
         digests=arguments.digest,
         verify=arguments.verify,
     )

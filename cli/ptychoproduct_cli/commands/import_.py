@@ -79,6 +79,7 @@ def import_product(arguments: argparse.Namespace) -> int:
             original_axis_order=arguments.original_axis_order,
             counts=arguments.counts,
             overwrite=not arguments.no_clobber,
+            force=arguments.force,
             memory_bytes=memory_bytes(arguments),
             progress=progress,
         )

@@ -64,6 +64,8 @@ def inspect(arguments: argparse.Namespace) -> int:
 
     def show() -> None:
         _print(inspection)
+        if inspection.mixed_pair is not None:
+            print(f"warning: {inspection.mixed_pair}")
         if is_drawn:
             print(f"\ndrawn in {arguments.plot}")
 

@@ -69,6 +69,7 @@ def repack(arguments: argparse.Namespace) -> int:
         chunk_shape=arguments.chunk_shape,
         threads=arguments.threads,
         overwrite=not arguments.no_clobber,
+        force=arguments.force,
         digests=arguments.digest,
         verify=arguments.verify,
     )

@@ -76,6 +76,7 @@ def simulate(arguments: argparse.Namespace) -> int:
             parameters,
             compress=arguments.compress,
             overwrite=not arguments.no_clobber,
+            force=arguments.force,
             progress=progress,
         )
     path = Path(arguments.output_npz)

@@ -44,6 +44,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="decode every chunk, and compare all content with the SHA-256 stored with it",
     )
+    parser.add_argument(
+        "--patterns",
+        metavar="FILE",
+        help="patterns file that must be from the same conversion (default: diffraction.h5 beside a product.h5)",
+    )
     options.add_companion_options(parser, probe=False)
     options.add_output_options(parser)
 
@@ -54,7 +59,13 @@ def validate(arguments: argparse.Namespace) -> int:
     from ptychoproduct.errors import counted
 
     with progress_bar("validate", partial(_bytes_to_read, arguments), arguments) as progress:
-        report = validate_product(arguments.product, source=_source(arguments), deep=arguments.deep, progress=progress)
+        report = validate_product(
+            arguments.product,
+            source=_source(arguments),
+            deep=arguments.deep,
+            progress=progress,
+            patterns=arguments.patterns,
+        )
     errors = sum(problem.severity == "error" for problem in report.problems)
     warnings = counted(len(report.problems) - errors, "warning")
 

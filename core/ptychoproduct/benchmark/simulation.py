@@ -78,6 +78,7 @@ def simulate_scan(
     *,
     compress: bool = False,
     overwrite: bool = True,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> ExportMeta:
     """Write a simulated scan in PtychoPINN's NPZ format.
@@ -94,6 +95,8 @@ def simulate_scan(
         Whether the members are deflated.
     overwrite : bool
         Whether an existing file may be replaced.
+    force : bool
+        Whether that may be a read-only file.
     progress : callable, optional
         Called with a number of bytes whenever frames of that size have been written.
 
@@ -114,7 +117,7 @@ def simulate_scan(
     coordinates = corners + (parameters.size_px - 1) / 2
     meta = _geometry(parameters, object_px)
     with (
-        atomic_output(npz_path, overwrite=overwrite) as part,
+        atomic_output(npz_path, overwrite=overwrite, force=force) as part,
         writing_errors(npz_path),
         NpzWriter(part, compress=compress) as archive,
     ):

@@ -34,6 +34,7 @@ from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.system.atomic import OutputGroup, output_group
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
+from ptychoproduct.validation.mixed_pairs import warn_of_mixed_pair
 
 
 class ExportChoices(TypedDict, total=False):
@@ -136,6 +137,7 @@ def export_product_from_scan(
     results = (reconstruction or Reconstruction()).over(scan.reconstruction)
     if diffraction is not None:
         scan = _with_bad_pixels(scan, diffraction)
+        warn_of_mixed_pair(Path(out_path), Path(diffraction.path))
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
     patterns = None
     with (
@@ -250,7 +252,7 @@ def _write_both(
         with_detector_pixels(writer.meta, shape),
         bad_pixels=scan.bad_pixels,
         chunk_shape=options.frames_chunk(shape[1:]),
-        overwrite=options.overwrite,
+        **options.replacing,
         sources=scan.files,
         group=group,
         origin=scan.origin,
@@ -260,9 +262,10 @@ def _write_both(
         while not patterns.is_complete:
             write_rows(patterns.begin(), frames.rows(axes), Resources(options.threads or available_threads()))
         counts = results.probe_photon_counts
-        patterns.finish(
+        writer.conversion_id = patterns.finish(
             writer.position_indexes(),
             None if counts is None else real_array(counts, 1, "probe_photon_counts", scan.origin),
+            *(replace(writer.meta, origins={}), scan.x, scan.y, scan.probe, scan.object),
         )
     return patterns.summary
 

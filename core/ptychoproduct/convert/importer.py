@@ -118,6 +118,7 @@ def import_product_to_npz(
     original_axis_order: bool = False,
     counts: bool = False,
     overwrite: bool = True,
+    force: bool = False,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     progress: Progress | None = None,
 ) -> ImportSummary:
@@ -139,6 +140,8 @@ def import_product_to_npz(
         Whether frames that are stored as counts stay counts; the amplitudes that they were otherwise.
     overwrite : bool
         Whether an existing file may be replaced.
+    force : bool
+        Whether that may be a read-only file.
     memory_bytes : int
         What may be held at once to reorder the axes of frames.
     progress : callable, optional
@@ -175,7 +178,7 @@ def import_product_to_npz(
         kept = _kept_datasets(product)
         _check_member_names([*kept, *([] if frames is None else [frames.source_member])], path)
         with (
-            atomic_output(npz_path, overwrite=overwrite, sources=(path,)) as part,
+            atomic_output(npz_path, overwrite=overwrite, force=force, sources=(path,)) as part,
             writing_errors(npz_path),
             NpzWriter(part, compress=compress) as archive,
         ):

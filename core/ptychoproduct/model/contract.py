@@ -126,6 +126,9 @@ PHOTON_ENERGY = Attribute(
 
 POLARIZATION = Attribute("polarization", "str", field="polarization")
 
+# On a product and on its patterns file: which conversion made them.
+CONVERSION_ID = Attribute("conversion_id", "str")
+
 # For NeXus viewers.
 NX_CLASS = Attribute("NX_class", "str")
 NX_DEFAULT = Attribute("default", "str")
@@ -158,6 +161,7 @@ ROOT_ATTRIBUTES = (
     Attribute("detector_pixel_height_m", "float64", "m", default=0.0, field="detector_pixel_height_m"),
     NX_CLASS,
     NX_DEFAULT,
+    CONVERSION_ID,
 )
 POLARIZATIONS = ("left_circular", "right_circular")
 
@@ -187,6 +191,7 @@ OBJECT = Dataset(
 OBJECT_LAYER_SPACING = Dataset("object_layer_spacing_m", REAL, (("L-1",),), "m")
 POSITION_X = Dataset("probe_position_x_m", REAL, (("N",),), "m", attributes=(UNITS,))
 POSITION_Y = Dataset("probe_position_y_m", REAL, (("N",),), "m", attributes=(UNITS,))
+POSITIONS = (POSITION_X, POSITION_Y)
 POSITION_INDEXES = Dataset("probe_position_indexes", INTEGER, (("N",),))
 LOSS_VALUES = Dataset("loss_values", REAL, (("E",),), aliases=("costs", "losses"))
 LOSS_EPOCHS = Dataset("loss_epochs", INTEGER, (("E",),), presence="optional")
@@ -272,6 +277,10 @@ PLOTS = (
     Plot("entry/scan", POSITION_INDEXES, (POSITION_X, POSITION_Y)),
 )
 DATASETS = (*ROOT_DATASETS, *RAW_DATASETS, *VIEW_DATASETS)
+
+# Of ptychodus's workflow folders.
+PRODUCT_NAME = "product.h5"
+DIFFRACTION_NAME = "diffraction.h5"
 
 # PtychoPINN's NPZ keys.
 FRAME_KEYS = ("diff3d", "diffraction")

@@ -18,6 +18,7 @@ from ptychoproduct.hdf5.local_links import last_words, local_dataset, open_hdf5
 from ptychoproduct.model import contract
 from ptychoproduct.model.plausibility import stands_for_unknown
 from ptychoproduct.product.reader import open_product
+from ptychoproduct.validation.mixed_pairs import mixed_pair, patterns_beside
 
 Value = str | bool | int | float | None
 
@@ -130,12 +131,15 @@ class Inspection:
     root : GroupEntry
     problem : str or None
         Why it cannot be opened as a product.
+    mixed_pair : str or None
+        Says that the patterns file beside it is from another conversion.
     """
 
     product: Path
     file_bytes: int
     root: GroupEntry
     problem: str | None
+    mixed_pair: str | None = None
 
 
 def inspect_product(path: str | PathLike[str]) -> Inspection:
@@ -164,7 +168,9 @@ def inspect_product(path: str | PathLike[str]) -> Inspection:
         root = _with_missing(root)
     except ContractError as error:
         problem = str(error)
-    return Inspection(path, path.stat().st_size, root, problem)
+    patterns = patterns_beside(path)
+    mixed = None if patterns is None else mixed_pair(path, patterns)
+    return Inspection(path, path.stat().st_size, root, problem, None if mixed is None else mixed.message)
 
 
 _ATTRIBUTES = {

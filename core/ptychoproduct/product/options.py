@@ -47,6 +47,8 @@ class ExportOptions:
         are not are an error then. See `CountsRecipe`.
     overwrite : bool
         Whether an existing product may be replaced.
+    force : bool
+        Whether that may be a read-only file.
     digests : bool or None
         Whether each dataset gets a SHA-256 of its content; None where the profile decides: archives do.
     verify : bool
@@ -69,6 +71,7 @@ class ExportOptions:
     nexus: bool = True
     store_counts: bool = False
     overwrite: bool = True
+    force: bool = False
     digests: bool | None = None
     verify: bool = False
 
@@ -91,6 +94,11 @@ class ExportOptions:
         ):
             if getattr(self, field) not in choices:
                 raise OptionError(field, found=repr(getattr(self, field)), expected=f"one of {', '.join(choices)}")
+
+    @property
+    def replacing(self) -> dict[str, bool]:
+        """What `atomic_output` is to know of existing files."""
+        return {"overwrite": self.overwrite, "force": self.force}
 
     @property
     def has_digests(self) -> bool:

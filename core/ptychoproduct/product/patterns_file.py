@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from os import PathLike, truncate
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from isal import isal_zlib
 
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.compression.codecs import Codec, parse_codec
 from ptychoproduct.errors import OptionError, SourceError, counted, warn
 from ptychoproduct.hdf5.chunks import create_chunked, default_chunk_rows
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
+from ptychoproduct.model import contract
 from ptychoproduct.model.counts import InexactError
 from ptychoproduct.model.gaps import Gaps
 from ptychoproduct.model.metadata import ResolvedMetadata
@@ -28,10 +30,7 @@ from ptychoproduct.model.patterns import AMPLITUDE, PATTERN_CHOICES, Patterns, c
 from ptychoproduct.product.summary import DiffractionSummary
 from ptychoproduct.streaming.chunk_stream import RowOutput
 from ptychoproduct.system.atomic import OutputGroup, atomic_output
-
-# File names in ptychodus's workflow folders.
-PRODUCT_NAME = "product.h5"
-DIFFRACTION_NAME = "diffraction.h5"
+from ptychoproduct.validation.mixed_pairs import conversion_id
 
 # ptychodus's functions load no filter plugins, and read only what HDF5 itself decodes.
 DEFAULT_COMPRESSION = "shuffle+gzip:1"
@@ -99,7 +98,7 @@ class DiffractionWriter:
     bad_pixels : array, [H, W], optional
     chunk_shape : tuple of int, optional
         Of the product's frames: a chunk that is the same for both is read once.
-    overwrite : bool
+    overwrite, force : bool
     sources : sequence of Path
         Files that must not be replaced.
     group : OutputGroup, optional
@@ -127,6 +126,7 @@ class DiffractionWriter:
         bad_pixels: Array | None = None,
         chunk_shape: tuple[int, ...] | None = None,
         overwrite: bool = True,
+        force: bool = False,
         sources: Sequence[Path] = (),
         group: OutputGroup | None = None,
         origin: Origin,
@@ -142,12 +142,13 @@ class DiffractionWriter:
         self._meta = meta
         self._bad_pixels = _mask(bad_pixels, shape[1:], origin)
         self._chunk_shape = chunk_shape or (default_chunk_rows(shape[1:], sample.dtype), *shape[1:])
-        self._overwrite = overwrite
+        self._replacing = {"overwrite": overwrite, "force": force}
         self._sources = tuple(sources)
         self._group = group
         self._origin = origin
         self._key = key
         self._unfit: Array | None = None
+        self._checksums: dict[tuple[int, ...], int] = {}
         self._patterns = self._choose()
         self._first_sample = sample if sample.shape[1:] == shape[1:] else None
         require_hdf5_suffix(self.path)
@@ -155,7 +156,7 @@ class DiffractionWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._part = stack.enter_context(
-                atomic_output(self.path, overwrite=self._overwrite, sources=self._sources, group=self._group)
+                atomic_output(self.path, **self._replacing, sources=self._sources, group=self._group)
             )
             self._file_stack = stack.enter_context(ExitStack())
             self._stack = stack.pop_all()
@@ -180,6 +181,7 @@ class DiffractionWriter:
             self._unfit = None
             self._patterns = self._choose(self._patterns.scale)
         self._is_settled = False
+        self._checksums = {}
         self._gaps.begin(self._sample.dtype, self._patterns.quantity == AMPLITUDE, self._first_sample)
         self._first_sample = None
         self._file_stack.close()
@@ -197,8 +199,8 @@ class DiffractionWriter:
             )
         return [RowOutput(self._dataset, self._fill)]
 
-    def finish(self, indexes: Array, probe_photon_counts: Array | None = None) -> None:
-        """Write what belongs to the patterns, and close the file.
+    def finish(self, indexes: Array, probe_photon_counts: Array | None = None, *product: Any) -> str:
+        """Write what belongs to the patterns, and return what the conversion is known by.
 
         Parameters
         ----------
@@ -206,13 +208,17 @@ class DiffractionWriter:
             The numbers that pair patterns with positions.
         probe_photon_counts : array, [N], optional
             Photons of each exposure.
+        *product : array or value
+            What else the conversion makes a product of.
         """
         self._warn_of_values()
         bad_pixels = self._bad_pixels | self._gaps.mask
         width_m, height_m = self._meta.detector_pixel_width_m, self._meta.detector_pixel_height_m
         if not width_m or not height_m:
             warn(f"{self.path}: detector pixel size is not known and is stored as 0; give --detector-pixel-size-m")
+        known_by = conversion_id(sorted(self._checksums.items()), self._shape, indexes, bad_pixels, *product)
         with hdf5_errors(self.path, self._output):
+            self._file.attrs[contract.CONVERSION_ID.name] = known_by
             self._dataset.attrs["detector_pixel_width_m"] = np.float64(width_m)
             self._dataset.attrs["detector_pixel_height_m"] = np.float64(height_m)
             self._file["indexes"] = indexes
@@ -235,6 +241,7 @@ class DiffractionWriter:
             stored_bytes=stored_bytes,
             file_bytes=self._part.stat().st_size,
         )
+        return known_by
 
     def _warn_of_values(self) -> None:
         """Warn of numbers that cannot be counts, or may mark bad pixels."""
@@ -267,13 +274,14 @@ class DiffractionWriter:
                 except InexactError as error:
                     self._unfit = self._gaps.without_marks(error.amplitudes.reshape(-1))
                     return
+                self._checksums[offset] = isal_zlib.crc32(patterns.reshape(-1).view(np.uint8))
         if self._unfit is not None:
             patterns.fill(0)
 
 
 def standard_layout(folder: str | PathLike[str]) -> tuple[Path, Path]:
     """Return the paths of product and patterns file in a workflow folder of ptychodus."""
-    return Path(folder) / PRODUCT_NAME, Path(folder) / DIFFRACTION_NAME
+    return Path(folder) / contract.PRODUCT_NAME, Path(folder) / contract.DIFFRACTION_NAME
 
 
 def _mask(values: Array | None, frame_shape: tuple[int, ...], origin: Origin) -> Array:

@@ -93,6 +93,7 @@ class ProductWriter:
         self.meta = meta if isinstance(meta, ResolvedMetadata) else resolve_metadata(meta or ExportMeta())
         self.options = options or ExportOptions()
         self.summary: ExportSummary | None = None
+        self.conversion_id: str | None = None  # with a patterns file only
         self._include_raw = include_raw
         self._progress = progress
         self._resources = Resources(
@@ -113,7 +114,7 @@ class ProductWriter:
         self._started = time.perf_counter()
         with ExitStack() as stack:
             part = stack.enter_context(
-                atomic_output(self.path, overwrite=self.options.overwrite, sources=self._inputs, group=self._group)
+                atomic_output(self.path, **self.options.replacing, sources=self._inputs, group=self._group)
             )
             stack.callback(self._measure, part)
             stack.enter_context(self._verified(part))
@@ -361,9 +362,10 @@ class ProductWriter:
                 counts = self._file[contract.PHOTON_COUNTS.name]
                 require_length(len(counts), len(self._positions), contract.PHOTON_COUNTS.name, self._origin)
             reconstruction.write_attributes(self._file, contract.ROOT_ATTRIBUTES, self.meta)
-            x_m, y_m = self._positions.in_metres(self.meta)
-            self._file.create_dataset(contract.POSITION_X.name, data=x_m)
-            self._file.create_dataset(contract.POSITION_Y.name, data=y_m)
+            if self.conversion_id is not None:
+                self._file.attrs[contract.CONVERSION_ID.name] = self.conversion_id
+            for expected, data in zip(contract.POSITIONS, self._positions.in_metres(self.meta), strict=True):
+                self._file.create_dataset(expected.name, data=data)
             self._file.create_dataset(contract.POSITION_INDEXES.name, data=self._positions.indexes())
             if self._raw is not None:
                 self._raw.keep_scan(self._positions)

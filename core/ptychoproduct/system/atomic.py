@@ -31,6 +31,7 @@ class _Output:
     target: Path
     part: Path
     overwrite: bool
+    force: bool
     sources: tuple[Path, ...]
 
 
@@ -40,6 +41,7 @@ class OutputGroup:
     def __init__(self) -> None:
         self._targets: set[Path] = set()
         self._outputs: list[_Output] = []
+        self._folders: list[Path] = []
         self._holds = ExitStack()
 
     def claim(self, path: Path, target: Path) -> None:
@@ -56,40 +58,58 @@ class OutputGroup:
         """Take over an output that is complete."""
         self._outputs.append(output)
 
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder and those above it, which are removed again if nothing is published."""
+        self._folders += [new for new in (folder, *folder.parents) if not new.exists()]  # innermost first
+        folder.mkdir(parents=True, exist_ok=True)
+
     def publish(self) -> None:
         """Give all outputs their names; if one fails, restore what the names before it stood for.
 
         Signals wait until all have their names.
         """
-        for output in self._outputs:
-            with writing_errors(output.path):
-                _check_destination(output.path, output.target, output.overwrite, output.sources)
-        with held_signals():
-            self._commit()
-
-    def _commit(self) -> None:
-        with ExitStack() as kept, ExitStack() as undo:
-            for output in self._outputs:
-                with writing_errors(output.path):
-                    if output is not self._outputs[-1]:  # after the last, nothing can fail
-                        old = _second_name(output.target)
-                        if old is not None:
-                            kept.callback(_remove, old)
-                        undo.callback(_put_back, old, output.target)
-                    _keep_permissions(output)
-                    output.part.replace(output.target)
-            undo.pop_all()
-        completed.extend(output.path for output in self._outputs)
-        self._holds.close()
-        for folder in {output.target.parent for output in self._outputs}:
+        with ExitStack() as kept:
+            old = [self._prepare(output, kept) for output in self._outputs]
+            with held_signals():
+                self._rename(old)
+                completed.extend(output.path for output in self._outputs)
+                self._holds.close()
+        for folder in {*(output.target.parent for output in self._outputs), *(new.parent for new in self._folders)}:
             with contextlib.suppress(OSError):  # not every file system can sync a folder; Windows cannot
                 sync(folder)
+
+    def _prepare(self, output: _Output, kept: ExitStack) -> Path | None:
+        """Do what may take long or fail; return the second name of a file that may have to come back."""
+        with writing_errors(output.path):
+            _check_destination(output)
+            _keep_permissions(output)
+            if output is self._outputs[-1] or not output.target.exists():
+                return None
+            old = new_name(output.target, ".old")
+            kept.callback(_remove, old)
+            try:
+                os.link(output.target, old)
+            except OSError:  # not every file system has hard links; a file that is renamed would be gone after a kill
+                shutil.copy2(output.target, old)
+            return old
+
+    def _rename(self, old: list[Path | None]) -> None:
+        with ExitStack() as undo:
+            for output, second in zip(self._outputs, old, strict=True):
+                with writing_errors(output.path):
+                    if output is not self._outputs[-1]:  # behind the last, nothing can fail
+                        undo.callback(_put_back, second, output)
+                    output.part.replace(output.target)
+            undo.pop_all()
 
     def discard(self, error: BaseException) -> None:
         """Remove what has not been published, and say so in a note on the error."""
         for output in self._outputs:
             _give_up(output, error)
         self._holds.close()
+        for folder in self._folders:
+            with contextlib.suppress(OSError):  # something else is in it
+                folder.rmdir()
 
 
 @contextmanager
@@ -114,7 +134,12 @@ def output_group() -> Iterator[OutputGroup]:
 
 @contextmanager
 def atomic_output(
-    path: Path, *, overwrite: bool = True, sources: tuple[Path, ...] = (), group: OutputGroup | None = None
+    path: Path,
+    *,
+    overwrite: bool = True,
+    force: bool = False,
+    sources: tuple[Path, ...] = (),
+    group: OutputGroup | None = None,
 ) -> Iterator[Path]:
     """Give a path to write to, which becomes `path` when the block ends without an error.
 
@@ -124,6 +149,8 @@ def atomic_output(
         Where the complete file shall appear; missing folders are made. A symbolic link stays, its target is replaced.
     overwrite : bool
         Whether an existing file may be replaced.
+    force : bool
+        Whether that may be a read-only file.
     sources : tuple of Path
         Files that `path` must not be.
     group : OutputGroup, optional
@@ -141,15 +168,15 @@ def atomic_output(
     """
     try:
         target = path.resolve()
-        _check_destination(path, target, overwrite, sources)
+        output = _Output(path, target, new_name(target, ".part"), overwrite, force, sources)
+        _check_destination(output)
     except (OSError, RuntimeError, ValueError) as error:  # a loop of symbolic links, a name that is too long
         raise OutputError(path, f"cannot be written: {getattr(error, 'strerror', None) or error}") from error
     own = OutputGroup() if group is None else group
     own.claim(path, target)
-    output = _Output(path, target, new_name(target, ".part"), overwrite, sources)
     try:
         with writing_errors(path):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            own.make_folder(target.parent)
             remove_leftovers(target)
             own.make_part(output.part)
         yield output.part
@@ -174,37 +201,29 @@ def writing_errors(path: Path) -> Iterator[None]:
         raise OutputError(path, f"cannot be written: {error.strerror or error}") from error
 
 
-def _check_destination(path: Path, target: Path, overwrite: bool, sources: tuple[Path, ...]) -> None:
+def _check_destination(output: _Output) -> None:
+    target = output.target
     if target.is_dir():
-        raise OutputError(path, "is a folder; give the name of a file")
+        raise OutputError(output.path, "is a folder; give the name of a file")
     if not target.exists():
         return
     if not target.is_file():
-        raise OutputError(path, "is not a regular file; give the name of a file")
-    if any(source.exists() and target.samefile(source) for source in sources):
-        raise OutputError(path, "is the input itself; give the name of another file")
-    if not overwrite:
-        raise OutputError(path, "exists already, and must not be replaced")
+        raise OutputError(output.path, "is not a regular file; give the name of a file")
+    if any(source.exists() and target.samefile(source) for source in output.sources):
+        raise OutputError(output.path, "is the input itself; give the name of another file")
+    if not output.overwrite:
+        raise OutputError(output.path, "exists already, and must not be replaced")
+    is_writable = target.stat().st_mode & 0o222 and os.access(target, os.W_OK)  # the administrator may write to all
+    if not is_writable and not output.force:
+        raise OutputError(output.path, "exists and is read-only; --force replaces it")
 
 
-def _second_name(target: Path) -> Path | None:
-    """Give a file that is about to be replaced a second name, to restore it from; None where there is no file."""
-    if not target.exists():
-        return None
-    name = new_name(target, ".old")
-    try:
-        os.link(target, name)
-    except OSError:  # not every file system has hard links; a file that is renamed would be gone if we were killed now
-        shutil.copy2(target, name)
-    return name
-
-
-def _put_back(old: Path | None, target: Path) -> None:
+def _put_back(old: Path | None, output: _Output) -> None:
     with contextlib.suppress(OSError):
-        if old is None:
-            target.unlink(missing_ok=True)
-        else:
-            old.replace(target)
+        if old is not None:
+            old.replace(output.target)
+        elif not output.part.exists():  # else it has not got its name, and whatever has it stays
+            output.target.unlink(missing_ok=True)
 
 
 def _give_up(output: _Output, error: BaseException) -> None:

@@ -14,6 +14,9 @@ try:
 except ImportError:  # Windows, which removes no file that a process has open
     fcntl = None  # type: ignore[assignment]
 
+# Part files of this process.
+unfinished: set[Path] = set()
+
 
 def new_name(target: Path, suffix: str) -> Path:
     """Return a new name beside a file; `remove_leftovers` finds it by the file's own name.
@@ -36,6 +39,14 @@ def held_part(part: Path) -> Iterator[None]:
     OSError
         The folder cannot be written to.
     """
+    unfinished.add(part)
+    try:
+        yield from _held(part)
+    finally:
+        unfinished.discard(part)
+
+
+def _held(part: Path) -> Iterator[None]:
     while True:
         descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         if fcntl is None:  # what is open could not be renamed

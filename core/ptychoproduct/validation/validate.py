@@ -17,7 +17,12 @@ from ptychoproduct.hdf5.local_links import last_words, open_hdf5
 from ptychoproduct.model import contract
 from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.scan_files import ScanFiles
-from ptychoproduct.validation import content_checks, metadata_checks  # noqa: F401 - they register their checks
+from ptychoproduct.validation import (  # noqa: F401 - they register checks
+    content_checks,
+    metadata_checks,
+    mixed_pairs,
+    position_checks,
+)
 from ptychoproduct.validation.checks import CHECKS, Problem, Subject
 
 # What h5py raises for addresses, sizes, names and types that make no sense.
@@ -56,6 +61,7 @@ def validate_product(
     source_npz: str | PathLike[str] | None = None,
     deep: bool = False,
     progress: Progress | None = None,
+    patterns: str | PathLike[str] | None = None,
 ) -> ValidationReport:
     """Check a product against the contract.
 
@@ -70,6 +76,9 @@ def validate_product(
         Whether every chunk of every dataset is decoded, and all content compared with its digest.
     progress : callable, optional
         Called with a number of bytes whenever frames of that size have been looked at.
+    patterns : path, optional
+        The patterns file that ptychodus is to use with the product: both must be from one conversion. By default the
+        ``diffraction.h5`` beside a ``product.h5``.
 
     Returns
     -------
@@ -94,7 +103,7 @@ def validate_product(
         found: dict[str, h5py.Dataset] = {}
         with _damage_reported(problems):
             found = _find_datasets(file, problems)
-        subject = Subject(file, found, source, deep, progress)
+        subject = Subject(file, found, source, deep, progress, None if patterns is None else Path(patterns))
         for function in CHECKS.values():
             with _damage_reported(problems):
                 problems.extend(function(subject))

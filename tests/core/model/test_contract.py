@@ -8,7 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
-from ptychoproduct import ExportMeta, ProductError, Reconstruction, export_product_from_npz, validate_product
+from ptychoproduct import (
+    DiffractionFile,
+    ExportMeta,
+    ProductError,
+    Reconstruction,
+    export_product_from_npz,
+    validate_product,
+)
 from ptychoproduct.model import contract
 
 DOCUMENT = Path(__file__).parents[3] / "specs" / "data_contracts.md"
@@ -169,7 +176,12 @@ def full_product(save_scan, tmp_path):
     )
     center_m = 63 / 2 * 5e-8
     meta = ExportMeta(
-        name="everything", polarization="left_circular", object_center_x_m=center_m, object_center_y_m=center_m
+        name="everything",
+        polarization="left_circular",
+        object_center_x_m=center_m,
+        object_center_y_m=center_m,
+        detector_pixel_width_m=1e-5,
+        detector_pixel_height_m=1e-5,
     )
     results = Reconstruction(
         opr_weights=np.ones((n, 2)),
@@ -179,7 +191,8 @@ def full_product(save_scan, tmp_path):
         probe_photon_counts=np.ones(n),
     )
     product = tmp_path / "product.h5"
-    export_product_from_npz(scan, product, meta, reconstruction=results)
+    patterns = DiffractionFile(tmp_path / "diffraction.h5", patterns_are="counts")
+    export_product_from_npz(scan, product, meta, reconstruction=results, diffraction=patterns)
     with h5py.File(product) as file:
         yield file
 

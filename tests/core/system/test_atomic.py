@@ -392,3 +392,112 @@ def test_a_signal_between_the_renames_waits_until_all_outputs_have_their_names(
         write_together(existing, tmp_path / "other.h5")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"product.h5": "new", "other.h5": "new"}
     assert list(completed)[-2:] == [existing, tmp_path / "other.h5"]
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o400])
+def test_a_read_only_file_is_not_replaced_unless_forced(existing, mode):
+    existing.chmod(mode)
+    with pytest.raises(OutputError, match="is read-only; --force replaces it"):
+        write(existing)
+    assert existing.read_text() == "old"
+    write(existing, force=True)
+    assert (existing.read_text(), stat.S_IMODE(existing.stat().st_mode)) == ("new", mode)
+
+
+def test_force_does_not_replace_what_is_to_be_kept(existing):
+    existing.chmod(0o444)
+    with pytest.raises(OutputError, match="exists already"):
+        write(existing, overwrite=False, force=True)
+
+
+def test_a_file_that_becomes_read_only_meanwhile_is_kept(existing):
+    with pytest.raises(OutputError, match="read-only"):
+        write(existing, meanwhile=lambda: existing.chmod(0o444))
+    assert [(path.name, path.read_text()) for path in existing.parent.iterdir()] == [("product.h5", "old")]
+
+
+@pytest.mark.skipif(not hasattr(os, "chown") or os.geteuid() != 0, reason="only the administrator may give files away")
+def test_a_replaced_file_keeps_its_owner_and_group(existing):
+    os.chown(existing, 12345, 23456)
+    write(existing)
+    assert (existing.stat().st_uid, existing.stat().st_gid) == (12345, 23456)
+
+
+def test_a_replaced_file_keeps_its_access_control_list(existing):
+    if shutil.which("setfacl") is None:
+        pytest.skip("setfacl is not installed")
+    if subprocess.run(["setfacl", "-m", "u:12345:rw", existing], capture_output=True, check=False).returncode:
+        pytest.skip("no access control lists on this file system")
+    write(existing)
+    listed = subprocess.run(["getfacl", "-cn", existing], capture_output=True, text=True, check=True).stdout
+    assert "user:12345:rw-" in listed
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt()], ids=repr)
+def test_folders_that_were_made_for_a_failed_output_are_removed(tmp_path, error):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(type(error)):
+        write_and_fail(tmp_path / "there" / "a" / "b" / "product.h5", error)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_folders_that_were_made_for_a_failed_group_are_removed(tmp_path):
+    folder = tmp_path / "a" / "b"
+    with pytest.raises(ZeroDivisionError):
+        write_together(folder / "product.h5", folder / "other.h5", meanwhile=lambda: 1 / 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_others_use_meanwhile_stay(tmp_path):
+    folder = tmp_path / "a" / "b"
+    with pytest.raises(ZeroDivisionError):
+        write_together(folder / "product.h5", meanwhile=lambda: (folder.parent / "theirs").touch() or 1 / 0)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["theirs"]
+
+
+def test_new_folders_and_those_above_them_are_synced(tmp_path, monkeypatch):
+    synced = []
+    fsync = os.fsync
+
+    def note(descriptor):
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write(tmp_path / "a" / "b" / "product.h5")
+    for path in (tmp_path / "a" / "b" / "product.h5", tmp_path / "a" / "b", tmp_path / "a", tmp_path):
+        assert path.stat().st_ino in synced
+
+
+@pytest.mark.parametrize("step", ["os.open", "fcntl.flock", "Path.exists"])
+def test_an_interruption_at_the_first_moment_leaves_nothing(tmp_path, monkeypatch, step):
+    fcntl = pytest.importorskip("fcntl")
+    owner, name = {"os": os, "fcntl": fcntl, "Path": type(tmp_path)}[step.split(".")[0]], step.split(".")[1]
+    original = getattr(owner, name)
+
+    def interrupted(*arguments, **keywords):
+        result = original(*arguments, **keywords)
+        if list(tmp_path.glob(".ptychoproduct-*")):
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(owner, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "product.h5")
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_signal_waits_while_an_old_file_is_copied(tmp_path, existing, monkeypatch):
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def interrupted(*_):
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the signal waited")
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(shutil, "copy2", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_together(existing, tmp_path / "other.h5")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("product.h5", "old")]

@@ -30,11 +30,16 @@ def test_a_signal_is_answered_after_the_block(answered):
 
 
 def test_ctrl_c_is_raised_after_the_block():
-    done = False
-    with pytest.raises(KeyboardInterrupt), held_signals():
-        signal.raise_signal(signal.SIGINT)
-        done = True
-    assert done
+    steps = []
+
+    def interrupted():
+        with held_signals():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("last")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert steps == ["last"]
 
 
 def test_handlers_are_what_they_were(answered):
