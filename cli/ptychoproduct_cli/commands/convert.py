@@ -154,6 +154,12 @@ def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
         action="store_true",
         help="read the finished product back from the disk, and compare it with the scan",
     )
+    writing.add_argument(
+        "--no-physics",
+        dest="physics",
+        action="store_false",
+        help="do not judge whether probe, object and positions predict the frames",
+    )
     options.add_overwrite_option(writing, "the product")
     options.add_output_options(parser)
 
@@ -305,6 +311,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         overwrite=not arguments.no_clobber,
         digests=arguments.digest,
         verify=arguments.verify,
+        physics=arguments.physics,
     )
 
 
@@ -333,6 +340,9 @@ def _rows(summary: ExportSummary) -> dict[str, str]:
         rows["tried"] = "\n".join(tried)
     if summary.diffraction is not None:
         rows |= _patterns_rows(summary.diffraction)
+    if summary.physics is not None:
+        better = summary.physics.better
+        rows["physics"] = summary.physics.sentence if better is None else f"another convention: {summary.physics.flags}"
     rows |= _metadata_rows(summary)
     return rows
 

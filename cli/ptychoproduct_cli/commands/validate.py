@@ -44,6 +44,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="decode every chunk, and compare all content with the SHA-256 stored with it",
     )
+    parser.add_argument(
+        "--physics",
+        action="store_true",
+        help="predict some frames from probe, object and positions, and warn if another convention predicts them better "
+        "(default: with --deep)",
+    )
     options.add_companion_options(parser, probe=False)
     options.add_output_options(parser)
 
@@ -53,13 +59,21 @@ def validate(arguments: argparse.Namespace) -> int:
     from ptychoproduct import validate_product
 
     with progress_bar("validate", partial(_bytes_to_read, arguments), arguments) as progress:
-        report = validate_product(arguments.product, source=_source(arguments), deep=arguments.deep, progress=progress)
+        report = validate_product(
+            arguments.product,
+            source=_source(arguments),
+            deep=arguments.deep,
+            physics=arguments.physics,
+            progress=progress,
+        )
     errors = sum(problem.severity == "error" for problem in report.problems)
     warnings = counted(len(report.problems) - errors, "warning")
 
     def show() -> None:
         for problem in report.problems:
             print(f"{problem.severity}: {problem.where}: {problem.message}")
+        if report.physics is not None and report.physics.better is None:
+            print(f"physics: {report.physics.sentence}")
         verdict = "valid" if report.is_valid else "not valid"
         checks = counted(len(report.checks), "check")
         print(f"{report.product}: {verdict}: {checks}, {counted(errors, 'error')}, {warnings}")

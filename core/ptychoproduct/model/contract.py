@@ -132,6 +132,11 @@ NX_DEFAULT = Attribute("default", "str")
 UNITS = Attribute("units", "str")
 INTERPRETATION = Attribute("interpretation", "str")
 
+# Whether probe and object predict the frames, see `judge_physics`.
+PHYSICS_VERDICT = Attribute("physics_verdict", "str")
+PHYSICS_CORRELATION = Attribute("physics_correlation", "float64", "1")
+PHYSICS_CONVENTION = Attribute("physics_convention", "str")
+
 ROOT_ATTRIBUTES = (
     Attribute("format_id", "str", default=FORMAT_ID),
     Attribute("format_version", "str", default=FORMAT_VERSION),
@@ -158,6 +163,9 @@ ROOT_ATTRIBUTES = (
     Attribute("detector_pixel_height_m", "float64", "m", default=0.0, field="detector_pixel_height_m"),
     NX_CLASS,
     NX_DEFAULT,
+    PHYSICS_VERDICT,
+    PHYSICS_CORRELATION,
+    PHYSICS_CONVENTION,
 )
 POLARIZATIONS = ("left_circular", "right_circular")
 

@@ -51,6 +51,8 @@ class ExportOptions:
         Whether each dataset gets a SHA-256 of its content; None where the profile decides: archives do.
     verify : bool
         Whether the product is read back from the disk, and compared with what was to be written, before it appears.
+    physics : bool
+        Whether it is judged if probe and object predict the frames, see `judge_physics`.
 
     Raises
     ------
@@ -71,6 +73,7 @@ class ExportOptions:
     overwrite: bool = True
     digests: bool | None = None
     verify: bool = False
+    physics: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.compression, str):

@@ -9,6 +9,7 @@ from pathlib import Path
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.metadata import ResolvedMetadata
 from ptychoproduct.tuning.auto import Choice
+from ptychoproduct.validation.physics import PhysicsReport
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class ExportSummary:
         How positions are numbered, where that is not what `scan_index` says and no warning is needed.
     metadata_files : mapping
         For each name of the metadata that a file says itself, that file.
+    physics : PhysicsReport or None
+        Whether probe and object predict the frames; None where that was not judged.
     """
 
     product: Path
@@ -66,6 +69,7 @@ class ExportSummary:
     diffraction: DiffractionSummary | None = None
     position_index_note: str | None = None
     metadata_files: Mapping[str, Path] = field(default_factory=dict)
+    physics: PhysicsReport | None = None
 
     @property
     def ratio(self) -> float:

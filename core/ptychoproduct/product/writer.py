@@ -39,6 +39,8 @@ from ptychoproduct.system.atomic import OutputGroup, atomic_output
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.digests import ContentDigests
+from ptychoproduct.validation.physics import PhysicsReport
+from ptychoproduct.validation.physics_evidence import record_physics
 from ptychoproduct.validation.read_back import verify_digests
 
 
@@ -105,6 +107,7 @@ class ProductWriter:
         self._raw: RawGroup | None = None
         self._positions = ScanPositions(self.options.position_index, self._origin)
         self._file_bytes = 0
+        self._physics: PhysicsReport | None = None
         self._digests = ContentDigests(wanted=self.options.has_digests or self.options.verify)
         require_hdf5_suffix(self.path)
         warn_of_implausible({name: self.meta.known(name) for name in self.meta.origins}, self._origin)
@@ -369,6 +372,8 @@ class ProductWriter:
                 self._raw.keep_scan(self._positions)
             if self.options.nexus:
                 add_plots(self._file, self.meta)
+            if self.options.physics and self._frames.dataset is not None:
+                self._physics = record_physics(self._file, self._origin)
             self._digests.take(self._datasets(), self._resources.threads, keep=self.options.has_digests)
 
     def _datasets(self) -> list[h5py.Dataset]:
@@ -394,5 +399,6 @@ class ProductWriter:
             file_bytes=0,
             seconds=0.0,
             position_index_note=self._positions.index_note(),
+            physics=self._physics,
             **self._frames.facts(),
         )

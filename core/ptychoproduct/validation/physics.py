@@ -49,6 +49,7 @@ _SURE = 8.0
 _CLEARLY = 0.93
 _ALIKE = 0.97
 _EXPLAINED = 0.85
+_PROMISING = 0.8
 _LEAST_SCAN_PX = 2.0
 
 Verdict = Literal["consistent", "another convention", "undecided"]
@@ -92,16 +93,20 @@ class PhysicsReport:
         return {} if self.better is None else self.better.options
 
     @property
+    def flags(self) -> str:
+        """The same for the command line."""
+        return " ".join(f"--{name.replace('_', '-')}={text}" for name, text in self.options.items())
+
+    @property
     def sentence(self) -> str:
         """The verdict for people."""
         if self.verdict == "undecided":
             return f"not judged: {self.reason}"
         if self.better is None:
             return f"the frames are predicted, {self.correlation:.2f}"
-        flags = " ".join(f"--{name.replace('_', '-')}={text}" for name, text in self.options.items())
         return (
             f"{self.better.sentence}: that predicts the frames with {self.better_correlation:.2f}, and the product "
-            f"as it is with {self.correlation:.2f}; convert the scan with {flags}"
+            f"as it is with {self.correlation:.2f}; convert the scan with {self.flags}"
         )
 
 
@@ -229,7 +234,7 @@ class _Screen:
         return found
 
 
-def judge(evidence: Evidence) -> PhysicsReport:
+def judge(evidence: Evidence, *, thorough: bool = True) -> PhysicsReport:
     """Judge a product by some of its frames.
 
     A product is *consistent* where matching pairs of frames and predictions agree better than mismatched ones, by more
@@ -240,6 +245,8 @@ def judge(evidence: Evidence) -> PhysicsReport:
     Parameters
     ----------
     evidence : Evidence
+    thorough : bool
+        See `judge_physics`.
 
     Notes
     -----
@@ -259,7 +266,7 @@ def judge(evidence: Evidence) -> PhysicsReport:
     is_sure = as_it_is.deviations > _SURE and as_it_is.correlation > 0
     if is_sure and as_it_is.correlation >= _CLEARLY * limit:
         return PhysicsReport("consistent", *numbers)
-    best, found = _best_other(evidence, as_it_is, limit)
+    best, found = _best_other(evidence, as_it_is, limit, thorough)
     if best is not None and as_it_is.correlation < _CLEARLY * found.correlation:
         return PhysicsReport("another convention", *numbers, better=best, better_correlation=found.correlation)
     if is_sure:
@@ -282,24 +289,29 @@ def is_structured(object_: Array) -> bool:
     return size > 0 and float(np.abs(some - some.mean(axis=(-2, -1), keepdims=True)).mean()) > 1e-3 * size
 
 
-def _best_other(evidence: Evidence, as_it_is: Agreement, limit: float) -> tuple[Hypothesis | None, Agreement]:
+def _best_other(
+    evidence: Evidence, as_it_is: Agreement, limit: float, thorough: bool
+) -> tuple[Hypothesis | None, Agreement]:
     """Find the convention that predicts the frames best; None where none does for sure."""
     screen = _Screen(evidence)
     tried: list[tuple[float, Hypothesis]] = []
     best: Hypothesis | None = None
     found = NO_AGREEMENT
-    for stage in _stages(evidence):
+    stages = _stages(evidence)
+    for stage in stages if thorough else stages[: 2 if as_it_is.frames else 3]:
         tried += screen.compare(stage())
         tried.sort(key=lambda pair: -pair[0])
         candidate, result = _simplest(evidence, tried[:6])
         if result.deviations > _SURE and result.correlation > found.correlation:
             best, found = candidate, result
         if best is not None and found.correlation >= _EXPLAINED * limit:
-            return best, found
-    start = best or AS_IT_IS
-    moved, result = _searched(evidence, screen, start)
-    if moved is not None and result.deviations > _SURE and result.correlation > found.correlation / _CLEARLY:
-        best, found = moved, result
+            break
+    is_moved = best is not None and "offset" in best.positions
+    if is_moved or (thorough and found.correlation < _EXPLAINED * limit):
+        moved, result = _searched(evidence, screen, best or AS_IT_IS)
+        least = found.correlation if is_moved else max(found.correlation, as_it_is.correlation) / _CLEARLY
+        if moved is not None and result.deviations > _SURE and result.correlation > least:
+            best, found = moved, result
     return best, found
 
 
@@ -336,7 +348,8 @@ def _other_centers(evidence: Evidence) -> list[Hypothesis]:
 
 def _simplest(evidence: Evidence, tried: list[tuple[float, Hypothesis]]) -> tuple[Hypothesis, Agreement]:
     """Return the simplest of those that agree like the best one."""
-    results = [(evidence.agreement(hypothesis), hypothesis) for _, hypothesis in tried if hypothesis.steps]
+    promising = [one for value, one in tried if one.steps and value >= _PROMISING * tried[0][0]]
+    results = [(evidence.agreement(one), one) for one in promising]
     if not results:
         return AS_IT_IS, NO_AGREEMENT
     most = max(result.correlation for result, _ in results)
@@ -346,26 +359,31 @@ def _simplest(evidence: Evidence, tried: list[tuple[float, Hypothesis]]) -> tupl
 
 
 def _searched(evidence: Evidence, screen: _Screen, start: Hypothesis) -> tuple[Hypothesis | None, Agreement]:
-    """Move the positions, coarse to fine, as long as that predicts better; None where a pixel is not reached."""
-    dx = dy = 0.0
-    turned = Hypothesis("", frames=start.frames, probe=start.probe)
+    """Move the positions, coarse to fine, as long as that predicts better; None where no move of a pixel does."""
+    base, _, numbers = start.positions.partition("offset=")
+    first = tuple(map(float, numbers.split(":"))) if numbers else (0.0, 0.0)
+    words = start.sentence
+    if not numbers:
+        words = ", and ".join(filter(None, (words, "the positions are off by some pixels of the object")))
 
     def at(x: float, y: float) -> Hypothesis:
-        text = ",".join(filter(None, (start.positions, f"offset={x:g}:{y:g}")))
-        words = f"the positions are off by {x:g} and {y:g} pixels of the object in x and y"
-        return Hypothesis(", and ".join(filter(None, (start.sentence, words))), text).beside(turned)
+        text = ",".join(filter(None, (base.rstrip(","), f"offset={x:.10g}:{y:.10g}")))
+        return Hypothesis(words, text, start.frames, start.probe)
 
-    def correlation(hypothesis: Hypothesis) -> float:
-        return max((value for value, one in screen.compare([hypothesis]) if one.frames == start.frames), default=-1.0)
+    def correlation(x: float, y: float) -> float:
+        same = Hypothesis(words, at(x, y).positions, probe=start.probe)
+        return max((value for value, one in screen.compare([same]) if one.frames == start.frames), default=-1.0)
 
-    best = correlation(at(0, 0))
+    here, best = first, correlation(*first)
     for step in (8.0, 4.0, 2.0, 1.0):
-        moves = [(dx + i * step, dy + j * step) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
-        values = [correlation(at(*move)) for move in moves]
+        moves = [(here[0] + i * step, here[1] + j * step) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
+        values = [correlation(*move) for move in moves]
         if max(values) > best:
             best = max(values)
-            dx, dy = moves[values.index(best)]
-    if max(abs(dx), abs(dy)) < 1:
+            here = moves[values.index(best)]
+    if max(abs(here[0] - first[0]), abs(here[1] - first[1])) < 1:
         return None, NO_AGREEMENT
-    moved = at(dx, dy)
-    return moved, evidence.agreement(moved)
+    whole = at(round(here[0]), round(here[1]))
+    candidates = [(evidence.agreement(one), one) for one in (at(*here), whole)]
+    result, one = max(candidates, key=lambda pair: pair[0].correlation)
+    return one, result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -19,6 +19,8 @@ from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.scan_files import ScanFiles
 from ptychoproduct.validation import content_checks, metadata_checks  # noqa: F401 - they register their checks
 from ptychoproduct.validation.checks import CHECKS, Problem, Subject
+from ptychoproduct.validation.physics import PhysicsReport
+from ptychoproduct.validation.physics_evidence import judge_file
 
 # Whatever h5py makes of addresses, sizes, names and types that are nonsense.
 _DAMAGE = (ContractError, OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
@@ -34,11 +36,14 @@ class ValidationReport:
     checks : tuple of str
         Names of the checks that were run.
     problems : tuple of Problem
+    physics : PhysicsReport or None
+        Whether probe and object predict the frames, where that was asked for and could be read.
     """
 
     product: Path
     checks: tuple[str, ...]
     problems: tuple[Problem, ...]
+    physics: PhysicsReport | None = None
 
     @property
     def is_valid(self) -> bool:
@@ -52,6 +57,7 @@ def validate_product(
     source: ScanFiles | str | PathLike[str] | None = None,
     source_npz: str | PathLike[str] | None = None,
     deep: bool = False,
+    physics: bool = False,
     progress: Progress | None = None,
 ) -> ValidationReport:
     """Check a product against the contract.
@@ -64,7 +70,9 @@ def validate_product(
     source_npz : path, optional
         The same, of a scan that is an NPZ file.
     deep : bool
-        Whether every chunk of every dataset is decoded, and all content compared with its digest.
+        Whether every chunk of every dataset is decoded, and all content compared with its digest; and physics judged.
+    physics : bool
+        Whether it is judged if probe and object predict the frames, see `judge_physics`.
     progress : callable, optional
         Called with a number of bytes whenever frames of that size have been looked at.
 
@@ -95,7 +103,13 @@ def validate_product(
         for function in CHECKS.values():
             with _damage_reported(problems):
                 problems.extend(function(subject))
-    return ValidationReport(path, tuple(CHECKS), tuple(dict.fromkeys(problems)))
+        report = None
+        if physics or deep:
+            with suppress(*_DAMAGE):  # other checks report it
+                report = judge_file(file)
+        if report is not None and report.better is not None:
+            problems.append(Problem("warning", f"/{contract.DIFFRACTION.name}", report.sentence))
+    return ValidationReport(path, tuple(CHECKS), tuple(dict.fromkeys(problems)), report)
 
 
 @contextmanager
