@@ -47,8 +47,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--physics",
         action="store_true",
-        help="predict some frames from probe, object and positions, and warn if another convention predicts them better "
-        "(default: with --deep)",
+        help="predict some frames from probe, object and positions, and warn if another convention predicts them "
+        "better (default: with --deep)",
     )
     options.add_companion_options(parser, probe=False)
     options.add_output_options(parser)

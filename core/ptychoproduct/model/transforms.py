@@ -62,10 +62,8 @@ def parse_positions_transform(text: str) -> Steps:
             values = (np.nan,)
         unusable = not np.isfinite(values).all() or (name == "scale" and 0 in values)
         if len(values) not in POSITION_STEPS.get(name, ()) or unusable:
-            problem = (
-                f"{word!r} is none of swap, flip-x, flip-y, scale=S, scale=SX:SY, offset=DX:DY, reverse, roll=N, unsnake"
-            )
-            raise OptionError("positions_transform", problem)
+            known = "swap, flip-x, flip-y, scale=S, scale=SX:SY, offset=DX:DY, reverse, roll=N, unsnake"
+            raise OptionError("positions_transform", f"{word!r} is none of {known}")
         steps.append((name, values))
     return tuple(steps)
 

@@ -39,7 +39,6 @@ from ptychoproduct.system.atomic import OutputGroup, atomic_output
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.digests import ContentDigests
-from ptychoproduct.validation.physics import PhysicsReport
 from ptychoproduct.validation.physics_evidence import record_physics
 from ptychoproduct.validation.read_back import verify_digests
 
@@ -107,7 +106,6 @@ class ProductWriter:
         self._raw: RawGroup | None = None
         self._positions = ScanPositions(self.options.position_index, self._origin)
         self._file_bytes = 0
-        self._physics: PhysicsReport | None = None
         self._digests = ContentDigests(wanted=self.options.has_digests or self.options.verify)
         require_hdf5_suffix(self.path)
         warn_of_implausible({name: self.meta.known(name) for name in self.meta.origins}, self._origin)
@@ -138,8 +136,7 @@ class ProductWriter:
             self._stack.__exit__(kind, error, trace)
             return
         with self._stack:
-            self._complete()
-            summary = self._summarise()
+            summary = self._complete()
         self.summary = replace(summary, file_bytes=self._file_bytes, seconds=time.perf_counter() - self._started)
 
     def set_positions(
@@ -345,7 +342,7 @@ class ProductWriter:
         if self._progress is not None:
             self._progress(nbytes)
 
-    def _complete(self) -> None:
+    def _complete(self) -> ExportSummary:
         """Write what only the end knows, and what was not given."""
         if contract.PROBE.name not in self._file:
             raise SourceError(self._origin, "no probe was given", key="probeGuess")
@@ -372,9 +369,8 @@ class ProductWriter:
                 self._raw.keep_scan(self._positions)
             if self.options.nexus:
                 add_plots(self._file, self.meta)
-            if self.options.physics and self._frames.dataset is not None:
-                self._physics = record_physics(self._file, self._origin)
             self._digests.take(self._datasets(), self._resources.threads, keep=self.options.has_digests)
+            return self._summarise()
 
     def _datasets(self) -> list[h5py.Dataset]:
         """Return all datasets that the product has of its own, once each: hard links lead to one dataset."""
@@ -399,6 +395,6 @@ class ProductWriter:
             file_bytes=0,
             seconds=0.0,
             position_index_note=self._positions.index_note(),
-            physics=self._physics,
+            physics=record_physics(self._file, self._origin) if self.options.physics else None,
             **self._frames.facts(),
         )

@@ -82,7 +82,7 @@ def _orientations(subject: str) -> list[tuple[str, str]]:
 
 
 def _arrays(subject: str, field: str) -> list[Hypothesis]:
-    corner = (f"{subject} with zero frequency at the corner" if field == "frames" else f"{subject} centred at the corner")
+    corner = f"{subject} with zero frequency at the corner" if field == "frames" else f"{subject} centred at the corner"
     found = []
     for (sentence, steps), shifted in product(_orientations(subject), (False, True)):
         words = ", and ".join(filter(None, (sentence, corner if shifted else "")))

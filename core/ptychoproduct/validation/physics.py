@@ -160,7 +160,7 @@ class Evidence:
         return told
 
     def patches(self, positions: str) -> tuple[Array, Array]:
-        """Return x and y of the frames' patches under another convention, [n], counted from the object's first pixel."""
+        """Return x and y of the frames' patches under another convention, [n], from the object's first pixel."""
         if positions not in self._seen:
             steps = parse_positions_transform(positions)
             x_px, y_px = transformed_positions(steps, self.x_px, self.y_px, lambda *_: self.center_px)
@@ -239,8 +239,8 @@ def judge(evidence: Evidence, *, thorough: bool = True) -> PhysicsReport:
 
     A product is *consistent* where matching pairs of frames and predictions agree better than mismatched ones, by more
     than 8 standard deviations of these, and no other convention predicts clearly better. It has *another convention*
-    where one does so with more than 8 standard deviations, and the correlation as it is is below 0.93 of the other one's.
-    Else nothing predicts the frames.
+    where one does so with more than 8 standard deviations, and the correlation as it is is below 0.93 of the other
+    one's. Else nothing predicts the frames.
 
     Parameters
     ----------

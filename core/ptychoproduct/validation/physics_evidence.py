@@ -30,7 +30,7 @@ _ELEMENTS = 2**15
 _ONES = PhysicsReport("undecided", reason="the object stands in for an unknown one")
 
 
-class _Unknown(Exception):
+class UnknownOpticsError(Exception):
     """Something that is needed to predict frames is not known."""
 
 
@@ -68,8 +68,10 @@ def judge_file(file: h5py.File, *, thorough: bool = True) -> PhysicsReport:
     return evidence if isinstance(evidence, PhysicsReport) else judge(evidence, thorough=thorough)
 
 
-def record_physics(file: h5py.File, origin: Origin) -> PhysicsReport:
+def record_physics(file: h5py.File, origin: Origin) -> PhysicsReport | None:
     """Judge a product that is being written, note the verdict in it, and warn of another convention.
+
+    Without frames there is nothing to judge.
 
     Parameters
     ----------
@@ -77,6 +79,8 @@ def record_physics(file: h5py.File, origin: Origin) -> PhysicsReport:
     origin : path or str
         What messages name.
     """
+    if contract.DIFFRACTION.name not in file:
+        return None
     report = judge_file(file, thorough=False)
     file.attrs[contract.PHYSICS_VERDICT.name] = report.verdict
     if report.frames:
@@ -112,7 +116,7 @@ def evidence_of(file: h5py.File) -> Evidence | PhysicsReport:
             opr_weights=None if weights is None else _read_values(weights, contract.OPR),
             layer_spacing_m=() if spacing is None else _read_values(spacing, contract.OBJECT_LAYER_SPACING),
         )
-    except _Unknown as reason:
+    except UnknownOpticsError as reason:
         return PhysicsReport("undecided", reason=str(reason))
 
 
@@ -165,24 +169,24 @@ def evidence_from(
 
     Raises
     ------
-    _Unknown
+    UnknownOpticsError
         Frames cannot be predicted; the message says why.
     """
     pixel_m = meta.object_pixel_width_m, meta.object_pixel_height_m
     if not all(pixel_m) or not len(x_m) == len(y_m):
-        raise _Unknown("the pixel size of the object is not known")
+        raise UnknownOpticsError("the pixel size of the object is not known")
     width_m, height_m = float(pixel_m[0] or 0), float(pixel_m[1] or 0)
     if any(probe.shape[axis] > object_.shape[axis] for axis in (-1, -2)):
-        raise _Unknown("the object is smaller than the probe")
+        raise UnknownOpticsError("the object is smaller than the probe")
     optics = _propagated(Optics.of(probe, object_, opr_weights), meta, layer_spacing_m)
     frames = read_frames()
     if len(x_m) <= rows.max(initial=-1):
-        raise _Unknown("there are fewer positions than frames")
+        raise UnknownOpticsError("there are fewer positions than frames")
     if frames.shape[1:] != probe.shape[-2:] and frames.shape[:0:-1] != probe.shape[-2:]:
-        raise _Unknown("frames and probe have different numbers of pixels")
+        raise UnknownOpticsError("frames and probe have different numbers of pixels")
     amplitudes, are_counts = as_amplitudes(frames, recipe)
     marks = usual_marks(frames.dtype, None)
-    bad = are_no_counts(frames).any(axis=0) | have_marks(frames, marks).all(axis=0)
+    bad = np.any(are_no_counts(frames), axis=0) | np.all(have_marks(frames, marks), axis=0)
     return Evidence(
         amplitudes,
         ~bad,
@@ -228,7 +232,7 @@ def _propagated(optics: Optics, meta: ExportMeta, layer_spacing_m: Sequence[floa
     pixel_m = (meta.probe_pixel_height_m or 0.0, meta.probe_pixel_width_m or 0.0)
     energy_eV = meta.probe_energy_eV or 0.0
     if not all(pixel_m) or energy_eV <= 0 or len(layer_spacing_m) != layers - 1:
-        raise _Unknown(
+        raise UnknownOpticsError(
             "the near field needs photon energy and pixel size" if is_near else "the layers' distances are not known"
         )
     shape, wave_m = optics.probe.shape[-2:], wavelength_m(energy_eV)
@@ -245,5 +249,5 @@ def _propagated(optics: Optics, meta: ExportMeta, layer_spacing_m: Sequence[floa
         for pixels, size in zip(shape, pixel_m, strict=True)
     )
     if not sampled:
-        raise _Unknown("the near field is not sampled finely enough")
+        raise UnknownOpticsError("the near field is not sampled finely enough")
     return replace(optics, to_detector=transfer_function(shape, pixel_m, wave_m, distance_m))

@@ -2,10 +2,10 @@
 
 The model is the one of `generate_diffraction_data` in ptychodus 1.7.0. In the far field, the frame at position r is
 Σ_i |F[P_i(x - r) O(x)]|²: J. M. Rodenburg and H. M. L. Faulkner, Appl. Phys. Lett. 85, 4795 (2004). Its terms are the
-incoherent modes of the probe: P. Thibault and A. Menzel, Nature 494, 68 (2013). The first of them is composed of coherent
-modes, by a weight for each position: M. Odstrcil et al., Opt. Express 24, 8360 (2016). Layers of an object are passed one
-after the other: A. M. Maiden et al., J. Opt. Soc. Am. A 29, 1606 (2012), with the angular spectrum between them: J. W.
-Goodman, Introduction to Fourier Optics, section 3.10.
+incoherent modes of the probe: P. Thibault and A. Menzel, Nature 494, 68 (2013). The first of them is composed of
+coherent modes, by a weight for each position: M. Odstrcil et al., Opt. Express 24, 8360 (2016). Layers of an object are
+passed one after the other: A. M. Maiden et al., J. Opt. Soc. Am. A 29, 1606 (2012), with the angular spectrum between
+them: J. W. Goodman, Introduction to Fourier Optics, section 3.10.
 """
 
 from __future__ import annotations
@@ -189,11 +189,11 @@ def contrast(amplitudes: Array, pixels: Array | None = None) -> Array:
     values = amplitudes.reshape(len(amplitudes), -1)
     if pixels is not None:
         values = values[:, pixels.reshape(-1)]
-    length = np.sqrt(np.einsum("np,np->n", values, values, dtype=np.float64))
-    values = values / np.maximum(length, 1e-30)[:, np.newaxis].astype(np.float32)
-    values -= values.mean(axis=0)
-    values /= max(float(np.sqrt(np.einsum("np,np->", values, values, dtype=np.float64))), 1e-30)
-    return values
+    lengths = np.sqrt(np.einsum("np,np->n", values, values, dtype=np.float64))
+    unlike: Array = values / np.maximum(lengths, 1e-30)[:, np.newaxis].astype(np.float32)
+    unlike -= unlike.mean(axis=0)
+    unlike /= max(float(np.sqrt(np.einsum("np,np->", unlike, unlike, dtype=np.float64))), 1e-30)
+    return unlike
 
 
 def agreement(measured: Array, predicted: Array) -> Agreement:
@@ -229,12 +229,8 @@ def root_variance(mean_counts: Array) -> Array:
     """Return the variance of the square root of a Poisson count, which approaches 1/4: [...], float64."""
     knots = np.concatenate([np.linspace(0, 4, 33), np.linspace(4.5, 20, 32)])
     counts = np.arange(1, 80)
-    terms = np.exp(counts * np.log(np.maximum(knots, 1e-300))[:, np.newaxis] - knots[:, np.newaxis] - _log_factorial(80))
+    logarithms = counts * np.log(np.maximum(knots, 1e-300))[:, np.newaxis] - knots[:, np.newaxis]
+    terms = np.exp(logarithms - np.cumsum(np.log(counts)))
     variance = knots - np.sum(terms * np.sqrt(counts), axis=1) ** 2
     found: Array = np.where(mean_counts > 20, 0.25, np.interp(mean_counts, knots, variance))
     return found
-
-
-def _log_factorial(stop: int) -> Array:
-    sums: Array = np.cumsum(np.log(np.arange(1, stop)))
-    return sums
