@@ -94,6 +94,7 @@ class _StandardLayout(argparse.Action):
 def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
     options.add_companion_options(parser)
     add_metadata_options(parser)
+    _add_convention_options(parser)
     _add_patterns_options(parser)
     content = parser.add_argument_group("content")
     content.add_argument(
@@ -162,6 +163,29 @@ def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
     )
     options.add_overwrite_option(writing, "the product")
     options.add_output_options(parser)
+
+
+def _add_convention_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "a scan of another convention",
+        "steps with commas between them, done in their order; the product notes them, and import undoes them bit for "
+        "bit. convert says which ones a scan needs",
+    )
+    group.add_argument(
+        "--positions-transform",
+        default="",
+        metavar="STEPS",
+        help="swap x and y; flip-x, flip-y: about the object's centre; scale=S or scale=SX:SY; offset=DX:DY in object "
+        "pixels; reverse the list; roll=N: move it on by N frames; unsnake: reverse every second row of the scan",
+    )
+    group.add_argument(
+        "--frames-transform",
+        default="",
+        metavar="STEPS",
+        help="transpose; flip-rows: the first pixel row becomes the last; flip-columns; fftshift: the corner becomes "
+        "the middle; ifftshift",
+    )
+    group.add_argument("--probe-transform", default="", metavar="STEPS", help="the same for the probe; and conjugate")
 
 
 def _add_patterns_options(parser: argparse.ArgumentParser) -> None:
@@ -312,6 +336,9 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         digests=arguments.digest,
         verify=arguments.verify,
         physics=arguments.physics,
+        positions_transform=arguments.positions_transform,
+        frames_transform=arguments.frames_transform,
+        probe_transform=arguments.probe_transform,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin, Progress
+from ptychoproduct.convert.conventions import keep_convention, transformed_pixels, transformed_scan
 from ptychoproduct.convert.exact_counts import sample, write_counts
 from ptychoproduct.errors import SourceError
 from ptychoproduct.model import contract
@@ -136,6 +137,9 @@ def export_product_from_scan(
     results = (reconstruction or Reconstruction()).over(scan.reconstruction)
     if diffraction is not None:
         scan = _with_bad_pixels(scan, diffraction)
+    if options.frames_transform or options.probe_transform:
+        order = "NHW" if scan.frames is None else _axis_order(scan, options)
+        scan = transformed_scan(scan, options, order)
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
     patterns = None
     with (
@@ -156,6 +160,10 @@ def export_product_from_scan(
         x_px, y_px = _in_pixels(scan, resolved, "xcoords", scan.x), _in_pixels(scan, resolved, "ycoords", scan.y)
         has_pixel = all(resolved.origins[f"object_pixel_{side}_m"] == "source" for side in ("width", "height"))
         metres = scan.positions_m if has_pixel or unit == "m" else None
+        keep_convention(writer, x_px, y_px)
+        if options.positions_transform:
+            metres = None
+            x_px, y_px = transformed_pixels(x_px, y_px, scan, resolved, options)
         writer.set_positions(x_px, y_px, scan.scan_index, metres=metres, numbers=scan.numbers)
         warn_of_span(scan.x, scan.y, unit, resolved.object_pixel_width_m, resolved.object_pixel_height_m, scan.origin)
         _write_reconstruction(writer, scan, results)

@@ -14,6 +14,7 @@ from ptychoproduct.errors import OptionError
 from ptychoproduct.model.contract import AXIS_ORDERS
 from ptychoproduct.model.object_center import OBJECT_CENTERS
 from ptychoproduct.model.positions import POSITION_INDEX_CHOICES
+from ptychoproduct.model.transforms import parse_array_transform, parse_positions_transform
 from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES
 
 
@@ -53,6 +54,8 @@ class ExportOptions:
         Whether the product is read back from the disk, and compared with what was to be written, before it appears.
     physics : bool
         Whether it is judged if probe and object predict the frames, see `judge_physics`.
+    positions_transform, frames_transform, probe_transform : str
+        What is done to a source of another convention, see `parse_positions_transform` and `parse_array_transform`.
 
     Raises
     ------
@@ -74,8 +77,14 @@ class ExportOptions:
     digests: bool | None = None
     verify: bool = False
     physics: bool = True
+    positions_transform: str = ""
+    frames_transform: str = ""
+    probe_transform: str = ""
 
     def __post_init__(self) -> None:
+        parse_positions_transform(self.positions_transform)
+        for option in ("frames_transform", "probe_transform"):
+            parse_array_transform(getattr(self, option), option)
         if isinstance(self.compression, str):
             parse_compression(self.compression)
         for field, least in (("threads", 1), ("chunk_frames", 1), ("memory_bytes", 1)):

@@ -216,14 +216,7 @@ class ProductWriter:
                 self._file[contract.OBJECT.name].attrs[contract.SYNTHETIC.name] = True
 
     def set_losses(self, values: Sequence[float] | Array, epochs: Sequence[int] | Array | None = None) -> None:
-        """Write the loss history.
-
-        Parameters
-        ----------
-        values : sequence of float, [E]
-        epochs : sequence of int, [E], optional
-            0 to E-1 by default.
-        """
+        """Write the loss history, [E] values and their epochs, [E], by default 0 to E-1."""
         with hdf5_errors(self.path, self._output):
             reconstruction.write_losses(self._file, values, epochs, self._origin)
 
@@ -333,6 +326,10 @@ class ProductWriter:
         if self._raw is not None:
             with hdf5_errors(self.path, self._output):
                 self._raw.keep_rows(member, source, source_dtype)
+
+    def note(self, attribute: contract.Attribute, text: str) -> None:
+        """Write an attribute of the product."""
+        self._file.attrs[attribute.name] = text
 
     def _measure(self, part: Path) -> None:
         self._file_bytes = part.stat().st_size

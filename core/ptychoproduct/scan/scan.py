@@ -45,6 +45,8 @@ class FrameStack:
     as_stored : callable, optional
         Opens them in the order in which they lie, whichever axes these are: for a look at some of the values, before
         axes are reordered at some expense.
+    transform : str
+        By which they were made of the source's, see `parse_array_transform`.
     """
 
     key: str
@@ -54,6 +56,7 @@ class FrameStack:
     chunks: h5py.Dataset | None = None
     original_axis_order: str | None = None
     as_stored: Callable[[], RowSource] | None = None
+    transform: str = ""
 
 
 @dataclass(frozen=True)

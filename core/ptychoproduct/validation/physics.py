@@ -349,7 +349,11 @@ def _other_centers(evidence: Evidence) -> list[Hypothesis]:
 def _simplest(evidence: Evidence, tried: list[tuple[float, Hypothesis]]) -> tuple[Hypothesis, Agreement]:
     """Return the simplest of those that agree like the best one."""
     promising = [one for value, one in tried if one.steps and value >= _PROMISING * tried[0][0]]
-    results = [(evidence.agreement(one), one) for one in promising]
+    results = []
+    for one in promising:
+        results.append((evidence.agreement(one), one))
+        if results[0][0].deviations <= _SURE:
+            return one, results[0][0]
     if not results:
         return AS_IT_IS, NO_AGREEMENT
     most = max(result.correlation for result, _ in results)

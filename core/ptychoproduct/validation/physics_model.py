@@ -20,6 +20,7 @@ from ptychoproduct.aliases import Array
 # Weaker incoherent modes change no frame that can be seen.
 _LEAST_POWER = 0.01
 _WHOLE_PX = 0.02
+_BLOCK_PIXELS = 2**18
 
 
 @dataclass(frozen=True)
@@ -118,38 +119,48 @@ def predicted_amplitudes(
     array, [n, H, W], float32
         Square roots of intensities, zero frequency in the middle as on a detector.
     """
-    modes = optics.probe[0]
-    _, height, width = modes.shape
-    layers = optics.object
-    spectra = None if whole_pixels else np.fft.fft2(modes)
-    weights = optics.opr_weights
-    composed = weights is not None and len(optics.probe) > 1
-    frequencies = -2j * np.pi * np.fft.fftfreq(height), -2j * np.pi * np.fft.fftfreq(width)
+    _, modes, height, width = optics.probe.shape
     amplitudes = np.empty((len(x_px), height, width), np.float32)
-    firsts = np.stack([y_px - (height - 1) / 2, x_px - (width - 1) / 2], axis=1)
-    corners = np.rint(firsts).astype(int)
-    corners = np.clip(corners, 0, np.maximum(np.subtract(layers.shape[-2:], (height, width)), 0))
-    for number, ((top, left), (dy, dx)) in enumerate(zip(corners, firsts - corners, strict=True)):
-        wave = modes
-        if composed:
-            assert weights is not None
-            row = min(number if rows is None else rows[number], len(weights) - 1)
-            first = np.tensordot(weights[row].astype(np.float32), optics.probe[:, 0], axes=1)
-            wave = np.concatenate([first[np.newaxis], modes[1:]])
-        if not whole_pixels and max(abs(dy), abs(dx)) > _WHOLE_PX:
-            ramp = np.exp(frequencies[0] * dy)[:, np.newaxis] * np.exp(frequencies[1] * dx)
-            spectrum = np.fft.fft2(wave) if composed or spectra is None else spectra
-            wave = np.fft.ifft2(spectrum * ramp.astype(np.complex64))
-        for index, layer in enumerate(layers):
-            wave = wave * layer[top : top + height, left : left + width]
-            if index < len(optics.transfers):
-                wave = np.fft.ifft2(np.fft.fft2(wave) * optics.transfers[index])
+    numbers = np.arange(len(x_px)) if rows is None else rows
+    step = max(1, _BLOCK_PIXELS // (modes * height * width))
+    for first in range(0, len(x_px), step):
+        part = slice(first, first + step)
+        wave = _exit_waves(optics, x_px[part], y_px[part], numbers[part], whole_pixels)
         wave = np.fft.fft2(wave)
         if optics.to_detector is not None:
             wave = np.fft.ifft2(wave * optics.to_detector)
-        intensity = np.sum(wave.real**2 + wave.imag**2, axis=0)
-        amplitudes[number] = np.sqrt(intensity if optics.to_detector is not None else np.fft.fftshift(intensity))
+        intensity = np.sum(wave.real**2 + wave.imag**2, axis=1)
+        if optics.to_detector is None:
+            intensity = np.fft.fftshift(intensity, (-2, -1))
+        np.sqrt(intensity, out=amplitudes[part])
     return amplitudes
+
+
+def _exit_waves(optics: Optics, x_px: Array, y_px: Array, rows: Array, whole_pixels: bool) -> Array:
+    """Return what leaves the object, [n, I, H, W], complex64."""
+    height, width = optics.probe.shape[-2:]
+    wave = optics.probe[:1]
+    if optics.opr_weights is not None and len(optics.probe) > 1:
+        weights = optics.opr_weights[np.minimum(rows, len(optics.opr_weights) - 1)].astype(np.float32)
+        wave = np.repeat(wave, len(rows), axis=0)
+        wave[:, 0] = np.tensordot(weights, optics.probe[:, 0], axes=1)
+    firsts = np.stack([y_px - (height - 1) / 2, x_px - (width - 1) / 2], axis=1)
+    most = np.maximum(np.subtract(optics.object.shape[-2:], (height, width)), 0)
+    corners = np.clip(np.rint(firsts).astype(int), 0, most)
+    shifts = firsts - corners
+    if not whole_pixels and np.abs(shifts).max(initial=0) > _WHOLE_PX:
+        down, across = (
+            np.exp(-2j * np.pi * np.fft.fftfreq(size) * shifts[:, axis, np.newaxis]).astype(np.complex64)
+            for axis, size in enumerate((height, width))
+        )
+        ramps = down[:, np.newaxis, :, np.newaxis] * across[:, np.newaxis, np.newaxis]
+        wave = np.fft.ifft2(np.fft.fft2(wave) * ramps)
+    for index, layer in enumerate(optics.object):
+        patches = np.stack([layer[top : top + height, left : left + width] for top, left in corners])
+        wave = wave * patches[:, np.newaxis]
+        if index < len(optics.transfers):
+            wave = np.fft.ifft2(np.fft.fft2(wave) * optics.transfers[index])
+    return wave
 
 
 @dataclass(frozen=True)

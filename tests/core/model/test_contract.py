@@ -197,7 +197,7 @@ def names_of(entries):
 
 
 def test_the_writer_writes_exactly_the_root_attributes_of_the_contract(full_product):
-    not_judged = {contract.PHYSICS_CORRELATION.name, contract.PHYSICS_CONVENTION.name}  # of frames that are noise
+    not_judged = names_of(contract.ROOT_ATTRIBUTES[-4:])  # frames are noise, and nothing is transformed
     assert set(full_product.attrs) == names_of(contract.ROOT_ATTRIBUTES) - not_judged
 
 
@@ -255,8 +255,8 @@ def test_the_writer_writes_root_datasets_without_filters(full_product, dataset):
 
 @pytest.mark.parametrize(
     "attribute",
-    # The last two are of frames that are predicted, and these are noise; test_physics_report asks for them.
-    contract.ROOT_ATTRIBUTES[:-2],
+    # The last ones are of frames that are predicted, and of transforms; tests of these ask for them.
+    contract.ROOT_ATTRIBUTES[:-4],
     ids=lambda attribute: attribute.name,
 )
 def test_the_writer_writes_attributes_in_their_type(full_product, attribute):
