@@ -186,6 +186,13 @@ def _add_convention_options(parser: argparse.ArgumentParser) -> None:
         "the middle; ifftshift",
     )
     group.add_argument("--probe-transform", default="", metavar="STEPS", help="the same for the probe; and conjugate")
+    group.add_argument(
+        "--convention",
+        choices=("given", "auto"),
+        default="given",
+        help="auto: where probe and object predict the frames in another convention, convert once more with the "
+        "transforms that it needs (default: %(default)s, which only warns)",
+    )
 
 
 def _add_patterns_options(parser: argparse.ArgumentParser) -> None:
@@ -339,6 +346,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         positions_transform=arguments.positions_transform,
         frames_transform=arguments.frames_transform,
         probe_transform=arguments.probe_transform,
+        convention=arguments.convention,
     )
 
 

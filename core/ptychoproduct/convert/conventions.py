@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from os import fspath
+from typing import Any
 
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import SourceError
+from ptychoproduct.errors import SourceError, warn
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.metadata import ResolvedMetadata
@@ -20,9 +23,46 @@ from ptychoproduct.model.transforms import (
     transformed_positions,
 )
 from ptychoproduct.product.options import ExportOptions
+from ptychoproduct.product.patterns_file import DiffractionFile
+from ptychoproduct.product.summary import ExportSummary
 from ptychoproduct.product.writer import ProductWriter
+from ptychoproduct.scan.companions import read_bad_pixels
 from ptychoproduct.scan.scan import FrameStack, Scan
 from ptychoproduct.streaming.transformed_rows import TransformedRows
+
+
+def in_found_convention(convert: Callable[[ExportOptions], ExportSummary], options: ExportOptions) -> ExportSummary:
+    """Convert, and once more where physics finds another convention and the options ask to follow it.
+
+    Parameters
+    ----------
+    convert : callable
+        Does the whole conversion with some options.
+    options : ExportOptions
+
+    Warns
+    -----
+    ProductWarning
+        Another convention was applied.
+    """
+    summary = convert(options)
+    found = summary.physics
+    if options.convention != "auto" or found is None or found.better is None:
+        return summary
+    changes: dict[str, Any] = {"convention": "given", "overwrite": True}
+    for name, text in found.options.items():
+        changes[name] = ",".join(filter(None, (getattr(options, name), text)))
+    warn(f"{summary.product}: written again in the convention that was found: {found.flags}")
+    return convert(replace(options, **changes))
+
+
+def with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:
+    """Put the bad pixels that are asked for in the place of the scan's own."""
+    given = file.bad_pixels
+    if given is None or isinstance(given, np.ndarray):
+        return scan if given is None else replace(scan, bad_pixels=given)
+    mask, files = read_bad_pixels(fspath(given))
+    return replace(scan, bad_pixels=mask, files=(*scan.files, *files))
 
 
 def transformed_scan(scan: Scan, options: ExportOptions, order: str) -> Scan:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin, Progress
-from ptychoproduct.convert.conventions import keep_convention, transformed_pixels, transformed_scan
+from ptychoproduct.convert import conventions
 from ptychoproduct.convert.exact_counts import sample, write_counts
 from ptychoproduct.errors import SourceError
 from ptychoproduct.model import contract
@@ -26,7 +26,6 @@ from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.patterns_file import DiffractionFile, DiffractionWriter
 from ptychoproduct.product.summary import DiffractionSummary, ExportSummary
 from ptychoproduct.product.writer import ProductWriter
-from ptychoproduct.scan.companions import read_bad_pixels
 from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.rawdata import rawdata_scan
 from ptychoproduct.scan.scan import Extra, FrameStack, Reconstruction, Scan, detector_shape
@@ -91,7 +90,12 @@ def export_product_from_rawdata(
     ProductWarning
         Something was decided that the user should know of.
     """
-    return export_product_from_scan(rawdata_scan(raw), out_path, meta, include_raw, **choices)
+    return conventions.in_found_convention(
+        lambda options: export_product_from_scan(
+            rawdata_scan(raw), out_path, meta, include_raw, **choices | {"options": options}
+        ),
+        choices.get("options") or ExportOptions(),
+    )
 
 
 def export_product_from_scan(
@@ -136,10 +140,10 @@ def export_product_from_scan(
     resolved = _resolved(scan, meta or ExportMeta(), options)
     results = (reconstruction or Reconstruction()).over(scan.reconstruction)
     if diffraction is not None:
-        scan = _with_bad_pixels(scan, diffraction)
+        scan = conventions.with_bad_pixels(scan, diffraction)
     if options.frames_transform or options.probe_transform:
         order = "NHW" if scan.frames is None else _axis_order(scan, options)
-        scan = transformed_scan(scan, options, order)
+        scan = conventions.transformed_scan(scan, options, order)
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
     patterns = None
     with (
@@ -160,10 +164,10 @@ def export_product_from_scan(
         x_px, y_px = _in_pixels(scan, resolved, "xcoords", scan.x), _in_pixels(scan, resolved, "ycoords", scan.y)
         has_pixel = all(resolved.origins[f"object_pixel_{side}_m"] == "source" for side in ("width", "height"))
         metres = scan.positions_m if has_pixel or unit == "m" else None
-        keep_convention(writer, x_px, y_px)
+        conventions.keep_convention(writer, x_px, y_px)
         if options.positions_transform:
             metres = None
-            x_px, y_px = transformed_pixels(x_px, y_px, scan, resolved, options)
+            x_px, y_px = conventions.transformed_pixels(x_px, y_px, scan, resolved, options)
         writer.set_positions(x_px, y_px, scan.scan_index, metres=metres, numbers=scan.numbers)
         warn_of_span(scan.x, scan.y, unit, resolved.object_pixel_width_m, resolved.object_pixel_height_m, scan.origin)
         _write_reconstruction(writer, scan, results)
@@ -268,15 +272,6 @@ def _write_both(
             None if counts is None else real_array(counts, 1, "probe_photon_counts", scan.origin),
         )
     return patterns.summary
-
-
-def _with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:
-    """Put the bad pixels that are asked for in the place of the scan's own."""
-    given = file.bad_pixels
-    if given is None or isinstance(given, np.ndarray):
-        return scan if given is None else replace(scan, bad_pixels=given)
-    mask, files = read_bad_pixels(fspath(given))
-    return replace(scan, bad_pixels=mask, files=(*scan.files, *files))
 
 
 def _write_reconstruction(writer: ProductWriter, scan: Scan, results: Reconstruction) -> None:
@@ -393,5 +388,9 @@ def export_product_from_files(
     resources = Resources(options.threads or available_threads(), options.memory_bytes, folder)
     if reorder_progress is not None:
         resources = replace(resources, reorder_progress=reorder_progress)
-    with opened_scan(files, resources, include_raw or choices.get("diffraction") is not None) as scan:
-        return export_product_from_scan(scan, out_path, meta, include_raw, **choices)
+
+    def convert(options: ExportOptions) -> ExportSummary:
+        with opened_scan(files, resources, include_raw or choices.get("diffraction") is not None) as scan:
+            return export_product_from_scan(scan, out_path, meta, include_raw, **choices | {"options": options})
+
+    return conventions.in_found_convention(convert, options)

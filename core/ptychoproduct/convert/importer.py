@@ -249,6 +249,8 @@ def _kept_datasets(product: Product) -> dict[str, h5py.Dataset]:
         dataset = local_dataset(group, name)
         if dataset is not None:
             member = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{name}.npy"
+            if product.probe_transform and name == "probeGuess":  # the product's own, which is transformed back
+                continue
             if product.positions_transform and name in contract.SOURCE_POSITIONS:
                 kept[f"{name.removesuffix('_source')}.npy"] = dataset
                 continue

@@ -56,6 +56,9 @@ class ExportOptions:
         Whether it is judged if probe and object predict the frames, see `judge_physics`.
     positions_transform, frames_transform, probe_transform : str
         What is done to a source of another convention, see `parse_positions_transform` and `parse_array_transform`.
+    convention : {"given", "auto"}
+        "auto": where physics finds another convention, the conversion is done once more, with the transforms that it
+        needs. For scans in files and in memory.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class ExportOptions:
     positions_transform: str = ""
     frames_transform: str = ""
     probe_transform: str = ""
+    convention: str = "given"
 
     def __post_init__(self) -> None:
         parse_positions_transform(self.positions_transform)
@@ -100,6 +104,7 @@ class ExportOptions:
             ("axis_order", ("auto", *AXIS_ORDERS)),
             ("position_index", POSITION_INDEX_CHOICES),
             ("object_center", OBJECT_CENTERS),
+            ("convention", ("given", "auto")),
         ):
             if getattr(self, field) not in choices:
                 raise OptionError(field, found=repr(getattr(self, field)), expected=f"one of {', '.join(choices)}")

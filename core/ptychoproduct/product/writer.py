@@ -392,6 +392,6 @@ class ProductWriter:
             file_bytes=0,
             seconds=0.0,
             position_index_note=self._positions.index_note(),
-            physics=record_physics(self._file, self._origin) if self.options.physics else None,
+            physics=record_physics(self._file, self._origin, self.options.physics, self.options.convention),
             **self._frames.facts(),
         )

@@ -387,7 +387,7 @@ def _searched(evidence: Evidence, screen: _Screen, start: Hypothesis) -> tuple[H
             here = moves[values.index(best)]
     if max(abs(here[0] - first[0]), abs(here[1] - first[1])) < 1:
         return None, NO_AGREEMENT
-    whole = at(round(here[0]), round(here[1]))
-    candidates = [(evidence.agreement(one), one) for one in (at(*here), whole)]
+    near = [(x + i, y + j) for x, y in [np.floor(here)] for i in (0, 1) for j in (0, 1)]
+    candidates = [(evidence.agreement(one), one) for one in (at(*here), *(at(*move) for move in near))]
     result, one = max(candidates, key=lambda pair: pair[0].correlation)
     return one, result

@@ -68,7 +68,7 @@ def judge_file(file: h5py.File, *, thorough: bool = True) -> PhysicsReport:
     return evidence if isinstance(evidence, PhysicsReport) else judge(evidence, thorough=thorough)
 
 
-def record_physics(file: h5py.File, origin: Origin) -> PhysicsReport | None:
+def record_physics(file: h5py.File, origin: Origin, wanted: bool, convention: str) -> PhysicsReport | None:
     """Judge a product that is being written, note the verdict in it, and warn of another convention.
 
     Without frames there is nothing to judge.
@@ -78,10 +78,14 @@ def record_physics(file: h5py.File, origin: Origin) -> PhysicsReport | None:
     file : h5py.File
     origin : path or str
         What messages name.
+    wanted : bool
+        Whether to judge.
+    convention : {"given", "auto"}
+        "auto": all conventions are tried.
     """
-    if contract.DIFFRACTION.name not in file:
+    if not wanted or contract.DIFFRACTION.name not in file:
         return None
-    report = judge_file(file, thorough=False)
+    report = judge_file(file, thorough=convention == "auto")
     file.attrs[contract.PHYSICS_VERDICT.name] = report.verdict
     if report.frames:
         file.attrs[contract.PHYSICS_CORRELATION.name] = np.float64(report.correlation)

@@ -8,6 +8,7 @@ from ptychoproduct import (
     ExportMeta,
     ExportOptions,
     OptionError,
+    ProductWarning,
     export_product_from_npz,
     import_product_to_npz,
     import_product_to_rawdata,
@@ -143,3 +144,53 @@ def test_a_transform_that_is_none_makes_a_product_unreadable(save_scan, tmp_path
         file["raw_data/diffraction"].attrs["frames_transform"] = "turn"
     with pytest.raises(ContractError, match="frames_transform"):
         open_product(product)
+
+
+def test_the_convention_that_physics_finds_is_applied(tmp_path, make_scan):
+    frames_px, object_px = 32, 96
+    rng = np.random.default_rng(5)
+    probe, object_ = _beam(frames_px), _rough(object_px, rng)
+    x, y = rng.integers(0, object_px - frames_px, (2, 60)) + (frames_px - 1) / 2
+    frames = _frames(probe, object_, x, y)
+    arrays = make_scan(
+        **{"xcoords": y, "ycoords": x, "xcoords_start": None, "ycoords_start": None, "scan_index": np.arange(60)},
+        **{"diff3d": frames.swapaxes(1, 2), "probeGuess": probe, "objectGuess": object_},
+    )
+    np.savez(tmp_path / "scan.npz", **arrays)
+    center_m = (object_px - 1) / 2 * PIXEL_M
+    meta = ExportMeta(object_center_x_m=center_m, object_center_y_m=center_m)
+    options = ExportOptions(convention="auto")
+    with pytest.warns(ProductWarning) as caught:
+        summary = export_product_from_npz(tmp_path / "scan.npz", tmp_path / "p.h5", meta, options=options)
+    assert [str(warning.message).count("--positions-transform=swap") for warning in caught] == [1, 1]
+    assert summary.physics.verdict == "consistent"
+    with h5py.File(tmp_path / "p.h5") as file:
+        np.testing.assert_array_equal(file["raw_data/diffraction"][()], frames)
+        np.testing.assert_allclose(file["probe_position_x_m"][()], x * PIXEL_M)
+        assert file.attrs["physics_verdict"] == "consistent"
+        assert file.attrs["physics_correlation"] > 0.9
+    import_product_to_npz(tmp_path / "p.h5", tmp_path / "back.npz")
+    with np.load(tmp_path / "back.npz") as back:
+        for name, array in arrays.items():
+            assert back[name].tobytes() == np.ascontiguousarray(array).tobytes(), name
+
+
+def _beam(size_px):
+    frequency = np.fft.fftfreq(size_px)
+    radius = np.hypot(*np.meshgrid(frequency, frequency))
+    wave = np.exp(-((radius / 0.12) ** 4)) * np.exp(-60j * radius**2)
+    return np.fft.fftshift(np.fft.ifft2(wave)).astype(np.complex64)
+
+
+def _rough(size_px, rng):
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(size_px), np.fft.fftfreq(size_px)))
+    rough = np.fft.ifft2(np.fft.fft2(rng.normal(size=(size_px, size_px))) / (frequency + 0.02) ** 1.5).real
+    return np.exp((0.6j - 0.1) * rough / rough.std()).astype(np.complex64)
+
+
+def _frames(probe, object_, x, y):
+    size = len(probe)
+    first = [round(value - (size - 1) / 2) for value in (*y, *x)]
+    corners = zip(first[: len(y)], first[len(y) :], strict=True)
+    waves = np.array([probe * object_[top : top + size, left : left + size] for top, left in corners])
+    return np.abs(np.fft.fftshift(np.fft.fft2(waves), (1, 2))).astype(np.float32)
