@@ -159,9 +159,7 @@ def row_starts(x_px: Array, y_px: Array) -> Array:
         Empty where positions are no raster.
     """
     steps = [np.diff(np.asarray(values, np.float64)) for values in (x_px, y_px)]
-    jumps = []
-    for step in steps:
-        usual = np.median(step) if step.size else 0.0
-        jumps.append(np.flatnonzero(step * np.sign(usual) < -2 * abs(usual)) + 1 if usual else np.empty(0, int))
-    found: Array = max(jumps, key=len)
+    fast = max(steps, key=lambda step: abs(np.median(step)) if step.size else 0.0)
+    usual = np.median(fast) if fast.size else 0.0
+    found: Array = np.flatnonzero(fast * np.sign(usual) < -2 * abs(usual)) + 1
     return found

@@ -1,6 +1,6 @@
 """The verdict of physics: whether probe, object and positions of a product predict its frames.
 
-What is compared, and when an alarm is given, is in `judge`; the numbers come from ``benchmarks/physics_campaign.py``.
+What is compared, and when an alarm is given, is in `judge`; the numbers come from ``tests/campaigns/physics.py``.
 """
 
 from __future__ import annotations

@@ -146,7 +146,9 @@ def _exit_waves(optics: Optics, x_px: Array, y_px: Array, rows: Array, whole_pix
         wave[:, 0] = np.tensordot(weights, optics.probe[:, 0], axes=1)
     firsts = np.stack([y_px - (height - 1) / 2, x_px - (width - 1) / 2], axis=1)
     most = np.maximum(np.subtract(optics.object.shape[-2:], (height, width)), 0)
-    corners = np.clip(np.rint(firsts).astype(int), 0, most)
+    # ptychodus takes the patch before the position, and moves the probe by the rest.
+    nearest = np.rint(firsts) if whole_pixels else np.floor(firsts + 1e-6)
+    corners = np.clip(nearest.astype(int), 0, most)
     shifts = firsts - corners
     if not whole_pixels and np.abs(shifts).max(initial=0) > _WHOLE_PX:
         down, across = (
@@ -238,7 +240,7 @@ def noise_limit(counts_amplitudes: Array, pixels: Array) -> float:
 
 def root_variance(mean_counts: Array) -> Array:
     """Return the variance of the square root of a Poisson count, which approaches 1/4: [...], float64."""
-    knots = np.concatenate([np.linspace(0, 4, 33), np.linspace(4.5, 20, 32)])
+    knots = np.concatenate([np.linspace(0, 0.1, 11), np.linspace(0.125, 4, 32), np.linspace(4.5, 20, 32)])
     counts = np.arange(1, 80)
     logarithms = counts * np.log(np.maximum(knots, 1e-300))[:, np.newaxis] - knots[:, np.newaxis]
     terms = np.exp(logarithms - np.cumsum(np.log(counts)))
