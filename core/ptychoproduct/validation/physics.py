@@ -45,7 +45,7 @@ MOST_FRAMES = 64
 # As many pixels are predicted as that, 12 frames at least: 12 of 256 x 256, 64 of 64 x 64.
 _PIXELS = 3 * 2**18
 _USUAL_FRAMES = 12
-_SURE = 8.0
+SURE = 8.0
 _CLEARLY = 0.93
 _ALIKE = 0.97
 _EXPLAINED = 0.85
@@ -263,7 +263,7 @@ def judge(evidence: Evidence, *, thorough: bool = True) -> PhysicsReport:
     limit = noise_limit(evidence.amplitudes, evidence.pixels) if evidence.are_counts else 1.0
     as_it_is = evidence.agreement(AS_IT_IS)
     numbers = (as_it_is.correlation, as_it_is.deviations, limit, as_it_is.frames)
-    is_sure = as_it_is.deviations > _SURE and as_it_is.correlation > 0
+    is_sure = as_it_is.deviations > SURE and as_it_is.correlation > 0
     if is_sure and as_it_is.correlation >= _CLEARLY * limit:
         return PhysicsReport("consistent", *numbers)
     best, found = _best_other(evidence, as_it_is, limit, thorough)
@@ -302,7 +302,7 @@ def _best_other(
         tried += screen.compare(stage())
         tried.sort(key=lambda pair: -pair[0])
         candidate, result = _simplest(evidence, tried[:6])
-        if result.deviations > _SURE and result.correlation > found.correlation:
+        if result.deviations > SURE and result.correlation > found.correlation:
             best, found = candidate, result
         if best is not None and found.correlation >= _EXPLAINED * limit:
             break
@@ -310,7 +310,7 @@ def _best_other(
     if is_moved or (thorough and found.correlation < _EXPLAINED * limit):
         moved, result = _searched(evidence, screen, best or AS_IT_IS)
         least = found.correlation if is_moved else max(found.correlation, as_it_is.correlation) / _CLEARLY
-        if moved is not None and result.deviations > _SURE and result.correlation > least:
+        if moved is not None and result.deviations > SURE and result.correlation > least:
             best, found = moved, result
     return best, found
 
@@ -352,7 +352,7 @@ def _simplest(evidence: Evidence, tried: list[tuple[float, Hypothesis]]) -> tupl
     results = []
     for one in promising:
         results.append((evidence.agreement(one), one))
-        if results[0][0].deviations <= _SURE:
+        if results[0][0].deviations <= SURE:
             return one, results[0][0]
     if not results:
         return AS_IT_IS, NO_AGREEMENT

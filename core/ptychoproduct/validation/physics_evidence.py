@@ -20,8 +20,9 @@ from ptychoproduct.model.gaps import are_no_counts, have_marks, usual_marks
 from ptychoproduct.model.geometry import far_field_pixel_m, wavelength_m
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.patterns import choose_patterns
-from ptychoproduct.validation.physics import Evidence, PhysicsReport, frames_to_judge, judge
-from ptychoproduct.validation.physics_model import Optics, transfer_function
+from ptychoproduct.validation.hypotheses import AS_IT_IS
+from ptychoproduct.validation.physics import LEAST_FRAMES, SURE, Evidence, PhysicsReport, frames_to_judge, judge
+from ptychoproduct.validation.physics_model import Optics, on_object, predicted_amplitudes, transfer_function
 
 # A chunk of more frames than this is decoded for several of them.
 _DEEP_CHUNK = 8
@@ -122,6 +123,51 @@ def evidence_of(file: h5py.File) -> Evidence | PhysicsReport:
         )
     except UnknownOpticsError as reason:
         return PhysicsReport("undecided", reason=str(reason))
+
+
+def predicted_frame(path: Path, number: int) -> tuple[Array, float] | None:
+    """Predict one frame of a product, to be seen beside it.
+
+    Parameters
+    ----------
+    path : Path
+    number : int
+        Of the frame.
+
+    Returns
+    -------
+    frame : array, [H, W]
+        Amplitudes or counts, as the frames are, and as strong as the measured frame.
+    correlation : float
+        Of the product, see `Agreement`.
+
+    None where nothing predicts the frames, and no other convention is noted that would.
+    """
+    with open_hdf5(path) as file, reading(file):
+        evidence = evidence_of(file)
+        if isinstance(evidence, PhysicsReport) or len(evidence.rows) < LEAST_FRAMES:
+            return None
+        found = evidence.agreement(AS_IT_IS)
+        noted = read_attribute(file, contract.PHYSICS_CONVENTION)
+        one = replace(evidence, rows=np.array([number]), _seen={})
+        x_px, y_px = one.patches("")
+        on = on_object(x_px, y_px, one.optics.probe.shape, one.optics.object.shape)
+        if not on.all() or (found.deviations <= SURE and not noted):
+            return None
+        frames = find_dataset(file, contract.DIFFRACTION)
+        assert frames is not None
+        measured, _ = as_amplitudes(_read_frames(frames, one.rows), read_recipe(frames))
+        values = _as_product_gives(frames, one.rows)
+    amplitudes = predicted_amplitudes(one.optics, x_px, y_px, one.rows)[0]
+    amplitudes *= float(np.sum(measured[0] * amplitudes)) / max(float(np.sum(amplitudes**2)), 1e-30)
+    is_squared = np.sum(np.abs(values - measured[0] ** 2)) < np.sum(np.abs(values - measured[0]))
+    return (amplitudes**2 if is_squared else amplitudes), found.correlation
+
+
+def _as_product_gives(frames: h5py.Dataset, rows: Array) -> Array:
+    """Return one frame as `Product.frames` has it, float64."""
+    values, recipe = _read_frames(frames, rows)[0], read_recipe(frames)
+    return np.asarray(values if recipe is None else recipe.to_amplitudes(values), np.float64)
 
 
 def _rows(frames: h5py.Dataset) -> Array:
