@@ -271,6 +271,8 @@ def convert(arguments: argparse.Namespace) -> int:
         "warnings": messages,
     }
     del result["meta"]["origins"]
+    if summary.physics is not None:
+        result["physics"] |= {"options": summary.physics.options, "sentence": summary.physics.sentence}
     rows = _rows(summary)
     if arguments.verify:
         rows["verified"] = "the product, read back from the disk: every dataset is as it was to be written"

@@ -79,7 +79,10 @@ def validate(arguments: argparse.Namespace) -> int:
         print(f"{report.product}: {verdict}: {checks}, {counted(errors, 'error')}, {warnings}")
 
     arguments.quiet = arguments.quiet and report.is_valid  # its problems are errors, which --quiet prints
-    print_result(asdict(report) | {"valid": report.is_valid}, show, arguments)
+    result = asdict(report) | {"valid": report.is_valid}
+    if report.physics is not None:
+        result["physics"] |= {"options": report.physics.options, "sentence": report.physics.sentence}
+    print_result(result, show, arguments)
     return EXIT_OK if report.is_valid else EXIT_BAD_INPUT
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -28,6 +29,8 @@ from ptychoproduct.validation.physics_model import Optics, on_object, predicted_
 _DEEP_CHUNK = 8
 _DEEP_CHUNKS = 4
 _ELEMENTS = 2**15
+# Predicting larger frames would take more time and memory than converting them.
+_QUICK_PIXELS = 2**18
 _ONES = PhysicsReport("undecided", reason="the object stands in for an unknown one")
 
 
@@ -65,8 +68,12 @@ def judge_physics(product: str | PathLike[str] | object, *, thorough: bool = Tru
 
 def judge_file(file: h5py.File, *, thorough: bool = True) -> PhysicsReport:
     """Judge an open product, see `judge_physics`; one that is being written, too."""
-    evidence = evidence_of(file)
-    return evidence if isinstance(evidence, PhysicsReport) else judge(evidence, thorough=thorough)
+    frames = find_dataset(file, contract.DIFFRACTION)
+    if not thorough and frames is not None and math.prod((frames.shape or ())[1:]) > _QUICK_PIXELS:
+        return PhysicsReport("undecided", reason="the frames are large; `ptychoproduct validate --physics` judges them")
+    with np.errstate(all="ignore"):  # what is not finite is predicted by nothing
+        evidence = evidence_of(file)
+        return evidence if isinstance(evidence, PhysicsReport) else judge(evidence, thorough=thorough)
 
 
 def record_physics(file: h5py.File, origin: Origin, wanted: bool, convention: str) -> PhysicsReport | None:
