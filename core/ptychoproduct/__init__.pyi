@@ -26,6 +26,8 @@ from .scan.scan_files import ScanFiles
 from .streaming.sources import Access, RowSource
 from .tuning.tune import TuneOptions, TuneReport, tune_scan
 from .validation.checks import Problem
+from .validation.physics import PhysicsReport
+from .validation.physics_evidence import judge_physics
 from .validation.validate import ValidationReport, validate_product
 
 __version__: str
@@ -49,6 +51,7 @@ __all__ = [
     "NamedMetadata",
     "OptionError",
     "OutputError",
+    "PhysicsReport",
     "Problem",
     "Product",
     "ProductError",
@@ -74,6 +77,7 @@ __all__ = [
     "import_product_to_npz",
     "import_product_to_rawdata",
     "inspect_product",
+    "judge_physics",
     "named_metadata",
     "open_product",
     "read_metadata_file",

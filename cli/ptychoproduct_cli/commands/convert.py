@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli import options
-from ptychoproduct_cli.command import EXIT_OK, Command
-from ptychoproduct_cli.metadata_options import PIXEL_SIZE_FLAGS, add_metadata_options, given_metadata
-from ptychoproduct_cli.output import megabytes, report
+from ptychoproduct_cli.command import EXIT_OK
+from ptychoproduct_cli.convert_rows import summary_rows
+from ptychoproduct_cli.metadata_options import add_metadata_options, given_metadata
+from ptychoproduct_cli.output import report
 from ptychoproduct_cli.progress import progress_bars
 from ptychoproduct_cli.running import run
 
 if TYPE_CHECKING:
     from ptychoproduct import (
         DiffractionFile,
-        DiffractionSummary,
         ExportOptions,
-        ExportSummary,
         NamedMetadata,
         ScanFiles,
     )
@@ -94,6 +93,7 @@ class _StandardLayout(argparse.Action):
 def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
     options.add_companion_options(parser)
     add_metadata_options(parser)
+    _add_convention_options(parser)
     _add_patterns_options(parser)
     content = parser.add_argument_group("content")
     content.add_argument(
@@ -154,8 +154,44 @@ def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
         action="store_true",
         help="read the finished product back from the disk, and compare it with the scan",
     )
+    writing.add_argument(
+        "--no-physics",
+        dest="physics",
+        action="store_false",
+        help="do not judge whether probe, object and positions predict the frames",
+    )
     options.add_overwrite_option(writing, "the product")
     options.add_output_options(parser)
+
+
+def _add_convention_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "a scan of another convention",
+        "steps with commas between them, done in their order; the product notes them, and import undoes them bit for "
+        "bit. convert says which ones a scan needs",
+    )
+    group.add_argument(
+        "--positions-transform",
+        default="",
+        metavar="STEPS",
+        help="swap x and y; flip-x, flip-y: about the object's centre; scale=S or scale=SX:SY; offset=DX:DY in object "
+        "pixels; reverse the list; roll=N: move it on by N frames; unsnake: reverse every second row of the scan",
+    )
+    group.add_argument(
+        "--frames-transform",
+        default="",
+        metavar="STEPS",
+        help="transpose; flip-rows: the first pixel row becomes the last; flip-columns; fftshift: the corner becomes "
+        "the middle; ifftshift",
+    )
+    group.add_argument("--probe-transform", default="", metavar="STEPS", help="the same for the probe; and conjugate")
+    group.add_argument(
+        "--convention",
+        choices=("given", "auto"),
+        default="given",
+        help="auto: where probe and object predict the frames in another convention, convert once more with the "
+        "transforms that it needs (default: %(default)s, which only warns)",
+    )
 
 
 def _add_patterns_options(parser: argparse.ArgumentParser) -> None:
@@ -230,7 +266,9 @@ def convert(arguments: argparse.Namespace) -> int:
         "origins": summary.meta.origins,
     }
     del result["meta"]["origins"]
-    rows = _rows(summary)
+    if summary.physics is not None:
+        result["physics"] |= {"options": summary.physics.options, "sentence": summary.physics.sentence}
+    rows = summary_rows(summary)
     if arguments.verify:
         rows["verified"] = "the product, read back from the disk: every dataset is as it was to be written"
     report(result, rows, arguments)
@@ -302,84 +340,12 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         force=arguments.force,
         digests=arguments.digest,
         verify=arguments.verify,
+        physics=arguments.physics,
+        positions_transform=arguments.positions_transform,
+        frames_transform=arguments.frames_transform,
+        probe_transform=arguments.probe_transform,
+        convention=arguments.convention,
     )
-
-
-def _rows(summary: ExportSummary) -> dict[str, str]:
-    rows = {
-        "product": f"{summary.product}  ({megabytes(summary.file_bytes)})",
-        "positions": f"{summary.positions:,}",
-    }
-    if summary.position_index_note is not None:
-        rows["position numbers"] = summary.position_index_note
-    if summary.frames:
-        shape = " x ".join(map(str, summary.frame_shape))
-        rows["frames"] = f"{summary.frames:,} of {shape}, {summary.frame_dtype}"
-        if summary.recipe is not None:
-            rows["stored as"] = f"exact counts, {summary.recipe.count_dtype} ({summary.recipe.operation_order})"
-        rows |= {
-            "codec": f"{summary.compression}, chunks of {' x '.join(map(str, summary.chunk_shape))}",
-            "ratio": f"{summary.ratio:.2f}  ({megabytes(summary.frame_bytes)} to {megabytes(summary.stored_bytes)})",
-            "speed": f"{summary.throughput_mb_s:,.0f} MB/s  ({summary.seconds:.2f} s)",
-        }
-    choice = summary.choice
-    if choice is not None:
-        rows["chosen"] = f"{choice.reason}  ({choice.objective}, {choice.seconds:.2f} s)"
-    if choice is not None and choice.trials:
-        tried = (f"{trial.codec}: {trial.ratio:.2f} at {trial.write_mb_s:,.0f} MB/s" for trial in choice.trials)
-        rows["tried"] = "\n".join(tried)
-    if summary.diffraction is not None:
-        rows |= _patterns_rows(summary.diffraction)
-    rows |= _metadata_rows(summary)
-    if summary.notes:
-        rows["notes"] = "\n".join(summary.notes)
-    return rows
-
-
-def _patterns_rows(summary: DiffractionSummary) -> dict[str, str]:
-    made_from = "frames as they are" if summary.frames_are == "counts" else "amplitudes squared"
-    if summary.scale is not None:
-        made_from += f", normalisation by {summary.scale:.6g} undone"
-    size = megabytes(summary.file_bytes)
-    rows = {
-        "diffraction": f"{summary.path}  ({size})",
-        "patterns": f"{summary.dtype}, {'whole ' if summary.exact else ''}counts; {made_from}",
-    }
-    if summary.bad_pixels:
-        marks = ", ".join(f"{count:,} with {mark} in place of counts" for mark, count in summary.gaps.items())
-        rows["bad pixels"] = f"{summary.bad_pixels:,}" + (f"  ({marks}; the patterns have 0 there)" if marks else "")
-    return rows
-
-
-def _metadata_rows(summary: ExportSummary) -> dict[str, str]:
-    """Say where the pixel sizes come from, what files say themselves, and which values were not given."""
-    rows, meta = {}, summary.meta
-    for owner in ("object", "probe"):
-        width, height = f"{owner}_pixel_width_m", f"{owner}_pixel_height_m"
-        origin = meta.origins[width].replace("default", "the default")
-        if width in summary.metadata_files:
-            origin = f"from {summary.metadata_files[width].name}"
-        rows[f"{owner} pixel"] = f"{getattr(meta, width):.6g} x {getattr(meta, height):.6g} m  ({origin})"
-    if "object_center_x_m" in meta.derived or "object_center_y_m" in meta.derived:
-        rows["object centre"] = (
-            f"{meta.object_center_x_m:.6g}, {meta.object_center_y_m:.6g} m  (positions count from the object's corner)"
-        )
-    for file in dict.fromkeys(summary.metadata_files.values()):
-        said = {name: getattr(meta, name) for name, found in summary.metadata_files.items() if found == file}
-        rows[f"from {file.name}"] = ", ".join(
-            f"{name} {value:.6g}"
-            for name, value in said.items()
-            if isinstance(value, float) and not name.startswith(("object_pixel", "probe_pixel"))
-        )
-    rows = {title: text for title, text in rows.items() if text}
-    missing = [name for name in meta.not_given if not name.startswith(("object_pixel", "probe_pixel"))]
-    for title, name, unit in (("energy", "probe_energy_eV", "eV"), ("distance", "detector_distance_m", "m")):
-        if name in missing:
-            rows[title] = f"not given, the product has 0 {unit}; give --{name.replace('_', '-')}"
-            missing.remove(name)
-    if missing:
-        rows["not given"] = ", ".join(missing)
-    return rows
 
 
 COMMAND = Command("ptychoproduct convert", SUMMARY, DESCRIPTION, _add_paths, convert, EXAMPLES, flags=PIXEL_SIZE_FLAGS)

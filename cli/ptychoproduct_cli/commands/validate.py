@@ -49,6 +49,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="patterns file that must be from the same conversion (default: diffraction.h5 beside a product.h5)",
     )
+    parser.add_argument(
+        "--physics",
+        action="store_true",
+        help="predict some frames from probe, object and positions, and warn if another convention predicts them "
+        "better (default: with --deep)",
+    )
     options.add_companion_options(parser, probe=False)
     options.add_output_options(parser)
 
@@ -63,6 +69,7 @@ def validate(arguments: argparse.Namespace) -> int:
             arguments.product,
             source=_source(arguments),
             deep=arguments.deep,
+            physics=arguments.physics,
             progress=progress,
             patterns=arguments.patterns,
         )
@@ -74,12 +81,17 @@ def validate(arguments: argparse.Namespace) -> int:
             print(f"{problem.severity}: {problem.where}: {problem.message}")
         for where in report.not_given:
             print(f"{where}: not given (the product has 0)")
+        if report.physics is not None and report.physics.better is None:
+            print(f"physics: {report.physics.sentence}")
         verdict = "valid" if report.is_valid else "not valid"
         checks = counted(len(report.checks), "check")
         print(f"{report.product}: {verdict}: {checks}, {counted(errors, 'error')}, {warnings}")
 
     arguments.quiet = arguments.quiet and report.is_valid  # its problems are errors, which --quiet prints
-    print_result(asdict(report) | {"valid": report.is_valid}, show, arguments)
+    result = asdict(report) | {"valid": report.is_valid}
+    if report.physics is not None:
+        result["physics"] |= {"options": report.physics.options, "sentence": report.physics.sentence}
+    print_result(result, show, arguments)
     return EXIT_OK if report.is_valid else EXIT_BAD_INPUT
 
 

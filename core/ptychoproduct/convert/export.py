@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin, Progress
+from ptychoproduct.convert import conventions
 from ptychoproduct.convert.exact_counts import sample, write_counts
+from ptychoproduct.convert.known import resolved_metadata
 from ptychoproduct.errors import SourceError, warn
 from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_frames, real_array
 from ptychoproduct.model.axes import canonical_axes
-from ptychoproduct.model.geometry import resolve_metadata, warn_of_contradictions, with_detector_pixels
+from ptychoproduct.model.geometry import with_detector_pixels
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
 from ptychoproduct.model.position_units import known_unit, warn_of_span
 from ptychoproduct.model.positions import to_object_pixels
@@ -25,10 +27,9 @@ from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.patterns_file import DiffractionFile, DiffractionWriter
 from ptychoproduct.product.summary import DiffractionSummary, ExportSummary
 from ptychoproduct.product.writer import ProductWriter
-from ptychoproduct.scan.companions import read_bad_pixels
 from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.rawdata import rawdata_scan
-from ptychoproduct.scan.scan import Extra, FrameStack, Reconstruction, Scan, detector_shape, without_axes_of_one
+from ptychoproduct.scan.scan import Extra, FrameStack, Reconstruction, Scan, without_axes_of_one
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.system.atomic import OutputGroup, output_group
@@ -91,7 +92,12 @@ def export_product_from_rawdata(
     ProductWarning
         Something was decided that the user should know of.
     """
-    return export_product_from_scan(rawdata_scan(raw), out_path, meta, include_raw, **choices)
+    return conventions.in_found_convention(
+        lambda options: export_product_from_scan(
+            rawdata_scan(raw), out_path, meta, include_raw, **choices | {"options": options}
+        ),
+        choices.get("options") or ExportOptions(),
+    )
 
 
 def export_product_from_scan(
@@ -133,11 +139,14 @@ def export_product_from_scan(
         Something was decided that the user should know of.
     """
     options = options or ExportOptions()
-    resolved = _resolved(scan, meta or ExportMeta(), options)
+    resolved = resolved_metadata(scan, meta or ExportMeta(), options)
     results = (reconstruction or Reconstruction()).over(scan.reconstruction)
     if diffraction is not None:
-        scan = _with_bad_pixels(scan, diffraction)
+        scan = conventions.with_bad_pixels(scan, diffraction)
         warn_of_mixed_pair(Path(out_path), Path(diffraction.path))
+    if options.frames_transform or options.probe_transform:
+        order = "NHW" if scan.frames is None else _axis_order(scan, options)
+        scan = conventions.transformed_scan(scan, options, order)
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
     patterns = None
     with (
@@ -158,6 +167,10 @@ def export_product_from_scan(
         x_px, y_px = _in_pixels(scan, resolved, "xcoords", scan.x), _in_pixels(scan, resolved, "ycoords", scan.y)
         has_pixel = all(resolved.origins[f"object_pixel_{side}_m"] == "source" for side in ("width", "height"))
         metres = scan.positions_m if has_pixel or unit == "m" else None
+        conventions.keep_convention(writer, x_px, y_px)
+        if options.positions_transform:
+            metres = None
+            x_px, y_px = conventions.transformed_pixels(x_px, y_px, scan, resolved, options)
         writer.set_positions(x_px, y_px, scan.scan_index, metres=metres, numbers=scan.numbers)
         warn_of_span(scan.x, scan.y, unit, resolved.object_pixel_width_m, resolved.object_pixel_height_m, scan.origin)
         _write_reconstruction(writer, scan, results)
@@ -176,30 +189,6 @@ def export_product_from_scan(
     assert writer.summary is not None
     said = {name: path for name, path in scan.metadata_files.items() if resolved.origins[name] == "source"}
     return replace(writer.summary, diffraction=patterns, metadata_files=said, notes=scan.notes)
-
-
-def _resolved(scan: Scan, given: ExportMeta, options: ExportOptions) -> ResolvedMetadata:
-    """Find all metadata, and warn of pixel sizes that contradict the detector's."""
-    frame_shape = detector_shape(scan.frames, np.shape(scan.probe), np.size(scan.x), options.axis_order)
-    meta = resolve_metadata(given, _with_center_in_pixels(scan, given), frame_shape)
-    warn_of_contradictions(meta, frame_shape, scan.origin)
-    for side in ("width", "height"):
-        # Without it, positions in metres have no scale: a default would be wrong.
-        if scan.product is not None and meta.origins[f"object_pixel_{side}_m"] == "default":
-            problem = "is missing; give the size of an object pixel with --object-pixel-size-m"
-            raise SourceError(scan.product, problem, key=f"{contract.OBJECT.name}@pixel_{side}_m")
-    return meta
-
-
-def _with_center_in_pixels(scan: Scan, given: ExportMeta) -> ExportMeta:
-    """Scale the object's centre to the object pixel that is given, as positions in pixels are scaled."""
-    said, scaled = scan.metadata, {}
-    for axis, side in (("x", "width"), ("y", "height")):
-        size = f"object_pixel_{side}_m"
-        new_m, old_m, center_m = getattr(given, size), getattr(said, size), getattr(said, f"object_center_{axis}_m")
-        if scan.positions_in == "px" and None not in (new_m, old_m, center_m):
-            scaled[f"object_center_{axis}_m"] = center_m / old_m * new_m
-    return replace(said, **scaled)
 
 
 def _in_pixels(scan: Scan, meta: ResolvedMetadata, key: str, coordinates: Array) -> Array:
@@ -268,15 +257,6 @@ def _write_both(
             *(replace(writer.meta, origins={}), scan.x, scan.y, scan.probe, scan.object),
         )
     return patterns.summary
-
-
-def _with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:
-    """Replace the scan's bad pixels by those that were given."""
-    given = file.bad_pixels
-    if given is None or isinstance(given, np.ndarray):
-        return scan if given is None else replace(scan, bad_pixels=given)
-    mask, files = read_bad_pixels(fspath(given))
-    return replace(scan, bad_pixels=mask, files=(*scan.files, *files))
 
 
 def _write_reconstruction(writer: ProductWriter, scan: Scan, results: Reconstruction) -> None:
@@ -393,5 +373,9 @@ def export_product_from_files(
     resources = Resources(options.threads or available_threads(), options.memory_bytes, folder)
     if reorder_progress is not None:
         resources = replace(resources, reorder_progress=reorder_progress)
-    with opened_scan(files, resources, include_raw or choices.get("diffraction") is not None) as scan:
-        return export_product_from_scan(scan, out_path, meta, include_raw, **choices)
+
+    def convert(options: ExportOptions) -> ExportSummary:
+        with opened_scan(files, resources, include_raw or choices.get("diffraction") is not None) as scan:
+            return export_product_from_scan(scan, out_path, meta, include_raw, **choices | {"options": options})
+
+    return conventions.in_found_convention(convert, options)

@@ -21,6 +21,7 @@ from ptychoproduct.hdf5.local_links import local_dataset, local_object
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.positions import metres_to_pixels
+from ptychoproduct.model.transforms import inverse_steps, transformed_array
 from ptychoproduct.npz.writer import MemberStream, NpzWriter
 from ptychoproduct.npz.zip_records import is_member_name
 from ptychoproduct.product.reader import Frames, Product, open_product
@@ -99,7 +100,7 @@ def import_product_to_rawdata(
             ycoords=values["ycoords"],
             xcoords_start=values.get("xcoords_start", values["xcoords"]),
             ycoords_start=values.get("ycoords_start", values["ycoords"]),
-            diff3d=None if frames is None else frames[:],
+            diff3d=None if frames is None else _as_in_source(frames[:], frames.transform),
             probeGuess=values["probeGuess"],
             scan_index=values.get("scan_index"),
             objectGuess=values.get("objectGuess"),
@@ -193,7 +194,7 @@ def import_product_to_npz(
             archive=npz_path,
             members=archive.members,
             frames=0 if frames is None else len(frames),
-            frame_shape=() if frames is None else frames.shape[1:],
+            frame_shape=() if frames is None else _source_shape(frames)[1:],
             frame_dtype="" if frames is None else str(frames.dtype),
             axis_order=order,
             file_bytes=npz_path.stat().st_size,
@@ -213,7 +214,7 @@ def _frames(product: Product, wanted: bool, counts: bool) -> Frames | None:
 
 def _root_arrays(product: Product) -> dict[str, Array]:
     """Return what the product itself tells of a scan, in pixels."""
-    values = {"probeGuess": product.probe}
+    values = {"probeGuess": _as_in_source(product.probe, product.probe_transform)}
     kept = product.raw_data or ()
     for key, metres, size in (
         ("xcoords", product.x_m, contract.OBJECT_PIXEL_WIDTH),
@@ -253,6 +254,11 @@ def _kept_datasets(product: Product) -> dict[str, h5py.Dataset]:
         dataset = local_dataset(group, name)
         if dataset is not None:
             member = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{name}.npy"
+            if product.probe_transform and name == "probeGuess":  # the product's own, which is transformed back
+                continue
+            if product.positions_transform and name in contract.SOURCE_POSITIONS:
+                kept[f"{name.removesuffix('_source')}.npy"] = dataset
+                continue
             if member in kept or (product.frames is not None and member == product.frames.source_member):
                 raise ContractError(
                     product.path, key=dataset.name, found=f"another {member}", expected="distinct members"
@@ -282,22 +288,36 @@ def _write_kept(archive: NpzWriter, member: str, dataset: h5py.Dataset) -> None:
         archive.write_array(member, arrays.read_array(dataset))
 
 
+def _as_in_source(array: Array, steps: tuple[str, ...]) -> Array:
+    """Undo a transform, bit for bit."""
+    return np.ascontiguousarray(transformed_array(inverse_steps(steps), array)) if steps else array
+
+
+def _source_shape(frames: Frames) -> tuple[int, ...]:
+    turned = transformed_array(frames.transform, np.broadcast_to(np.int8(0), (1, *frames.shape[1:])))
+    return len(frames), *turned.shape[1:]
+
+
 def _write_frames(archive: NpzWriter, frames: Frames, order: str, resources: Resources) -> None:
     if order == "NHW":
         with archive.member(frames.source_member) as stream:
-            stream.write_header(frames.shape, frames.dtype)
-            _write_parts(stream, frames.reader, resources.progress)
+            stream.write_header(_source_shape(frames), frames.dtype)
+            _write_parts(stream, frames.reader, resources.progress, frames.transform)
         return
-    shape = tuple(frames.shape["NHW".index(axis)] for axis in order)
+    shape = tuple(_source_shape(frames)["NHW".index(axis)] for axis in order)
     blocks = _reordered_blocks(frames, order, resources.memory_bytes)
     with closing(Workers(resources.threads)) as workers:
         archive.write_blocks(frames.source_member, shape, frames.dtype, blocks, workers, resources.progress)
 
 
-def _write_parts(stream: MemberStream, reader: DatasetReader, progress: Progress | None = None) -> None:
+def _write_parts(
+    stream: MemberStream, reader: DatasetReader, progress: Progress | None = None, transform: tuple[str, ...] = ()
+) -> None:
     """Write all rows of a dataset; each core decodes, encodes and writes its own."""
     row_bytes = math.prod(reader.shape[1:]) * reader.dtype.itemsize
-    for _, future in reader.blocks(lambda first, block: stream.encode(first * row_bytes, block)):
+    for _, future in reader.blocks(
+        lambda first, block: stream.encode(first * row_bytes, _as_in_source(block, transform))
+    ):
         part = future.result()
         stream.add(part)
         if progress is not None:
@@ -306,7 +326,7 @@ def _write_parts(stream: MemberStream, reader: DatasetReader, progress: Progress
 
 def _reordered_blocks(frames: Frames, order: str, memory_bytes: int) -> Iterator[Array]:
     """Give the frames in HNW or HWN order, by bands of rows; each band is one pass over the frames."""
-    number, height, width = frames.shape
+    number, height, width = _source_shape(frames)
     band = min(height, max(1, memory_bytes // (number * width * frames.dtype.itemsize)))
     for top in range(0, height, band):
         rows = min(band, height - top)
@@ -314,6 +334,7 @@ def _reordered_blocks(frames: Frames, order: str, memory_bytes: int) -> Iterator
         canonical = window.transpose(canonical_axes(order))
         first = 0
         for block in frames.blocks():
+            block = _as_in_source(block, frames.transform)
             canonical[first : first + len(block)] = block[:, top : top + rows]
             first += len(block)
         elements = window.reshape(-1)

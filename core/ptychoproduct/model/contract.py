@@ -135,6 +135,16 @@ NX_DEFAULT = Attribute("default", "str")
 UNITS = Attribute("units", "str")
 INTERPRETATION = Attribute("interpretation", "str")
 
+# Whether probe and object predict the frames, see `judge_physics`.
+PHYSICS_VERDICT = Attribute("physics_verdict", "str")
+PHYSICS_CORRELATION = Attribute("physics_correlation", "float64", "1")
+PHYSICS_CONVENTION = Attribute("physics_convention", "str")
+# How a source of another convention was transformed, see `transforms`; what the source has comes back by them.
+POSITIONS_TRANSFORM = Attribute("positions_transform", "str")
+PROBE_TRANSFORM = Attribute("probe_transform", "str")
+FRAMES_TRANSFORM = Attribute("frames_transform", "str")
+SOURCE_POSITIONS = ("xcoords_source", "ycoords_source")
+
 ROOT_ATTRIBUTES = (
     Attribute("format_id", "str", default=FORMAT_ID),
     Attribute("format_version", "str", default=FORMAT_VERSION),
@@ -162,6 +172,11 @@ ROOT_ATTRIBUTES = (
     NX_CLASS,
     NX_DEFAULT,
     CONVERSION_ID,
+    PHYSICS_VERDICT,
+    PHYSICS_CORRELATION,
+    PHYSICS_CONVENTION,
+    POSITIONS_TRANSFORM,
+    PROBE_TRANSFORM,
 )
 POLARIZATIONS = ("left_circular", "right_circular")
 
@@ -242,7 +257,7 @@ DIFFRACTION = Dataset(
     FRAME,
     (("N", "H", "W"),),
     presence="optional",
-    attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER, *RECIPE, INTERPRETATION),
+    attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER, *RECIPE, INTERPRETATION, FRAMES_TRANSFORM),
 )
 RAW_REAL = (*REAL, "float16")
 RAW_X = Dataset("raw_data/xcoords", (*RAW_REAL, *INTEGER), (("N",),), "px")

@@ -14,6 +14,7 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, OptionError, counted
 from ptychoproduct.plots.files import require_matplotlib
 from ptychoproduct.plots.mean_pattern import UNKNOWN, MeanPattern, mean_pattern
+from ptychoproduct.validation.physics_evidence import predicted_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,10 +158,18 @@ def _pattern_panels(product: Product, frame: int | None) -> list[Panel]:
     mean = mean_pattern(frames)
     sampled = "" if mean.frames_used == mean.frames else f"{mean.frames_used} of "
     title = f"mean of {sampled}{counted(mean.frames, 'frame')}"
-    return [
+    panels: list[Panel] = [
         partial(_draw_pattern, values=mean.values, mean=mean, title=title),
         partial(_draw_pattern, values=frames[chosen].astype(np.float64), mean=mean, title=f"frame {chosen:,}"),
     ]
+    predicted = predicted_frame(product.path, chosen)
+    if predicted is not None:
+        values, correlation = predicted
+        measured = frames[chosen]
+        values[values < np.min(measured, initial=np.inf, where=measured > 0) / 2] = 0  # a photon shows no less
+        title = f"frame {chosen:,} as predicted\ncorrelation of all frames {correlation:.2f}"
+        panels.append(partial(_draw_pattern, values=values.astype(np.float64), mean=mean, title=title))
+    return panels
 
 
 def _positions_panel(product: Product) -> Panel:

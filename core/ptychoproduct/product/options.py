@@ -14,6 +14,7 @@ from ptychoproduct.errors import OptionError
 from ptychoproduct.model.contract import AXIS_ORDERS
 from ptychoproduct.model.object_center import OBJECT_CENTERS
 from ptychoproduct.model.positions import POSITION_INDEX_CHOICES
+from ptychoproduct.model.transforms import parse_array_transform, parse_positions_transform
 from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES
 
 
@@ -53,6 +54,13 @@ class ExportOptions:
         Whether each dataset gets a SHA-256 of its content; None where the profile decides: archives do.
     verify : bool
         Whether the product is read back from the disk, and compared with what was to be written, before it appears.
+    physics : bool
+        Whether it is judged if probe and object predict the frames, see `judge_physics`.
+    positions_transform, frames_transform, probe_transform : str
+        What is done to a source of another convention, see `parse_positions_transform` and `parse_array_transform`.
+    convention : {"given", "auto"}
+        "auto": where physics finds another convention, the conversion is done once more, with the transforms that it
+        needs. For scans in files and in memory.
 
     Raises
     ------
@@ -74,8 +82,16 @@ class ExportOptions:
     force: bool = False
     digests: bool | None = None
     verify: bool = False
+    physics: bool = True
+    positions_transform: str = ""
+    frames_transform: str = ""
+    probe_transform: str = ""
+    convention: str = "given"
 
     def __post_init__(self) -> None:
+        parse_positions_transform(self.positions_transform)
+        for option in ("frames_transform", "probe_transform"):
+            parse_array_transform(getattr(self, option), option)
         if isinstance(self.compression, str):
             parse_compression(self.compression)
         for field, least in (("threads", 1), ("chunk_frames", 1), ("memory_bytes", 1)):
@@ -91,6 +107,7 @@ class ExportOptions:
             ("axis_order", ("auto", *AXIS_ORDERS)),
             ("position_index", POSITION_INDEX_CHOICES),
             ("object_center", OBJECT_CENTERS),
+            ("convention", ("given", "auto")),
         ):
             if getattr(self, field) not in choices:
                 raise OptionError(field, found=repr(getattr(self, field)), expected=f"one of {', '.join(choices)}")

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import ContractError, SourceError, warn
+from ptychoproduct.errors import ContractError, OptionError, SourceError, warn
 from ptychoproduct.hdf5.contract_fields import (
     _checked,
     _read_values,
@@ -28,6 +28,7 @@ from ptychoproduct.hdf5.gaps import gaps_of
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, open_hdf5, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
+from ptychoproduct.model.transforms import parse_array_transform
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,6 +52,8 @@ class Frames:
     recipe : CountsRecipe or None
     product : Product or None
         The product that unpickling has opened for these frames.
+    transform : tuple of str
+        By which they were made of the source's, see `parse_array_transform`.
     """
 
     def __init__(self, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> None:
@@ -66,6 +69,7 @@ class Frames:
         self._counts: Frames | None = None
         self.product: Product | None = None
         self.original_axis_order: str = read_attribute(dataset, contract.ORIGINAL_AXIS_ORDER) or "NHW"
+        self.transform = _steps(dataset, contract.FRAMES_TRANSFORM)
         self.source_member: str = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{contract.FRAME_KEYS[0]}.npy"
 
     def __len__(self) -> int:
@@ -164,6 +168,9 @@ class Product:
     opr_weights : array, [K, C] or None
     loss_values, loss_epochs : array, [E]
     probe_photon_counts : array, [N] or None
+    positions_transform : str
+    probe_transform : tuple of str
+        By which positions and probe were made of the source's, see `ExportOptions`.
     frames : Frames or None
         Diffraction frames, read on demand: as they were in their source, also where counts are stored in their place.
     """
@@ -245,6 +252,8 @@ class Product:
         if frames is not None:
             self.frames = Frames(_checked(frames, contract.DIFFRACTION), read_recipe(frames))
         self.meta = read_metadata(self._file, probe, object_)
+        self.probe_transform = _steps(self._file, contract.PROBE_TRANSFORM)
+        self.positions_transform: str = read_attribute(self._file, contract.POSITIONS_TRANSFORM) or ""
 
     def _read_if_there(self, dataset: contract.Dataset) -> Array | None:
         found = find_dataset(self._file, dataset)
@@ -255,6 +264,15 @@ class Product:
         if found is None:
             raise ContractError(self.path, not_a_product(self.path, dataset.name))
         return found
+
+
+def _steps(target: h5py.File | h5py.Dataset, attribute: contract.Attribute) -> tuple[str, ...]:
+    """Read a transform; ContractError where it is none."""
+    try:
+        return parse_array_transform(read_attribute(target, attribute) or "", attribute.name)
+    except OptionError as error:
+        key = f"{target.name}@{attribute.name}"
+        raise ContractError(target.file.filename, error.problem, key=key) from error
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.metadata import ResolvedMetadata
 from ptychoproduct.tuning.auto import Choice
+from ptychoproduct.validation.physics import PhysicsReport
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class ExportSummary:
         For each metadata value that was read from a file, by its name, that file.
     notes : tuple of str
         How the scan was read, where that is not as it is stored.
+    physics : PhysicsReport or None
+        Whether probe and object predict the frames; None where that was not judged.
     """
 
     product: Path
@@ -69,6 +72,7 @@ class ExportSummary:
     position_index_note: str | None = None
     metadata_files: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    physics: PhysicsReport | None = None
 
     @property
     def ratio(self) -> float:

@@ -39,6 +39,7 @@ from ptychoproduct.system.atomic import OutputGroup, atomic_output
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.digests import ContentDigests
+from ptychoproduct.validation.physics_evidence import record_physics
 from ptychoproduct.validation.read_back import verify_digests
 
 
@@ -136,8 +137,7 @@ class ProductWriter:
             self._stack.__exit__(kind, error, trace)
             return
         with self._stack:
-            self._complete()
-            summary = self._summarise()
+            summary = self._complete()
         self.summary = replace(summary, file_bytes=self._file_bytes, seconds=time.perf_counter() - self._started)
 
     def set_positions(
@@ -217,14 +217,7 @@ class ProductWriter:
                 self._file[contract.OBJECT.name].attrs[contract.SYNTHETIC.name] = True
 
     def set_losses(self, values: Sequence[float] | Array, epochs: Sequence[int] | Array | None = None) -> None:
-        """Write the loss history.
-
-        Parameters
-        ----------
-        values : sequence of float, [E]
-        epochs : sequence of int, [E], optional
-            0 to E-1 by default.
-        """
+        """Write the loss history, [E] values and their epochs, [E], by default 0 to E-1."""
         with hdf5_errors(self.path, self._output):
             reconstruction.write_losses(self._file, values, epochs, self._origin)
 
@@ -335,6 +328,10 @@ class ProductWriter:
             with hdf5_errors(self.path, self._output):
                 self._raw.keep_rows(member, source, source_dtype)
 
+    def note(self, attribute: contract.Attribute, text: str) -> None:
+        """Write an attribute of the product."""
+        self._file.attrs[attribute.name] = text
+
     def _measure(self, part: Path) -> None:
         self._file_bytes = part.stat().st_size
 
@@ -343,7 +340,7 @@ class ProductWriter:
         if self._progress is not None:
             self._progress(nbytes)
 
-    def _complete(self) -> None:
+    def _complete(self) -> ExportSummary:
         """Write what is known only at the end, and defaults for what was not given."""
         if contract.PROBE.name not in self._file:
             raise SourceError(self._origin, "no probe was given", key="probeGuess")
@@ -372,6 +369,7 @@ class ProductWriter:
             if self.options.nexus:
                 add_plots(self._file, self.meta)
             self._digests.take(self._datasets(), self._resources.threads, keep=self.options.has_digests)
+            return self._summarise()
 
     def _datasets(self) -> list[h5py.Dataset]:
         """Return every dataset of the product once, also where several hard links lead to it."""
@@ -396,5 +394,6 @@ class ProductWriter:
             file_bytes=0,
             seconds=0.0,
             position_index_note=self._positions.index_note(),
+            physics=record_physics(self._file, self._origin, self.options.physics, self.options.convention),
             **self._frames.facts(),
         )

@@ -59,6 +59,8 @@ class FrameStack:
         What was made of the source's axes.
     usual_axis_order : {"NHW", "HNW", "HWN"}
         That of stacks from the same kind of file, where the numbers of frames and pixels fit several.
+    transform : str
+        By which they were made of the source's, see `parse_array_transform`.
     """
 
     key: str
@@ -70,6 +72,7 @@ class FrameStack:
     as_stored: Callable[[], RowSource] | None = None
     note: str | None = None
     usual_axis_order: str = "NHW"
+    transform: str = ""
 
     def axis_order(self, positions: int, requested: str, origin: Origin) -> str:
         """Decide how the axes are ordered, see `axis_order`."""

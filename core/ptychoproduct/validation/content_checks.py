@@ -10,8 +10,8 @@ from dataclasses import replace
 import h5py
 import numpy as np
 
-from ptychoproduct.errors import ContractError, ProductError, SourceError
-from ptychoproduct.hdf5.contract_fields import read_recipe
+from ptychoproduct.errors import ContractError, OptionError, ProductError, SourceError
+from ptychoproduct.hdf5.contract_fields import read_attribute, read_recipe
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.gaps import gaps_of
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
@@ -19,9 +19,11 @@ from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.positions import UNITS, pixels_to_metres, to_object_pixels
 from ptychoproduct.model.probe_shape import probe_doubt
+from ptychoproduct.model.transforms import parse_array_transform
 from ptychoproduct.scan.scan import FrameStack, Scan
 from ptychoproduct.scan.scan_files import opened_scan
 from ptychoproduct.streaming.sources import windows_of
+from ptychoproduct.streaming.transformed_rows import TransformedRows
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.checks import Problem, Subject, check
 from ptychoproduct.validation.damage import damage
@@ -139,6 +141,9 @@ def _compare_positions(subject: Subject, scan: Scan, units: Sequence[str]) -> It
         values, pixel_m = subject.values(positions), subject.attribute(contract.OBJECT, size)
         if values is None or pixel_m is None:
             continue
+        if subject.attribute(None, contract.POSITIONS_TRANSFORM):
+            kept = local_dataset(subject.file, f"{contract.RAW_DATA}/{key}_source")
+            values = values if kept is None else pixels_to_metres(kept[()], pixel_m)
         pixels = (to_object_pixels(coordinates, key, unit, pixel_m, scan.origin) for unit in units)
         in_metres = [pixels_to_metres(array, pixel_m) for array in pixels]
         # The product does not say which unit the source has; in the right one most positions agree.
@@ -168,7 +173,9 @@ def _compare_frames(subject: Subject, scan: Scan, stack: FrameStack) -> Iterator
     rows = stack.rows(canonical_axes(order))
     try:
         recipe = read_recipe(frames)
-    except ContractError:
+        steps = parse_array_transform(read_attribute(frames, contract.FRAMES_TRANSFORM) or "")
+        rows = TransformedRows(rows, steps) if steps else rows
+    except (ContractError, OptionError):
         return  # another check reports it
     different: list[int] = []
     with closing(DatasetReader(frames, recipe=recipe)) as reader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -24,6 +24,8 @@ from ptychoproduct.validation import (  # noqa: F401 - they register checks
     position_checks,
 )
 from ptychoproduct.validation.checks import CHECKS, Problem, Subject
+from ptychoproduct.validation.physics import PhysicsReport
+from ptychoproduct.validation.physics_evidence import judge_file
 
 # What h5py raises for addresses, sizes, names and types that make no sense.
 _DAMAGE = (ContractError, OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
@@ -41,12 +43,15 @@ class ValidationReport:
     problems : tuple of Problem
     not_given : tuple of str
         Where the product has zero for a value that was not given; of those that it must have.
+    physics : PhysicsReport or None
+        Whether probe and object predict the frames, where that was asked for and could be read.
     """
 
     product: Path
     checks: tuple[str, ...]
     problems: tuple[Problem, ...]
     not_given: tuple[str, ...] = ()
+    physics: PhysicsReport | None = None
 
     @property
     def is_valid(self) -> bool:
@@ -60,6 +65,7 @@ def validate_product(
     source: ScanFiles | str | PathLike[str] | None = None,
     source_npz: str | PathLike[str] | None = None,
     deep: bool = False,
+    physics: bool = False,
     progress: Progress | None = None,
     patterns: str | PathLike[str] | None = None,
 ) -> ValidationReport:
@@ -73,7 +79,9 @@ def validate_product(
     source_npz : path, optional
         The same, of a scan that is an NPZ file.
     deep : bool
-        Whether every chunk of every dataset is decoded, and all content compared with its digest.
+        Whether every chunk of every dataset is decoded, and all content compared with its digest; and physics judged.
+    physics : bool
+        Whether it is judged if probe and object predict the frames, see `judge_physics`.
     progress : callable, optional
         Called with a number of bytes whenever frames of that size have been looked at.
     patterns : path, optional
@@ -110,7 +118,13 @@ def validate_product(
         not_given: tuple[str, ...] = ()
         with _damage_reported(problems):
             not_given = metadata_checks.not_given(subject)
-    return ValidationReport(path, tuple(CHECKS), tuple(dict.fromkeys(problems)), not_given)
+        report = None
+        if physics or deep:
+            with suppress(*_DAMAGE):  # other checks report it
+                report = judge_file(file)
+        if report is not None and report.better is not None:
+            problems.append(Problem("warning", f"/{contract.DIFFRACTION.name}", report.sentence))
+    return ValidationReport(path, tuple(CHECKS), tuple(dict.fromkeys(problems)), not_given, report)
 
 
 @contextmanager

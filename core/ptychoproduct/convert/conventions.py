@@ -1,0 +1,150 @@
+"""A scan of another convention, as it becomes one of ptychodus's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from os import fspath
+from typing import Any
+
+import numpy as np
+
+from ptychoproduct.aliases import Array
+from ptychoproduct.errors import SourceError, warn
+from ptychoproduct.model import contract
+from ptychoproduct.model.axes import canonical_axes
+from ptychoproduct.model.metadata import ResolvedMetadata
+from ptychoproduct.model.object_center import with_object_center
+from ptychoproduct.model.positions import pixels_to_metres
+from ptychoproduct.model.transforms import (
+    parse_array_transform,
+    parse_positions_transform,
+    transformed_array,
+    transformed_positions,
+)
+from ptychoproduct.product.options import ExportOptions
+from ptychoproduct.product.patterns_file import DiffractionFile
+from ptychoproduct.product.summary import ExportSummary
+from ptychoproduct.product.writer import ProductWriter
+from ptychoproduct.scan.companions import read_bad_pixels
+from ptychoproduct.scan.scan import FrameStack, Scan
+from ptychoproduct.streaming.transformed_rows import TransformedRows
+
+
+def in_found_convention(convert: Callable[[ExportOptions], ExportSummary], options: ExportOptions) -> ExportSummary:
+    """Convert, and once more where physics finds another convention and the options ask to follow it.
+
+    Parameters
+    ----------
+    convert : callable
+        Does the whole conversion with some options.
+    options : ExportOptions
+
+    Warns
+    -----
+    ProductWarning
+        Another convention was applied.
+    """
+    summary = convert(options)
+    found = summary.physics
+    if options.convention != "auto" or found is None or found.better is None:
+        return summary
+    changes: dict[str, Any] = {"convention": "given", "overwrite": True}
+    for name, text in found.options.items():
+        changes[name] = ",".join(filter(None, (getattr(options, name), text)))
+    warn(f"{summary.product}: written again in the convention that was found: {found.flags}")
+    return convert(replace(options, **changes))
+
+
+def with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:
+    """Put the bad pixels that are asked for in the place of the scan's own."""
+    given = file.bad_pixels
+    if given is None or isinstance(given, np.ndarray):
+        return scan if given is None else replace(scan, bad_pixels=given)
+    mask, files = read_bad_pixels(fspath(given))
+    return replace(scan, bad_pixels=mask, files=(*scan.files, *files))
+
+
+def transformed_scan(scan: Scan, options: ExportOptions, order: str) -> Scan:
+    """Return a scan with its frames, bad pixels and probe transformed as the options say.
+
+    Parameters
+    ----------
+    scan : Scan
+    options : ExportOptions
+    order : {"NHW", "HNW", "HWN"}
+        Of the frames' axes; any where there are none.
+    """
+    if options.probe_transform:
+        steps = parse_array_transform(options.probe_transform, "probe_transform")
+        scan = replace(scan, probe=np.ascontiguousarray(transformed_array(steps, np.asarray(scan.probe))))
+    steps = parse_array_transform(options.frames_transform)
+    if steps and scan.bad_pixels is not None:
+        scan = replace(scan, bad_pixels=transformed_array(steps, np.asarray(scan.bad_pixels)))
+    if steps and scan.frames is not None:
+        scan = replace(scan, frames=_transformed_frames(scan.frames, steps, order))
+    return scan
+
+
+def _transformed_frames(frames: FrameStack, steps: tuple[str, ...], order: str) -> FrameStack:
+    _, rows, columns = canonical_axes(order)
+    shape = list(frames.shape)
+    if steps.count("transpose") % 2:
+        shape[rows], shape[columns] = shape[columns], shape[rows]
+    as_stored = frames.as_stored
+    return replace(
+        frames,
+        shape=tuple(shape),
+        rows=lambda axes: TransformedRows(frames.rows(axes), steps),
+        chunks=None,
+        transform=",".join(steps),
+        as_stored=(lambda: TransformedRows(as_stored(), steps)) if as_stored and order == "NHW" else as_stored,
+    )
+
+
+def transformed_pixels(
+    x_px: Array, y_px: Array, scan: Scan, meta: ResolvedMetadata, options: ExportOptions
+) -> tuple[Array, Array]:
+    """Return positions as the options say.
+
+    Parameters
+    ----------
+    x_px, y_px : array, [N], pixels
+    scan, meta, options
+        By which the object's centre is known.
+    """
+    steps = parse_positions_transform(options.positions_transform)
+    x_px, y_px = np.asarray(x_px), np.asarray(y_px)
+    if steps and (x_px.ndim != 1 or x_px.shape != y_px.shape):
+        raise SourceError(scan.origin, "positions of another shape cannot be transformed", key="xcoords")
+
+    def center_px(x: Array, y: Array) -> tuple[float, float]:
+        sizes = meta.object_pixel_width_m, meta.object_pixel_height_m
+        if scan.object is None:
+            return float(x.min() + x.max()) / 2, float(y.min() + y.max()) / 2
+        in_metres = pixels_to_metres(x, sizes[0]), pixels_to_metres(y, sizes[1])
+        found = with_object_center(options.object_center, *in_metres, scan.object.shape, meta)
+        return found.object_center_x_m / sizes[0], found.object_center_y_m / sizes[1]
+
+    return transformed_positions(steps, x_px, y_px, center_px)
+
+
+def keep_convention(writer: ProductWriter, x_px: Array, y_px: Array) -> None:
+    """Note the transforms in the product, and keep the positions that the source has.
+
+    Parameters
+    ----------
+    writer : ProductWriter
+    x_px, y_px : array, [N], pixels
+        Before the transform.
+    """
+    options = writer.options
+    for attribute, text in (
+        (contract.POSITIONS_TRANSFORM, options.positions_transform),
+        (contract.PROBE_TRANSFORM, options.probe_transform),
+    ):
+        if text:
+            writer.note(attribute, text)
+    if options.positions_transform:
+        for name, values in zip(contract.SOURCE_POSITIONS, (x_px, y_px), strict=True):
+            writer.keep(f"{name}.npy", np.asarray(values))
