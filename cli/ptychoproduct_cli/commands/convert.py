@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli import options
-from ptychoproduct_cli.command import EXIT_OK
+from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.convert_rows import summary_rows
-from ptychoproduct_cli.metadata_options import add_metadata_options, given_metadata
+from ptychoproduct_cli.metadata_options import PIXEL_SIZE_FLAGS, add_metadata_options, given_metadata
 from ptychoproduct_cli.output import report
 from ptychoproduct_cli.progress import progress_bars
 from ptychoproduct_cli.running import run
