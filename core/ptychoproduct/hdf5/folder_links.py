@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import SourceError
+from ptychoproduct.errors import ContractError, ProductError, SourceError
 from ptychoproduct.hdf5.local_links import last_words, open_hdf5
 
 _MOST_LINKS = 64
@@ -56,7 +56,7 @@ class Hdf5Source:
         try:
             real = path.resolve()
             self._root = self._stack.enter_context(open_hdf5(real, "an HDF5 file"))
-        except SourceError as error:
+        except ProductError as error:
             raise SourceError(path, error.sentence) from error
         except (OSError, RuntimeError, ValueError) as error:  # a loop of symbolic links
             raise SourceError(path, f"cannot be read: {error}") from error
@@ -211,6 +211,8 @@ class Hdf5Source:
             return open_hdf5(path, "an HDF5 file")
         except SourceError as error:
             raise SourceError(self.path, f"links to {name}, which is not an HDF5 file", key=key) from error
+        except ContractError as error:
+            raise SourceError(self.path, f"links to {name}, which is {error.sentence}", key=key) from error
 
     def _inside(self, file: h5py.File, name: str, key: str) -> Path:
         """Return the real path of a file that another one names; SourceError where it is not in the folder."""

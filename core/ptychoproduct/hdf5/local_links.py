@@ -10,6 +10,7 @@ import h5py
 
 from ptychoproduct.compression.filters import missing_filters
 from ptychoproduct.errors import ContractError, SourceError
+from ptychoproduct.hdf5.heap_check import require_sound_heaps
 
 
 def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
@@ -25,15 +26,23 @@ def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
     ------
     SourceError
         There is none, or it cannot be read.
+    ContractError
+        It is damaged in a way that HDF5 does not survive.
     """
     if path.is_dir():
         raise SourceError(path, "this is a folder; give an HDF5 file")
     if not path.exists():
         raise SourceError(path, "no such file")
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
+        file = h5py.File(path, "r")
+    except (OSError, RuntimeError) as error:
         raise SourceError(path, f"cannot be read as HDF5: {last_words(error)}; give {expected}") from error
+    try:
+        require_sound_heaps(file)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:

@@ -87,7 +87,11 @@ def validate_product(
     elif source is not None and not isinstance(source, ScanFiles):
         source = ScanFiles(source)
     problems: list[Problem] = []
-    with open_hdf5(path) as file:
+    try:
+        opened = open_hdf5(path)
+    except ContractError as error:
+        return ValidationReport(path, (), (Problem("error", "/", error.sentence),))
+    with opened as file:
         found: dict[str, h5py.Dataset] = {}
         with _damage_reported(problems):
             found = _find_datasets(file, problems)
