@@ -18,6 +18,7 @@ from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.compression.profiles import Storage
 from ptychoproduct.errors import ContractError
 from ptychoproduct.hdf5.chunks import MOST_CHUNK_BYTES, default_chunk_rows, fitted_chunks
+from ptychoproduct.hdf5.contract_fields import storage_problems
 from ptychoproduct.hdf5.dataset_reader import is_stored_as_in_memory
 from ptychoproduct.hdf5.local_links import local_dataset, open_hdf5, reading
 from ptychoproduct.hdf5.object_copy import copy_objects
@@ -153,6 +154,8 @@ def repack_product(
     started = time.perf_counter()
     done: list[RepackedDataset] = []
     with closing(open_hdf5(path, "an HDF5 file")) as source:
+        for name, problem in storage_problems(source):
+            raise ContractError(path, problem, key=name)
         track_order = bool(source["/"].id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
         userblock_bytes = source.userblock_size
         with atomic_output(out_path, overwrite=options.overwrite, sources=(path,)) as part:

@@ -1,7 +1,8 @@
-"""Whether the chunks of a dataset are where they should be: HDF5 reads a chunk that it does not find as fill values."""
+"""Whether all elements of a dataset are stored: HDF5 reads those that it does not find as fill values."""
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,9 +21,9 @@ class StoredChunks:
 
     Parameters
     ----------
-    origins : array, [C, ndim], int
+    origins : array, [C, ndim], uint64
         Index of the first element of each.
-    masks, byte_offsets, sizes : array, [C], int
+    masks, byte_offsets, sizes : array, [C], uint64
         See `StoredChunk`.
     """
 
@@ -54,3 +55,69 @@ def datasets_of(file: h5py.File) -> Iterator[h5py.h5d.DatasetID]:
             found = h5py.h5o.open(file.id, name)
             if isinstance(found, h5py.h5d.DatasetID):
                 yield found
+
+
+def not_stored(
+    dataset: h5py.h5d.DatasetID, named: str = "rows", *, most_chunks: int | None = None, allow_gaps: bool = False
+) -> str:
+    """Say which chunk is not in its place, or which elements are not stored; nothing where all of them are.
+
+    Parameters
+    ----------
+    dataset : h5py.h5d.DatasetID
+    named : str
+        What its rows are called.
+    most_chunks : int, optional
+        Where there are more, they are counted only; `ChunkIndex` looks at each.
+    allow_gaps : bool
+        Whether elements may never have been written.
+    """
+    properties, shape = dataset.get_create_plist(), dataset.shape
+    layout = properties.get_layout()
+    if shape is None:
+        return ""
+    if layout == h5py.h5d.CONTIGUOUS and not allow_gaps and math.prod(shape) and not properties.get_external_count():
+        return "damaged: its values are not stored" if dataset.get_offset() is None else ""
+    if layout != h5py.h5d.CHUNKED:
+        return ""
+    step = properties.get_chunk()
+    grid = [-(-length // n) for length, n in zip(shape, step, strict=True)]
+    if most_chunks is not None and math.prod(grid) > most_chunks and dataset.get_num_chunks() == math.prod(grid):
+        return ""
+    try:
+        chunks = stored_chunks(dataset)
+        problem = misplaced(chunks, dataset)
+    except (OSError, RuntimeError, ValueError) as error:
+        return f"damaged: {error}"
+    count = math.prod(grid) - len(chunks.sizes)
+    if problem or allow_gaps or not count:
+        return problem
+    strides = np.array([math.prod(grid[axis + 1 :]) for axis in range(len(grid))], np.uint64)
+    numbers = np.sort((chunks.origins // np.array(step, np.uint64) * strides).sum(1, dtype=np.uint64))
+    is_late = numbers != np.arange(len(numbers), dtype=np.uint64)
+    number = int(np.argmax(is_late)) if is_late.any() else len(numbers)
+    origin = tuple(number // int(stride) % n * length for stride, n, length in zip(strides, grid, step, strict=True))
+    rows = f"{named} {origin[0]} to {min(origin[0] + step[0], shape[0]) - 1}"
+    return f"damaged: {rows}: chunk {origin} is not stored{f', and {count - 1} more' if count > 1 else ''}"
+
+
+def misplaced(chunks: StoredChunks, dataset: h5py.h5d.DatasetID) -> str:
+    """Say which chunk is stored twice, over another one, outside the file, or off the grid; nothing where none is."""
+    file_bytes = h5py.h5i.get_file_id(dataset).get_filesize()
+    first, stops = chunks.byte_offsets, chunks.byte_offsets + chunks.sizes
+    order = np.argsort(first)
+    covered = np.zeros(len(order), bool)
+    covered[order[1:]] = first[order][1:] < stops[order][:-1]
+    by_origin = np.lexsort(chunks.origins.T)
+    doubled = np.zeros(len(order), bool)
+    doubled[by_origin[1:]] = (np.diff(chunks.origins[by_origin].astype(np.int64), axis=0) == 0).all(1)
+    for is_wrong, problem in (
+        ((chunks.origins >= np.array(dataset.shape, np.uint64)).any(1), "lies outside the dataset"),
+        ((chunks.origins % np.array(dataset.get_create_plist().get_chunk(), np.uint64)).any(1), "lies across others"),
+        (doubled, "is stored twice"),
+        ((stops > file_bytes) | (stops < first) | (chunks.sizes == 0), "is stored outside the file"),
+        (covered, "is stored over another one"),
+    ):
+        if is_wrong.any():
+            return f"damaged: chunk {tuple(chunks.origins[np.argmax(is_wrong)].tolist())} {problem}"
+    return ""

@@ -19,6 +19,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, ProductError, SourceError
+from ptychoproduct.hdf5.chunk_grid import not_stored
 from ptychoproduct.hdf5.local_links import last_words, open_hdf5
 
 _MOST_LINKS = 64
@@ -53,6 +54,7 @@ class Hdf5Source:
         self._stack = ExitStack()
         self._links = 0
         self._checked: set[tuple[str, str]] = set()
+        self._sound: set[h5py.Dataset] = set()
         try:
             real = path.resolve()
             self._root = self._stack.enter_context(open_hdf5(real, "an HDF5 file"))
@@ -280,7 +282,12 @@ class Hdf5Source:
             self._check_filters(found)
 
     def _check_filters(self, dataset: h5py.Dataset) -> None:
-        """Refuse a dataset whose filter is not installed."""
+        """Refuse a dataset whose filter is not installed, or whose chunks are not where they can be."""
+        if dataset not in self._sound:
+            problem = not_stored(dataset.id, allow_gaps=True)
+            if problem:
+                raise SourceError(self.path, problem, key=dataset.name)
+            self._sound.add(dataset)
         properties = dataset.id.get_create_plist()
         for filter_id, _, _, name in map(properties.get_filter, range(properties.get_nfilters())):
             if not h5py.h5z.filter_avail(filter_id):

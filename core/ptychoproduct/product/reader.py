@@ -21,6 +21,7 @@ from ptychoproduct.hdf5.contract_fields import (
     read_attribute,
     read_metadata,
     read_recipe,
+    storage_problems,
 )
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, open_hdf5, reading
@@ -29,6 +30,9 @@ from ptychoproduct.model.counts import CountsRecipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# When a product is opened; a look at each of these takes a few milliseconds.
+_MOST_CHUNKS_LOOKED_AT = 8192
 
 
 class Frames:
@@ -165,6 +169,8 @@ class Product:
         self.frames: Frames | None = None
         try:
             with reading(self._file):
+                for name, problem in storage_problems(self._file, _MOST_CHUNKS_LOOKED_AT):
+                    raise ContractError(path, problem, key=name)
                 self._read()
         except BaseException:
             self.close()

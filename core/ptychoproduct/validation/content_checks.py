@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.errors import ContractError, ProductError, SourceError
-from ptychoproduct.hdf5.contract_fields import read_recipe
+from ptychoproduct.hdf5.contract_fields import read_recipe, storage_problems
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
 from ptychoproduct.model import contract
@@ -38,6 +38,12 @@ def links_stay_inside(subject: Subject) -> Iterator[Problem]:
             if isinstance(link, h5py.ExternalLink):
                 where = f"{group.name.rstrip('/')}/{name}"
                 yield Problem("error", where, f"links to {link.filename}; store the data in this file")
+
+
+@check
+def everything_stored(subject: Subject) -> Iterator[Problem]:
+    """Every chunk of every dataset is in the file, once, and in its place."""
+    yield from (Problem("error", name, problem) for name, problem in storage_problems(subject.file))
 
 
 @check

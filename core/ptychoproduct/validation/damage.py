@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import h5py
 
 from ptychoproduct.errors import ContractError
-from ptychoproduct.hdf5.chunks import ChunkIndex
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.model.contract import CONTENT_DIGEST
@@ -60,7 +58,7 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
         return
     found = content_digest(dataset) if is_text else digest.hexdigest()
     if found != expected:
-        yield f"has other content than {CONTENT_DIGEST.name} was made of{_absent_chunk(dataset, named)}"
+        yield f"has other content than {CONTENT_DIGEST.name} was made of"
 
 
 def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[str]:
@@ -69,20 +67,6 @@ def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[
         dataset[()]
     if expected is not None and content_digest(dataset) != expected:
         yield f"has other content than {CONTENT_DIGEST.name} was made of"
-
-
-def _absent_chunk(dataset: h5py.Dataset, named: str) -> str:
-    """Name the first chunk that is not stored, so that its elements read as fill values."""
-    if dataset.chunks is None:
-        return ""
-    with reading(dataset):
-        stored = ChunkIndex(dataset)
-    origins = itertools.product(*map(range, itertools.repeat(0), dataset.shape, dataset.chunks))
-    absent = next((origin for origin in origins if stored.find(origin) is None), None)
-    if absent is None:
-        return ""
-    last = min(absent[0] + dataset.chunks[0], dataset.shape[0]) - 1
-    return f": {named} {absent[0]} to {last}, chunk {absent} is not stored"
 
 
 def _words(error: ContractError) -> str:
