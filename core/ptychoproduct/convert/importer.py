@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -179,6 +180,9 @@ def import_product_to_npz(
             writing_errors(npz_path),
             NpzWriter(part, compress=compress) as archive,
         ):
+            free, needed = shutil.disk_usage(part.parent).free, 0 if frames is None or compress else frames.nbytes
+            if needed > free:
+                raise OutputError(npz_path, f"the frames take {needed:,} bytes, and its disk has {free:,} left")
             for key, array in _root_arrays(product).items():
                 if f"{key}.npy" not in kept:
                     archive.write_array(f"{key}.npy", array)

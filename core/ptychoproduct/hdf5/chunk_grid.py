@@ -76,8 +76,11 @@ def not_stored(
     layout = properties.get_layout()
     if shape is None:
         return ""
-    if layout == h5py.h5d.CONTIGUOUS and not allow_gaps and math.prod(shape) and not properties.get_external_count():
-        return "damaged: its values are not stored" if dataset.get_offset() is None else ""
+    if layout == h5py.h5d.CONTIGUOUS and math.prod(shape) and not properties.get_external_count():
+        offset, nbytes = dataset.get_offset(), math.prod(shape) * dataset.get_type().get_size()
+        if offset is None:
+            return "" if allow_gaps else "damaged: its values are not stored"
+        return "damaged: its values end behind the file" if offset + nbytes > _file_bytes(dataset) else ""
     if layout != h5py.h5d.CHUNKED:
         return ""
     step = properties.get_chunk()
@@ -103,7 +106,8 @@ def not_stored(
 
 def misplaced(chunks: StoredChunks, dataset: h5py.h5d.DatasetID) -> str:
     """Say which chunk is stored twice, over another one, outside the file, or off the grid; nothing where none is."""
-    file_bytes = h5py.h5i.get_file_id(dataset).get_filesize()
+    file_bytes, properties = _file_bytes(dataset), dataset.get_create_plist()
+    chunk_bytes = math.prod(properties.get_chunk()) * dataset.get_type().get_size()
     first, stops = chunks.byte_offsets, chunks.byte_offsets + chunks.sizes
     order = np.argsort(first)
     covered = np.zeros(len(order), bool)
@@ -113,11 +117,17 @@ def misplaced(chunks: StoredChunks, dataset: h5py.h5d.DatasetID) -> str:
     doubled[by_origin[1:]] = (np.diff(chunks.origins[by_origin].astype(np.int64), axis=0) == 0).all(1)
     for is_wrong, problem in (
         ((chunks.origins >= np.array(dataset.shape, np.uint64)).any(1), "lies outside the dataset"),
-        ((chunks.origins % np.array(dataset.get_create_plist().get_chunk(), np.uint64)).any(1), "lies across others"),
+        ((chunks.origins % np.array(properties.get_chunk(), np.uint64)).any(1), "lies across others"),
         (doubled, "is stored twice"),
         ((stops > file_bytes) | (stops < first) | (chunks.sizes == 0), "is stored outside the file"),
         (covered, "is stored over another one"),
+        (~np.bool_(properties.get_nfilters()) & (chunks.sizes != chunk_bytes), f"is not of {chunk_bytes} bytes"),
     ):
         if is_wrong.any():
             return f"damaged: chunk {tuple(chunks.origins[np.argmax(is_wrong)].tolist())} {problem}"
     return ""
+
+
+def _file_bytes(dataset: h5py.h5d.DatasetID) -> int:
+    nbytes: int = h5py.h5i.get_file_id(dataset).get_filesize()
+    return nbytes

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.errors import ContractError, ProductError, SourceError
+from ptychoproduct.hdf5.chunk_grid import not_stored
 from ptychoproduct.hdf5.contract_fields import read_recipe, storage_problems
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
@@ -66,7 +67,12 @@ def everything_decodes(subject: Subject) -> Iterator[Problem]:
                 continue
             seen.add(dataset)
             yield from _damaged_attributes(dataset)
-            if dataset.shape is not None:
+            if not_stored(dataset.id, allow_gaps=True):
+                continue  # another check tells
+            if not_stored(dataset.id):
+                if dataset not in subject.found.values():
+                    yield Problem("warning", dataset.name, "is not stored as a whole, so it was not decoded")
+            elif dataset.shape is not None:
                 is_frames = dataset.name == f"/{contract.DIFFRACTION.name}"
                 words = damage(dataset, "frames", subject.progress) if is_frames else damage(dataset)
                 yield from (Problem("error", dataset.name, message) for message in words)

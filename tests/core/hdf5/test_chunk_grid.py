@@ -78,7 +78,7 @@ def test_an_origin_that_changed_is_found(tmp_path, origin, problem):
             assert origin == (8, 1, 3)
     assert _problem(path) == f"damaged: {problem}"
     assert _problem(path, allow_gaps=True) == f"damaged: {problem}"
-    with Hdf5Source(path) as source, pytest.raises(SourceError, match="damaged: |cannot be read"):
+    with Hdf5Source(path) as source, pytest.raises(SourceError, match=r"damaged: |cannot be read"):
         source.find("data")
 
 

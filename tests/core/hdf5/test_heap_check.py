@@ -80,3 +80,47 @@ def test_whatever_hangs_hdf5_is_found(tmp_path):
             with pytest.raises(ContractError, match="damaged"):
                 _check(path)
     assert hung >= 2
+
+
+def _virtual(file):
+    layout = h5py.VirtualLayout((10,), "i8")
+    layout[:] = h5py.VirtualSource("other.h5", "d", (10,))
+    file.create_virtual_dataset("virtual", layout)
+
+
+def _regions(file):
+    data = file.create_dataset("data", data=np.arange(20))
+    file["regions"] = np.array([data.regionref[i : i + 1] for i in range(20)], h5py.regionref_dtype)
+    file["lists"] = np.array([np.arange(3), np.arange(50)], object).astype(h5py.vlen_dtype("i8"))
+
+
+@pytest.mark.parametrize("content", [_virtual, _regions])
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_other_uses_of_heaps_raise_no_alarm(tmp_path, content, libver):
+    with h5py.File(tmp_path / "sound.h5", "w", libver=libver) as file:
+        content(file)
+    _check(tmp_path / "sound.h5")
+
+
+@pytest.mark.parametrize("data_bytes", [0, 6 * 1024**2])
+@pytest.mark.parametrize("length", [4, 5000])
+def test_a_length_that_no_file_has_is_found(tmp_path, data_bytes, length):
+    """Of a text in an attribute, and in a dataset."""
+    path = _write(tmp_path / "damaged.h5", data_bytes=data_bytes)
+    with h5py.File(path, "a") as file:
+        file.attrs["some"], file["text"] = "four", "b" * 5000
+    data = path.read_bytes()
+    heaps = [struct.pack("<Q", place) for place in _heap_places(path)]
+    places = [place for heap in heaps for place in _all_places(data, struct.pack("<I", length) + heap)]
+    assert places
+    for place in places[:3]:
+        path.write_bytes(data[:place] + struct.pack("<I", length + 2**31) + data[place + 4 :])
+        with pytest.raises(ContractError, match=f"damaged: the string or list .* {length + 2**31} elements"):
+            _check(path)
+
+
+def _all_places(data, part):
+    place = data.find(part)
+    while place >= 0:
+        yield place
+        place = data.find(part, place + 1)
