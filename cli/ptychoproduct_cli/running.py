@@ -57,6 +57,13 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     except MemoryError as error:
         _fail(command.prog, f"out of memory; {_what_was_removed(error)}", arguments)
         return command.failure
+    except Exception as error:
+        from ptychoproduct.hdf5.local_links import is_h5pys, last_words
+
+        if not is_h5pys(error):
+            raise
+        _fail(command.prog, f"a file is damaged or not readable: {last_words(error)}", arguments)
+        return EXIT_BAD_INPUT
 
 
 def _message(error: ProductError, arguments: argparse.Namespace) -> str:

@@ -18,7 +18,7 @@ from ptychoproduct.errors import ContractError, OptionError, OutputError, warn
 from ptychoproduct.hdf5 import arrays
 from ptychoproduct.hdf5.contract_fields import read_attribute
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
-from ptychoproduct.hdf5.local_links import local_dataset, local_object
+from ptychoproduct.hdf5.local_links import local_dataset, local_object, naming_damage
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.positions import metres_to_pixels
@@ -89,7 +89,7 @@ def import_product_to_rawdata(
     OptionError
         Counts are asked for, and the product has none.
     """
-    with open_product(path) as product:
+    with naming_damage(Path(path)), open_product(path) as product:
         frames = _frames(product, include_diffraction, counts)
         values = _root_arrays(product)
         for member, dataset in _kept_datasets(product).items():
@@ -166,7 +166,7 @@ def import_product_to_npz(
         resources = replace(resources, progress=progress)
     if npz_path.suffix.lower() != ".npz":
         raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz")
-    with open_product(path) as product:
+    with naming_damage(Path(path)), open_product(path) as product:
         frames = _frames(product, include_diffraction, counts)
         order = frames.original_axis_order if frames is not None and original_axis_order else "NHW"
         if order not in contract.AXIS_ORDERS:

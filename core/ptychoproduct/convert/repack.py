@@ -20,7 +20,7 @@ from ptychoproduct.errors import ContractError
 from ptychoproduct.hdf5.chunks import MOST_CHUNK_BYTES, default_chunk_rows, fitted_chunks
 from ptychoproduct.hdf5.contract_fields import storage_problems
 from ptychoproduct.hdf5.dataset_reader import is_stored_as_in_memory
-from ptychoproduct.hdf5.local_links import local_dataset, open_hdf5, reading
+from ptychoproduct.hdf5.local_links import local_dataset, naming_damage, open_hdf5, reading
 from ptychoproduct.hdf5.object_copy import copy_objects
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file
 from ptychoproduct.model import contract
@@ -153,7 +153,7 @@ def repack_product(
     options, path, out_path = options or ExportOptions(), Path(path), Path(out_path)
     started = time.perf_counter()
     done: list[RepackedDataset] = []
-    with closing(open_hdf5(path, "an HDF5 file")) as source:
+    with naming_damage(path), closing(open_hdf5(path, "an HDF5 file")) as source:
         for name, problem in storage_problems(source):
             raise ContractError(path, problem, key=name)
         track_order = bool(source["/"].id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
@@ -210,7 +210,8 @@ def bytes_to_repack(path: str | PathLike[str], *, verify: bool = False) -> int:
         The file cannot be read.
     """
     total = 0
-    with closing(open_hdf5(Path(path), "an HDF5 file")) as source, reading(source):
+    path = Path(path)
+    with naming_damage(path), closing(open_hdf5(path, "an HDF5 file")) as source, reading(source):
         is_recoded = _choice(source)
 
         def count(_: str, found: h5py.Group | h5py.Dataset) -> None:

@@ -77,10 +77,13 @@ def not_stored(
     if shape is None:
         return ""
     if layout == h5py.h5d.CONTIGUOUS and math.prod(shape) and not properties.get_external_count():
-        offset, nbytes = dataset.get_offset(), math.prod(shape) * dataset.get_type().get_size()
+        offset = dataset.get_offset()
         if offset is None:
             return "" if allow_gaps else "damaged: its values are not stored"
-        return "damaged: its values end behind the file" if offset + nbytes > _file_bytes(dataset) else ""
+        if offset + dataset.get_storage_size() > _file_bytes(dataset):
+            return "damaged: its values end behind the file"
+        length = _greatest_length(dataset, offset)
+        return f"damaged: it cannot have {length} elements in a text or list" if length > _file_bytes(dataset) else ""
     if layout != h5py.h5d.CHUNKED:
         return ""
     step = properties.get_chunk()
@@ -131,3 +134,15 @@ def misplaced(chunks: StoredChunks, dataset: h5py.h5d.DatasetID) -> str:
 def _file_bytes(dataset: h5py.h5d.DatasetID) -> int:
     nbytes: int = h5py.h5i.get_file_id(dataset).get_filesize()
     return nbytes
+
+
+def _greatest_length(dataset: h5py.h5d.DatasetID, offset: int) -> int:
+    """Return the length of the longest text or list of a dataset of such, before HDF5 makes room for it."""
+    kind = dataset.get_type()
+    is_text = kind.get_class() == h5py.h5t.STRING and kind.is_variable_str()
+    nbytes = dataset.get_storage_size()
+    if nbytes != 16 * math.prod(dataset.shape) or not (is_text or kind.get_class() == h5py.h5t.VLEN):
+        return 0
+    path = h5py.h5i.get_file_id(dataset).name
+    lengths = np.fromfile(path, "<u4", count=nbytes // 4, offset=offset)[::4]
+    return int(lengths.max(initial=0))

@@ -20,7 +20,7 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, ProductError, SourceError
 from ptychoproduct.hdf5.chunk_grid import not_stored
-from ptychoproduct.hdf5.local_links import last_words, open_hdf5
+from ptychoproduct.hdf5.local_links import DAMAGE, last_words, open_hdf5
 
 _MOST_LINKS = 64
 _MOST_OBJECTS = 10_000
@@ -172,7 +172,7 @@ class Hdf5Source:
         """
         try:
             yield
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        except DAMAGE as error:
             raise SourceError(self.path, f"cannot be read: {last_words(error)}", key=key) from error
         except MemoryError as error:
             raise SourceError(self.path, "does not fit in memory", key=key) from error

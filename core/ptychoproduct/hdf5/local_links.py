@@ -125,12 +125,43 @@ def reading(dataset: h5py.Dataset | h5py.File) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, KeyError, OverflowError) as error:
         missing = missing_filters(dataset) if isinstance(dataset, h5py.Dataset) else []
         reason = f"filter {', '.join(missing)} is not available" if missing else last_words(error)
         raise ContractError(dataset.file.filename, f"cannot be read: {reason}", key=dataset.name) from error
     except MemoryError as error:
         raise ContractError(dataset.file.filename, "does not fit in memory", key=dataset.name) from error
+
+
+# Whatever h5py makes of addresses, sizes, names and types that are nonsense.
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError)
+
+
+@contextmanager
+def naming_damage(path: Path) -> Iterator[None]:
+    """Turn whatever h5py raises while a file is worked on into one error that names the file.
+
+    Errors of the system, of NumPy and of this package itself pass.
+
+    Raises
+    ------
+    ContractError
+        In place of h5py's errors.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        if (isinstance(error, OSError) and error.errno) or not is_h5pys(error):
+            raise
+        raise ContractError(path, f"damaged or not readable: {last_words(error)}") from error
+
+
+def is_h5pys(error: BaseException) -> bool:
+    """Whether an error was raised in h5py."""
+    trace, name = error.__traceback__, ""
+    while trace is not None:
+        name, trace = trace.tb_frame.f_globals.get("__name__", ""), trace.tb_next
+    return name.partition(".")[0] == "h5py"
 
 
 def last_words(error: Exception) -> str:

@@ -24,7 +24,7 @@ from ptychoproduct.hdf5.contract_fields import (
     storage_problems,
 )
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
-from ptychoproduct.hdf5.local_links import local_dataset, local_group, open_hdf5, reading
+from ptychoproduct.hdf5.local_links import local_dataset, local_group, naming_damage, open_hdf5, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
 
@@ -168,7 +168,7 @@ class Product:
         self._file = open_hdf5(self.path)
         self.frames: Frames | None = None
         try:
-            with reading(self._file):
+            with naming_damage(self.path), reading(self._file):
                 for name, problem in storage_problems(self._file, _MOST_CHUNKS_LOOKED_AT):
                     raise ContractError(path, problem, key=name)
                 self._read()

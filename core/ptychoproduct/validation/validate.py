@@ -13,15 +13,12 @@ import h5py
 from ptychoproduct.aliases import Progress
 from ptychoproduct.errors import ContractError, OptionError
 from ptychoproduct.hdf5.contract_fields import find_dataset
-from ptychoproduct.hdf5.local_links import last_words, open_hdf5
+from ptychoproduct.hdf5.local_links import DAMAGE, last_words, open_hdf5
 from ptychoproduct.model import contract
 from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.scan_files import ScanFiles
 from ptychoproduct.validation import content_checks, metadata_checks  # noqa: F401 - they register their checks
 from ptychoproduct.validation.checks import CHECKS, Problem, Subject
-
-# Whatever h5py makes of addresses, sizes, names and types that are nonsense.
-_DAMAGE = (ContractError, OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def _damage_reported(problems: list[Problem]) -> Iterator[None]:
     """Turn what h5py says of a file whose own structure is damaged into a problem."""
     try:
         yield
-    except _DAMAGE as error:
+    except (ContractError, *DAMAGE) as error:
         problems.append(Problem("error", "/", f"the file's own structure is damaged: {last_words(error)}"))
 
 
