@@ -10,7 +10,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from ptychoproduct_cli.command import EXIT_INTERRUPTED, Command
+from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED, Command
 from ptychoproduct_cli.output import print_error, print_json
 from ptychoproduct_cli.signals import Terminated, answer_signals
 from ptychoproduct_cli.streams import prepare_streams, printing_failure

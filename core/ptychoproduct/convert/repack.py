@@ -32,6 +32,7 @@ from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import choose_storage, sample_for
 from ptychoproduct.validation.comparison import require_same_content
+from ptychoproduct.validation.damage import require_undamaged
 from ptychoproduct.validation.digests import content_digest, has_digest
 from ptychoproduct.validation.read_back import read_back
 
@@ -156,6 +157,7 @@ def repack_product(
     with naming_damage(path), closing(open_hdf5(path, "an HDF5 file")) as source:
         for name, problem in storage_problems(source):
             raise ContractError(path, problem, key=name)
+        require_undamaged(source)
         track_order = bool(source["/"].id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
         userblock_bytes = source.userblock_size
         with atomic_output(out_path, overwrite=options.overwrite, sources=(path,)) as part:

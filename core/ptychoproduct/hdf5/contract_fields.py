@@ -52,7 +52,7 @@ def storage_problems(file: h5py.File, most_chunks: int | None = None) -> Iterato
     for found in datasets_of(file):
         if not not_stored(found, most_chunks=most_chunks):
             continue
-        names = names or _names_of_ours(file)
+        names = names or names_of_ours(file)
         name = names.get(found, h5py.h5i.get_name(found).decode("utf-8", "replace"))
         rows = "frames" if name == f"/{contract.DIFFRACTION.name}" else "rows"
         problem = not_stored(found, rows, allow_gaps=found not in names)
@@ -60,7 +60,7 @@ def storage_problems(file: h5py.File, most_chunks: int | None = None) -> Iterato
             yield name, problem
 
 
-def _names_of_ours(file: h5py.File) -> dict[h5py.h5d.DatasetID, str]:
+def names_of_ours(file: h5py.File) -> dict[h5py.h5d.DatasetID, str]:
     """Return the names of the datasets that products consist of."""
     names = [name for expected in contract.DATASETS for name in (expected.name, *expected.aliases)]
     with suppress(ContractError):

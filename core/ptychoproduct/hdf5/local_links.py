@@ -160,7 +160,7 @@ def is_h5pys(error: BaseException) -> bool:
     """Whether an error was raised in h5py."""
     trace, name = error.__traceback__, ""
     while trace is not None:
-        name, trace = trace.tb_frame.f_globals.get("__name__", ""), trace.tb_next
+        name, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
     return name.partition(".")[0] == "h5py"
 
 

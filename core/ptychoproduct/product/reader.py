@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import ContractError, SourceError
+from ptychoproduct.errors import ContractError, SourceError, warn
 from ptychoproduct.hdf5.contract_fields import (
     _checked,
     _read_values,
@@ -45,6 +45,8 @@ class Frames:
     dataset : h5py.Dataset
     recipe : CountsRecipe, optional
         Makes the amplitudes of the counts that are stored; the frames are as stored by default.
+    accept_damage : bool
+        See `DatasetReader`.
 
     Attributes
     ----------
@@ -55,8 +57,8 @@ class Frames:
         The product that unpickling has opened for these frames.
     """
 
-    def __init__(self, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> None:
-        self.reader = DatasetReader(dataset, recipe=recipe)
+    def __init__(self, dataset: h5py.Dataset, recipe: CountsRecipe | None = None, accept_damage: bool = False) -> None:
+        self.reader = DatasetReader(dataset, recipe=recipe, accept_damage=accept_damage)
         self.recipe = recipe
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = self.reader.dtype
@@ -95,7 +97,7 @@ class Frames:
     def counts(self) -> Frames | None:
         """The counts that are stored in place of these amplitudes; None for frames that are stored as they were."""
         if self._counts is None and self.recipe is not None:
-            self._counts = Frames(self._dataset)
+            self._counts = Frames(self._dataset, None, self.reader.accept_damage)
         return self._counts
 
     def read_into(self, out: Array, index: Any = ...) -> None:
@@ -142,6 +144,8 @@ class Product:
     Parameters
     ----------
     path : path
+    accept_damage : bool
+        Whether frames that are lost are zeros, of which a warning tells; an error otherwise.
 
     Attributes
     ----------
@@ -163,14 +167,17 @@ class Product:
         Diffraction frames, read on demand: as they were in their source, also where counts are stored in their place.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], *, accept_damage: bool = False) -> None:
         self.path = Path(path)
         self._file = open_hdf5(self.path)
         self.frames: Frames | None = None
+        self._accept_damage = accept_damage
         try:
             with naming_damage(self.path), reading(self._file):
                 for name, problem in storage_problems(self._file, _MOST_CHUNKS_LOOKED_AT):
-                    raise ContractError(path, problem, key=name)
+                    if not accept_damage:
+                        raise ContractError(path, problem, key=name)
+                    warn(f"{path}: {name}: {problem}")
                 self._read()
         except BaseException:
             self.close()
@@ -215,6 +222,11 @@ class Product:
         self._file.close()
 
     @property
+    def file(self) -> h5py.File:
+        """The open file."""
+        return self._file
+
+    @property
     def raw_data(self) -> h5py.Group | None:
         """The group ``/raw_data``, None where there is none."""
         return local_group(self._file, contract.RAW_DATA)
@@ -240,7 +252,7 @@ class Product:
         self.probe_photon_counts = self._read_if_there(contract.PHOTON_COUNTS)
         frames = local_dataset(self._file, contract.DIFFRACTION.name)
         if frames is not None:
-            self.frames = Frames(_checked(frames, contract.DIFFRACTION), read_recipe(frames))
+            self.frames = Frames(_checked(frames, contract.DIFFRACTION), read_recipe(frames), self._accept_damage)
         self.meta = read_metadata(self._file, probe, object_)
 
     def _read_if_there(self, dataset: contract.Dataset) -> Array | None:
@@ -288,13 +300,15 @@ def _reopen_frames(pickled: _FileState, as_amplitudes: bool) -> Frames:
     return frames
 
 
-def open_product(path: str | PathLike[str]) -> Product:
+def open_product(path: str | PathLike[str], *, accept_damage: bool = False) -> Product:
     """Open a product for reading.
 
     Parameters
     ----------
     path : path
         A product of this package, of any ptychodus, or of PtychoPINN's exporter.
+    accept_damage : bool
+        Whether frames that are lost are zeros, of which a warning tells; an error otherwise.
 
     Returns
     -------
@@ -307,4 +321,4 @@ def open_product(path: str | PathLike[str]) -> Product:
     ContractError
         The file is no product.
     """
-    return Product(path)
+    return Product(path, accept_damage=accept_damage)
