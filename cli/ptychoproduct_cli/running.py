@@ -18,6 +18,9 @@ from ptychoproduct_cli.streams import prepare_streams, printing_failure
 if TYPE_CHECKING:
     from ptychoproduct import ProductError
 
+# Names of arguments that are files to be read.
+_INPUTS = ("scan", "input_npz", "product", "input_product", "source", "source_npz")
+
 
 def run(parser: argparse.ArgumentParser) -> NoReturn:
     """Run the command that the command line asks for, and end the process with its exit code."""
@@ -40,6 +43,7 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     from ptychoproduct import ProductError
 
     answer_signals()
+    _start_watchdog(command.prog, arguments)
     try:
         return command.run(arguments)
     except ProductError as error:
@@ -64,6 +68,16 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
             raise
         _fail(command.prog, f"a file is damaged or not readable: {last_words(error)}", arguments)
         return EXIT_BAD_INPUT
+
+
+def _start_watchdog(prog: str, arguments: argparse.Namespace) -> None:
+    """End the process where HDF5 does not come back from a damaged file, which nobody knows beforehand."""
+    from ptychoproduct_native import start_watchdog
+
+    given = [value for name, value in vars(arguments).items() if name in _INPUTS and isinstance(value, str)]
+    problem = f"{ascii(', '.join(given))[1:-1]}: damaged: reading does not come to an end, or takes all memory"
+    line = f"{prog}: error: {problem}; nothing was left behind\n"
+    start_watchdog(line.encode())
 
 
 def _message(error: ProductError, arguments: argparse.Namespace) -> str:
