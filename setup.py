@@ -22,6 +22,7 @@ extensions = [
     Extension("ptychoproduct_native.buffers", [f"{NATIVE}/buffers.pyx"]),
     Extension("ptychoproduct_native.output_file", [f"{NATIVE}/output_file.pyx"]),
     Extension("ptychoproduct_native.ending", [f"{NATIVE}/ending.pyx"], depends=[f"{NATIVE}/ending.h"]),
+    Extension("ptychoproduct_native.watchdog", [f"{NATIVE}/watchdog.pyx"], depends=[f"{NATIVE}/watchdog.h"]),
     Extension("ptychoproduct_native.segments", [f"{NATIVE}/segments.pyx"]),
     Extension("ptychoproduct_native.filters", [f"{NATIVE}/filters.pyx", f"{NATIVE}/encoded.c", f"{NATIVE}/kernels.c"]),
     Extension("ptychoproduct_native.pipeline", [f"{NATIVE}/pipeline.pyx"]),

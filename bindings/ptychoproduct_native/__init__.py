@@ -11,6 +11,7 @@ from ptychoproduct_native.gather import byteswap, gather
 from ptychoproduct_native.output_file import OutputFile
 from ptychoproduct_native.pipeline import FilterPipeline
 from ptychoproduct_native.segments import read_segments
+from ptychoproduct_native.watchdog import start_watchdog
 
 __all__ = [
     "BUILT_IN_IDS",
@@ -29,4 +30,5 @@ __all__ = [
     "gather",
     "keep_freed_memory",
     "read_segments",
+    "start_watchdog",
 ]

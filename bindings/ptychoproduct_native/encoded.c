@@ -1,6 +1,7 @@
 #include "encoded.h"
 
 #include <stdint.h>
+#include <string.h>
 
 static uint64_t big_endian(const unsigned char *data, size_t nbytes)
 {
@@ -93,4 +94,28 @@ bool pp_blosc_fits(const unsigned char *data, size_t nbytes, size_t most)
            && little_endian(data + 4, 4) <= most       /* decoded bytes */
            && little_endian(data + 8, 4) > 0           /* bytes of a block */
            && little_endian(data + 12, 4) <= nbytes;   /* encoded bytes */
+}
+
+/* Whether a chunk of Blosc 2 decodes to at most `most` bytes. */
+static bool blosc2_chunk_fits(const unsigned char *data, size_t nbytes, uint64_t most)
+{
+    return nbytes >= 16 && little_endian(data + 4, 4) <= most && little_endian(data + 12, 4) <= nbytes;
+}
+
+bool pp_blosc2_fits(const unsigned char *data, size_t nbytes, size_t most)
+{
+    /* Where a frame says how long its header is, it, what it decodes to, its chunks, a block and a chunk decoded. */
+    enum { HEADER = 11, FRAME = 16, DECODED = 30, ENCODED = 39, BLOCK = 53, CHUNK = 58, LEAST = 62 };
+    if (nbytes < LEAST || memcmp(data + 2, "b2frame", 8) != 0 || big_endian(data + FRAME, 8) > nbytes) {
+        return false;
+    }
+    const uint64_t header = big_endian(data + HEADER, 4), encoded = big_endian(data + ENCODED, 8);
+    const uint64_t decoded = big_endian(data + DECODED, 8), chunk = big_endian(data + CHUNK, 4);
+    if (decoded > most || chunk == 0 || chunk > most || big_endian(data + BLOCK, 4) > most
+        || header > nbytes || encoded > nbytes - header) {
+        return false;
+    }
+    const unsigned char *index = data + header + encoded; /* a chunk, too: of offsets, of eight bytes each */
+    return (encoded == 0 || blosc2_chunk_fits(data + header, encoded, most))
+           && blosc2_chunk_fits(index, nbytes - header - encoded, 8 * (decoded / chunk + 1));
 }

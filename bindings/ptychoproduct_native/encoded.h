@@ -25,4 +25,7 @@ bool pp_zstd_fits(const unsigned char *data, size_t nbytes, size_t most);
 /* Filter 32001: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst */
 bool pp_blosc_fits(const unsigned char *data, size_t nbytes, size_t most);
 
+/* Filter 32026, a frame: https://github.com/Blosc/c-blosc2/blob/main/README_CFRAME_FORMAT.rst */
+bool pp_blosc2_fits(const unsigned char *data, size_t nbytes, size_t most);
+
 #endif

@@ -25,6 +25,7 @@ cdef enum:
     FLETCHER32 = 3
     BZIP2 = 307
     BLOSC = 32001
+    BLOSC2 = 32026
     LZ4 = 32004
     BITSHUFFLE = 32008
     ZSTD = 32015
@@ -47,6 +48,7 @@ cdef extern from "encoded.h" nogil:
     bint pp_lz4_fits(const unsigned char *data, size_t nbytes, size_t most)
     bint pp_zstd_fits(const unsigned char *data, size_t nbytes, size_t most)
     bint pp_blosc_fits(const unsigned char *data, size_t nbytes, size_t most)
+    bint pp_blosc2_fits(const unsigned char *data, size_t nbytes, size_t most)
 
 # H5Z_class2_t of HDF5's H5Zdevelop.h, written out so that HDF5's headers are not needed to build.
 cdef struct filter_class:
@@ -209,6 +211,8 @@ cdef class Filter:
             return pp_zstd_fits(chunk.data, chunk.nbytes, most)
         if self.filter_id == BLOSC:
             return pp_blosc_fits(chunk.data, chunk.nbytes, most)
+        if self.filter_id == BLOSC2:
+            return pp_blosc2_fits(chunk.data, chunk.nbytes, most)
         return True
 
     cdef ChunkBuffer unshuffled(self, object data):

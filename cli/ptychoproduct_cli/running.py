@@ -11,7 +11,7 @@ import difflib
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from ptychoproduct_cli.command import EXIT_INTERRUPTED, Command
+from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED, Command
 from ptychoproduct_cli.output import collected_warnings, print_error, print_json
 from ptychoproduct_cli.signals import (
     Terminated,
@@ -25,6 +25,9 @@ from ptychoproduct_cli.streams import prepare_streams, printing_failure
 
 if TYPE_CHECKING:
     from ptychoproduct import ProductError
+
+# Names of arguments that are files to be read.
+_INPUTS = ("scan", "input_npz", "product", "input_product", "source", "source_npz")
 
 
 def run(parser: argparse.ArgumentParser) -> NoReturn:
@@ -61,6 +64,7 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     from ptychoproduct import ProductError
 
     answer_signals(command.prog)
+    _start_watchdog(command.prog, arguments)
     try:
         with collected_warnings(arguments):
             try:
@@ -83,6 +87,23 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     except MemoryError as error:
         _fail(command.prog, f"out of memory; {_what_was_removed(error)}", arguments)
         return command.failure
+    except Exception as error:
+        from ptychoproduct.hdf5.local_links import is_h5pys, last_words
+
+        if not is_h5pys(error):
+            raise
+        _fail(command.prog, f"a file is damaged or not readable: {last_words(error)}", arguments)
+        return EXIT_BAD_INPUT
+
+
+def _start_watchdog(prog: str, arguments: argparse.Namespace) -> None:
+    """End the process where HDF5 does not come back from a damaged file, which nobody knows beforehand."""
+    from ptychoproduct_native import start_watchdog
+
+    given = [value for name, value in vars(arguments).items() if name in _INPUTS and isinstance(value, str)]
+    problem = f"{ascii(', '.join(given))[1:-1]}: damaged: reading does not come to an end, or takes all memory"
+    line = f"{prog}: error: {problem}; nothing was left behind\n"
+    start_watchdog(line.encode())
 
 
 def _message(error: ProductError, arguments: argparse.Namespace) -> str:

@@ -232,12 +232,39 @@ def test_hostile_bytes_are_refused_and_harm_nothing(name):
     assert (result.returncode, result.stdout.split("\n")[-2:]) == (0, ["refused True", ""]), result.stderr
 
 
-@pytest.mark.parametrize("name", ["gzip-9", "bzip2", "zstd", "bitshuffle-zstd", "lz4", "blosc"])
+@pytest.mark.parametrize("name", ["gzip-9", "bzip2", "zstd", "bitshuffle-zstd", "lz4", "blosc", "blosc2"])
 def test_a_chunk_that_decodes_to_far_more_than_its_size_is_refused(name):
     large = np.zeros(30_000_000, np.uint8)
     pipeline, mask, data = encoded(large, OPTIONS[name])
     with pytest.raises(FilterError):
         pipeline.decode(data, mask, 1000)
+
+
+BOMB = """
+import resource, struct, sys
+sys.path.insert(0, {folder!r})
+from test_decode import *
+pipeline, mask, data = encoded(np.zeros(1000, np.uint8), OPTIONS["blosc2"])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for places in ((30, 58), (30,), (58,), (53,)):
+    bomb = bytearray(data)
+    for place in places:
+        form = ">q" if place == 30 else ">i"
+        struct.pack_into(form, bomb, place, 1 << 29)
+    try:
+        pipeline.decode(bytes(bomb), mask, 1000)
+        print("decoded", places)
+    except FilterError:
+        pass
+print("grown by less than 50 MB:", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the memory that a process took at most")
+def test_a_frame_of_blosc2_that_claims_a_large_size_takes_no_memory():
+    program = BOMB.format(folder=str(Path(__file__).parent))
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=100)
+    assert result.stdout == "grown by less than 50 MB: True\n", result.stderr
 
 
 def test_a_size_that_no_memory_has_is_refused():

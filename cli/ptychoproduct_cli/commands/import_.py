@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -58,6 +59,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the photon counts that convert --store-counts stored, instead of the original amplitudes",
     )
+    parser.add_argument(
+        "--accept-damage",
+        action="store_true",
+        help="import what can be read of a damaged product, and name what is damaged: lost frames become zeros, other "
+        "arrays that cannot be read are left out",
+    )
     add_memory_option(parser)
     add_overwrite_option(parser, "the NPZ file")
     add_output_options(parser)
@@ -78,6 +85,7 @@ def import_product(arguments: argparse.Namespace) -> int:
             compress=arguments.compress,
             original_axis_order=arguments.original_axis_order,
             counts=arguments.counts,
+            accept_damage=arguments.accept_damage,
             overwrite=not arguments.no_clobber,
             force=arguments.force,
             memory_bytes=memory_bytes(arguments),
@@ -117,7 +125,10 @@ def _frame_bytes(arguments: argparse.Namespace) -> int:
     """Return the size of the frames to be imported."""
     from ptychoproduct import open_product
 
-    with open_product(arguments.input_product) as product:
+    with (
+        warnings.catch_warnings(action="ignore"),
+        open_product(arguments.input_product, accept_damage=arguments.accept_damage) as product,
+    ):
         frames = product.frames if arguments.diffraction else None
         if frames is not None and arguments.counts:
             frames = frames.counts or frames

@@ -15,6 +15,7 @@ from ptychoproduct.convert import conventions
 from ptychoproduct.convert.exact_counts import sample, write_counts
 from ptychoproduct.convert.known import resolved_metadata
 from ptychoproduct.errors import SourceError, warn
+from ptychoproduct.hdf5.local_links import naming_damage, open_hdf5
 from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_frames, real_array
 from ptychoproduct.model.axes import canonical_axes
@@ -27,7 +28,7 @@ from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.patterns_file import DiffractionFile, DiffractionWriter
 from ptychoproduct.product.summary import DiffractionSummary, ExportSummary
 from ptychoproduct.product.writer import ProductWriter
-from ptychoproduct.scan.layouts import NPZ
+from ptychoproduct.scan.layouts import HDF5, NPZ
 from ptychoproduct.scan.rawdata import rawdata_scan
 from ptychoproduct.scan.scan import Extra, FrameStack, Reconstruction, Scan, without_axes_of_one
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
@@ -35,6 +36,7 @@ from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.system.atomic import OutputGroup, output_group
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
+from ptychoproduct.validation.damage import require_undamaged
 from ptychoproduct.validation.mixed_pairs import warn_of_mixed_pair
 
 
@@ -373,6 +375,9 @@ def export_product_from_files(
     resources = Resources(options.threads or available_threads(), options.memory_bytes, folder)
     if reorder_progress is not None:
         resources = replace(resources, reorder_progress=reorder_progress)
+    if files.kind == HDF5:  # a product may say what its content was
+        with naming_damage(Path(files.path)), open_hdf5(Path(files.path), "an HDF5 file") as file:
+            require_undamaged(file, checksums=False)
 
     def convert(options: ExportOptions) -> ExportSummary:
         with opened_scan(files, resources, include_raw or choices.get("diffraction") is not None) as scan:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -17,7 +18,7 @@ from ptychoproduct.errors import ContractError, OptionError, OutputError, warn
 from ptychoproduct.hdf5 import arrays
 from ptychoproduct.hdf5.contract_fields import read_attribute
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
-from ptychoproduct.hdf5.local_links import local_dataset, local_object
+from ptychoproduct.hdf5.local_links import local_dataset, local_object, naming_damage
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.positions import metres_to_pixels
@@ -29,6 +30,7 @@ from ptychoproduct.scan.rawdata import RawData
 from ptychoproduct.system.atomic import atomic_output, writing_errors
 from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES, Resources
 from ptychoproduct.system.workers import Workers
+from ptychoproduct.validation.damage import require_undamaged
 
 _LARGE_BYTES = 8 * 1024**2
 _BLOCK_BYTES = 1024**2
@@ -62,7 +64,7 @@ class ImportSummary:
 
 
 def import_product_to_rawdata(
-    path: str | PathLike[str], *, include_diffraction: bool = True, counts: bool = False
+    path: str | PathLike[str], *, include_diffraction: bool = True, counts: bool = False, accept_damage: bool = False
 ) -> RawData:
     """Load a product as a scan in memory.
 
@@ -74,6 +76,9 @@ def import_product_to_rawdata(
         Whether frames are loaded, where the product has any.
     counts : bool
         Whether frames that are stored as counts stay counts; the amplitudes that they were otherwise.
+    accept_damage : bool
+        Whether a damaged product is imported as far as it can be read; a warning names what is damaged. Chunks of
+        frames that are lost become zeros, other arrays that cannot be read are left out.
 
     Returns
     -------
@@ -89,11 +94,13 @@ def import_product_to_rawdata(
     OptionError
         Counts are asked for, and the product has none.
     """
-    with open_product(path) as product:
+    with naming_damage(Path(path)), open_product(path, accept_damage=accept_damage) as product:
+        require_undamaged(product.file, accept=accept_damage)
         frames = _frames(product, include_diffraction, counts)
         values = _root_arrays(product)
         for member, dataset in _kept_datasets(product).items():
-            values[member.removesuffix(".npy")] = arrays.read_array(dataset)
+            with _left_out(accept_damage):
+                values[member.removesuffix(".npy")] = arrays.read_array(dataset)
         metadata = values.get(contract.METADATA_KEY)
         return RawData(
             xcoords=values["xcoords"],
@@ -118,6 +125,7 @@ def import_product_to_npz(
     compress: bool = False,
     original_axis_order: bool = False,
     counts: bool = False,
+    accept_damage: bool = False,
     overwrite: bool = True,
     force: bool = False,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
@@ -139,6 +147,9 @@ def import_product_to_npz(
         Whether frames come back in the order that the product's source had; NHW otherwise.
     counts : bool
         Whether frames that are stored as counts stay counts; the amplitudes that they were otherwise.
+    accept_damage : bool
+        Whether a damaged product is imported as far as it can be read; a warning names what is damaged. Chunks of
+        frames that are lost become zeros, other arrays that cannot be read are left out.
     overwrite : bool
         Whether an existing file may be replaced.
     force : bool
@@ -169,7 +180,8 @@ def import_product_to_npz(
         resources = replace(resources, progress=progress)
     if npz_path.suffix.lower() != ".npz":
         raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz")
-    with open_product(path) as product:
+    with naming_damage(Path(path)), open_product(path, accept_damage=accept_damage) as product:
+        require_undamaged(product.file, accept=accept_damage)
         frames = _frames(product, include_diffraction, counts)
         order = frames.original_axis_order if frames is not None and original_axis_order else "NHW"
         if order not in contract.AXIS_ORDERS:
@@ -183,11 +195,15 @@ def import_product_to_npz(
             writing_errors(npz_path),
             NpzWriter(part, compress=compress) as archive,
         ):
+            free, needed = shutil.disk_usage(part.parent).free, 0 if frames is None or compress else frames.nbytes
+            if needed > free:
+                raise OutputError(npz_path, f"the frames take {needed:,} bytes, and its disk has {free:,} left")
             for key, array in _root_arrays(product).items():
                 if f"{key}.npy" not in kept:
                     archive.write_array(f"{key}.npy", array)
             for member, dataset in kept.items():
-                _write_kept(archive, member, dataset)
+                with _left_out(accept_damage):
+                    _write_kept(archive, member, dataset, accept_damage)
             if frames is not None:
                 _write_frames(archive, frames, order, resources)
         return ImportSummary(
@@ -267,6 +283,17 @@ def _kept_datasets(product: Product) -> dict[str, h5py.Dataset]:
     return kept
 
 
+@contextmanager
+def _left_out(accept_damage: bool) -> Iterator[None]:
+    """Warn of an array that cannot be read, where damage is accepted."""
+    try:
+        yield
+    except ContractError as error:
+        if not accept_damage:
+            raise
+        warn(f"{error}; it is left out")
+
+
 def _check_member_names(members: Iterable[str], path: Path) -> None:
     for member in members:
         if not is_member_name(member):
@@ -274,14 +301,14 @@ def _check_member_names(members: Iterable[str], path: Path) -> None:
             raise ContractError(path, key=key, found=repr(member[:80]), expected="a member name inside an archive")
 
 
-def _write_kept(archive: NpzWriter, member: str, dataset: h5py.Dataset) -> None:
+def _write_kept(archive: NpzWriter, member: str, dataset: h5py.Dataset, accept_damage: bool) -> None:
     source_dtype = dataset.attrs.get(contract.SOURCE_DTYPE.name)
     is_bytes = dataset.dtype == np.uint8 and dataset.ndim == 1
     if isinstance(source_dtype, str) and source_dtype == arrays.MEMBER_BYTES and is_bytes:
-        with archive.member(member) as stream, closing(DatasetReader(dataset)) as reader:
+        with archive.member(member) as stream, closing(DatasetReader(dataset, accept_damage=accept_damage)) as reader:
             _write_parts(stream, reader)
     elif source_dtype is None and dataset.shape and dataset.nbytes >= _LARGE_BYTES and not dataset.dtype.hasobject:
-        with archive.member(member) as stream, closing(DatasetReader(dataset)) as reader:
+        with archive.member(member) as stream, closing(DatasetReader(dataset, accept_damage=accept_damage)) as reader:
             stream.write_header(reader.shape, arrays.plain_dtype(reader.dtype))
             _write_parts(stream, reader)
     else:

@@ -18,8 +18,9 @@ from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.compression.profiles import Storage
 from ptychoproduct.errors import ContractError
 from ptychoproduct.hdf5.chunks import MOST_CHUNK_BYTES, default_chunk_rows, fitted_chunks
+from ptychoproduct.hdf5.contract_fields import storage_problems
 from ptychoproduct.hdf5.dataset_reader import is_stored_as_in_memory
-from ptychoproduct.hdf5.local_links import local_dataset, open_hdf5, reading
+from ptychoproduct.hdf5.local_links import local_dataset, naming_damage, open_hdf5, reading
 from ptychoproduct.hdf5.object_copy import copy_objects
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file
 from ptychoproduct.model import contract
@@ -31,6 +32,7 @@ from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import choose_storage, sample_for
 from ptychoproduct.validation.comparison import require_same_content
+from ptychoproduct.validation.damage import require_undamaged
 from ptychoproduct.validation.digests import content_digest, has_digest
 from ptychoproduct.validation.read_back import read_back
 
@@ -152,7 +154,10 @@ def repack_product(
     options, path, out_path = options or ExportOptions(), Path(path), Path(out_path)
     started = time.perf_counter()
     done: list[RepackedDataset] = []
-    with closing(open_hdf5(path, "an HDF5 file")) as source:
+    with naming_damage(path), closing(open_hdf5(path, "an HDF5 file")) as source:
+        for name, problem in storage_problems(source):
+            raise ContractError(path, problem, key=name)
+        require_undamaged(source)
         track_order = bool(source["/"].id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
         userblock_bytes = source.userblock_size
         with atomic_output(out_path, **options.replacing, sources=(path,), group=None) as part:
@@ -207,7 +212,8 @@ def bytes_to_repack(path: str | PathLike[str], *, verify: bool = False) -> int:
         The file cannot be read.
     """
     total = 0
-    with closing(open_hdf5(Path(path), "an HDF5 file")) as source, reading(source):
+    path = Path(path)
+    with naming_damage(path), closing(open_hdf5(path, "an HDF5 file")) as source, reading(source):
         is_recoded = _choice(source)
 
         def count(_: str, found: h5py.Group | h5py.Dataset) -> None:

@@ -6,8 +6,7 @@ import math
 import os
 import sys
 import weakref
-from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,8 @@ import h5py
 import numpy as np
 
 from ptychoproduct.compression.codecs import Codec
-from ptychoproduct.errors import OptionError
+from ptychoproduct.errors import ContractError, OptionError
+from ptychoproduct.hdf5.chunk_grid import misplaced, stored_chunks
 from ptychoproduct_native import ChunkBuffer, read_segments
 
 
@@ -36,7 +36,7 @@ class StoredChunk:
 
 
 class ChunkIndex:
-    """All stored chunks of a dataset, in 28 bytes each.
+    """All stored chunks of a dataset, in 32 bytes each.
 
     HDF5 walks through the chunks up to the one that is asked for; here they are walked through once.
 
@@ -49,25 +49,25 @@ class ChunkIndex:
     ----------
     numbers : array, ascending
         Places of the stored chunks in the grid of chunks.
+
+    Raises
+    ------
+    ContractError
+        A chunk is not where one can be.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         self._chunk_shape: tuple[int, ...] = dataset.chunks
         grid = [-(-length // step) for length, step in zip(dataset.shape, dataset.chunks, strict=True)]
         self._strides = [math.prod(grid[axis + 1 :]) for axis in range(len(grid))]
-        numbers, masks, offsets, sizes = array("Q"), array("L"), array("Q"), array("Q")
-
-        def note(info: h5py.h5d.StoreInfo) -> None:
-            numbers.append(self._number(info.chunk_offset))
-            masks.append(info.filter_mask)
-            offsets.append(info.byte_offset)
-            sizes.append(info.size)
-
-        dataset.id.chunk_iter(note)
-        order = np.argsort(np.frombuffer(numbers, np.uint64), kind="stable")
-        self.numbers, self._masks, self._offsets, self._sizes = (
-            np.frombuffer(column, f"u{column.itemsize}")[order] for column in (numbers, masks, offsets, sizes)
-        )
+        chunks = stored_chunks(dataset.id)
+        problem = misplaced(chunks, dataset.id)
+        if problem:
+            raise ContractError(dataset.file.filename, problem, key=dataset.name)
+        numbers = self._number(chunks.origins.T)
+        order = np.argsort(numbers)
+        columns = (numbers, chunks.masks, chunks.byte_offsets, chunks.sizes)
+        self.numbers, self._masks, self._offsets, self._sizes = (column[order] for column in columns)
 
     def find(self, offset: Sequence[int]) -> StoredChunk | None:
         """Return a chunk by the index of its first element, None where it was never written."""
@@ -77,10 +77,11 @@ class ChunkIndex:
             return None
         return StoredChunk(int(self._masks[place]), int(self._offsets[place]), int(self._sizes[place]))
 
-    def _number(self, offset: Sequence[int]) -> int:
-        """Return the place of a chunk in the grid of chunks."""
+    def _number(self, origins: Iterable[Any]) -> Any:
+        """Return the places of chunks in the grid of chunks."""
         return sum(
-            first // step * stride for first, step, stride in zip(offset, self._chunk_shape, self._strides, strict=True)
+            first // step * stride
+            for first, step, stride in zip(origins, self._chunk_shape, self._strides, strict=True)
         )
 
 

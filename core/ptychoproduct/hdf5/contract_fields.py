@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, OptionError
-from ptychoproduct.hdf5.local_links import local_dataset, reading
+from ptychoproduct.hdf5.chunk_grid import datasets_of, not_stored
+from ptychoproduct.hdf5.local_links import local_dataset, local_group, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.metadata import ExportMeta
@@ -32,6 +35,45 @@ def find_dataset(file: h5py.File, expected: contract.Dataset) -> h5py.Dataset | 
         if found is not None:
             return found
     return None
+
+
+def storage_problems(file: h5py.File, most_chunks: int | None = None) -> Iterator[tuple[str, str]]:
+    """Tell of the datasets whose elements are not all in the file; gaps are allowed in what the contract does not name.
+
+    Parameters
+    ----------
+    file : h5py.File
+    most_chunks : int, optional
+        See `not_stored`.
+
+    Yields
+    ------
+    name, problem : str
+    """
+    names: dict[h5py.h5d.DatasetID, str] = {}
+    for found in datasets_of(file):
+        if not not_stored(found, most_chunks=most_chunks):
+            continue
+        names = names or names_of_ours(file)
+        name = names.get(found, h5py.h5i.get_name(found).decode("utf-8", "replace"))
+        rows = "frames" if name == f"/{contract.DIFFRACTION.name}" else "rows"
+        problem = not_stored(found, rows, allow_gaps=found not in names)
+        if problem:
+            yield name, problem
+
+
+def names_of_ours(file: h5py.File) -> dict[h5py.h5d.DatasetID, str]:
+    """Return the names of the datasets that products consist of."""
+    names = [name for expected in contract.DATASETS for name in (expected.name, *expected.aliases)]
+    with suppress(ContractError):
+        names += [f"{contract.RAW_DATA}/{name}" for name in local_group(file, contract.RAW_DATA) or ()]
+    ours: dict[h5py.h5d.DatasetID, str] = {}
+    for name in names:
+        with suppress(ContractError):
+            dataset = local_dataset(file, name)
+            if dataset is not None:
+                ours.setdefault(dataset.id, f"/{name}")
+    return ours
 
 
 def _checked(dataset: h5py.Dataset, expected: contract.Dataset) -> h5py.Dataset:

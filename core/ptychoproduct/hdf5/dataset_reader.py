@@ -72,8 +72,9 @@ class _EncodedChunks:
         A filter can only be run by HDF5.
     """
 
-    def __init__(self, dataset: h5py.Dataset) -> None:
+    def __init__(self, dataset: h5py.Dataset, accept_damage: bool) -> None:
         self.chunk_shape: tuple[int, ...] = dataset.chunks
+        self._accept_damage = accept_damage
         self._dataset = dataset
         self._dtype = dataset.dtype
         self._nbytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
@@ -89,12 +90,12 @@ class _EncodedChunks:
         """Return the filter mask and the bytes, or where they are; None for a chunk that was never written."""
         self._fetched += 1
         with reading(self._dataset):
-            if self._fetched > _FETCHED_BY_HDF5 and self._descriptor is not None:
+            if self._fetched > _FETCHED_BY_HDF5 and self._descriptor is not None and not self._accept_damage:
                 return piece, self._indexed().find(piece.offset)
             try:
                 return piece, self._dataset.id.read_direct_chunk(piece.offset)
             except (OSError, RuntimeError, MemoryError):  # MemoryError where the dataset has no storage at all
-                if self._indexed().find(piece.offset) is not None:
+                if not self._accept_damage and self._indexed().find(piece.offset) is not None:
                     raise
         return piece, None
 
@@ -110,6 +111,8 @@ class _EncodedChunks:
                 filter_mask, data = fetched
                 chunk = self._pipeline.decode(data, filter_mask, self._nbytes)
         except (FilterError, EOFError, OSError) as error:
+            if self._accept_damage:
+                return self._fill
             problem = f"cannot be read: chunk {piece.offset}: {error}"
             raise ContractError(self._file, problem, key=self._name) from error
         except MemoryError as error:
@@ -158,16 +161,25 @@ class DatasetReader:
         How many chunks are decoded at once; as many as there are cores by default.
     recipe : CountsRecipe, optional
         Amplitudes are read, which it makes of the dataset's counts on the threads that decode.
+    accept_damage : bool
+        Whether chunks that cannot be decoded are read as fill values.
     """
 
-    def __init__(self, dataset: h5py.Dataset, threads: int | None = None, recipe: CountsRecipe | None = None) -> None:
+    def __init__(
+        self,
+        dataset: h5py.Dataset,
+        threads: int | None = None,
+        recipe: CountsRecipe | None = None,
+        accept_damage: bool = False,
+    ) -> None:
+        self.accept_damage = accept_damage
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = dataset.dtype if recipe is None else np.dtype(recipe.amplitude_dtype)
         self._dataset = dataset
         self._recipe = recipe
         self._file: str = dataset.file.filename
         self._name: str = dataset.name
-        self._road: _Road = _road(dataset)
+        self._road: _Road = _road(dataset, accept_damage)
         self._chunk_bytes = math.prod(self._road.chunk_shape) * self.dtype.itemsize
         self._workers = Workers(threads or available_threads())
         self._kept: dict[tuple[int, ...], Array] = {}
@@ -360,11 +372,11 @@ class DatasetReader:
         return function(first, block)
 
 
-def _road(dataset: h5py.Dataset) -> _Road:
+def _road(dataset: h5py.Dataset, accept_damage: bool) -> _Road:
     with reading(dataset):
         if dataset.chunks and not dataset.is_virtual and is_stored_as_in_memory(dataset):
             try:
-                return _EncodedChunks(dataset)
+                return _EncodedChunks(dataset, accept_damage)
             except FilterError:
                 pass
         return _BlocksByHdf5(dataset)

@@ -20,9 +20,10 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import SourceError, warn
+from ptychoproduct.errors import ContractError, ProductError, SourceError, warn
+from ptychoproduct.hdf5.chunk_grid import not_stored
 from ptychoproduct.hdf5.gaps import gaps_of
-from ptychoproduct.hdf5.local_links import last_words, open_hdf5, open_member
+from ptychoproduct.hdf5.local_links import DAMAGE, last_words, open_hdf5, open_member
 from ptychoproduct.hdf5.matlab import complex_of_pairs, is_matlab, turned
 
 _MOST_LINKS = 64
@@ -64,10 +65,11 @@ class Hdf5Source:
         self._links = 0
         self._checked: set[tuple[str, str]] = set()
         self._required: set[h5py.Dataset] = set()
+        self._sound: set[h5py.Dataset] = set()
         try:
             real = path.resolve()
             self._root = self._stack.enter_context(open_hdf5(real, "an HDF5 file"))
-        except SourceError as error:
+        except ProductError as error:
             raise SourceError(path, error.sentence) from error
         except (OSError, RuntimeError, ValueError) as error:  # a loop of symbolic links
             raise SourceError(path, f"cannot be read: {error}") from error
@@ -245,7 +247,7 @@ class Hdf5Source:
         """
         try:
             yield
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        except DAMAGE as error:
             raise SourceError(self.path, f"cannot be read: {last_words(error)}", key=key) from error
         except MemoryError as error:
             raise SourceError(self.path, "does not fit in memory", key=key) from error
@@ -286,6 +288,8 @@ class Hdf5Source:
             return open_hdf5(path, "an HDF5 file")
         except SourceError as error:
             raise SourceError(self.path, f"links to {name}: {error.sentence}", key=key) from error
+        except ContractError as error:
+            raise SourceError(self.path, f"links to {name}, which is {error.sentence}", key=key) from error
 
     def _inside(self, file: h5py.File, name: str, key: str) -> Path:
         """Return the real path of a file that another one names; SourceError where it is not in the folder."""
@@ -367,7 +371,12 @@ class Hdf5Source:
             yield found
 
     def _check_filters(self, dataset: h5py.Dataset) -> None:
-        """Refuse a dataset whose filter is not installed."""
+        """Refuse a dataset whose filter is not installed, or whose chunks are not where they can be."""
+        if dataset not in self._sound:
+            problem = not_stored(dataset.id, allow_gaps=True)
+            if problem:
+                raise SourceError(self.path, problem, key=dataset.name)
+            self._sound.add(dataset)
         properties = dataset.id.get_create_plist()
         for filter_id, _, _, name in map(properties.get_filter, range(properties.get_nfilters())):
             if not h5py.h5z.filter_avail(filter_id):

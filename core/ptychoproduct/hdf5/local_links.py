@@ -12,6 +12,7 @@ import h5py
 
 from ptychoproduct.compression.filters import missing_filters
 from ptychoproduct.errors import ContractError, SourceError, warn
+from ptychoproduct.hdf5.heap_check import require_sound_heaps
 from ptychoproduct.system.file_kinds import not_a, require_file
 
 _ORIGIN = b"${ORIGIN}"  # HDF5's word for the folder of the file
@@ -32,6 +33,8 @@ def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
     ------
     SourceError
         There is no such file, or it cannot be read.
+    ContractError
+        It is damaged in a way that HDF5 does not survive.
 
     Warns
     -----
@@ -44,8 +47,8 @@ def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
         raise SourceError(path, "no such file")
     require_file(path)
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
+        file = h5py.File(path, "r")
+    except (OSError, RuntimeError) as error:
         if _IN_USE in str(error):
             with suppress(OSError):
                 file = h5py.File(path, "r", swmr=True)
@@ -54,9 +57,15 @@ def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
         another = None if h5py.is_hdf5(path) else not_a(path, "an HDF5 file")
         problem = another or _in_use(path, error) or f"cannot be read as HDF5: {last_words(error)}; give {expected}"
         raise SourceError(path, problem) from error
+    try:
+        require_sound_heaps(file)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
-def _in_use(path: Path, error: OSError) -> str | None:
+def _in_use(path: Path, error: Exception) -> str | None:
     """Say what to do where HDF5 cannot lock a file, or a program has marked it as its own; None for other errors."""
     if _IN_USE in str(error):
         command = shlex.join(["h5clear", "-s", str(path)])
@@ -64,7 +73,7 @@ def _in_use(path: Path, error: OSError) -> str | None:
             "another program has it open for writing; close it there. If that program was killed, the file may be "
             f"damaged; to read it all the same: {command}"
         )
-    if _NO_LOCK not in str(error):
+    if _NO_LOCK not in str(error) or not isinstance(error, OSError):
         return None
     unlocked = "set the environment variable HDF5_USE_FILE_LOCKING=FALSE"
     if error.errno not in (errno.EAGAIN, errno.EACCES):
@@ -159,12 +168,43 @@ def reading(dataset: h5py.Dataset | h5py.File) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, KeyError, OverflowError) as error:
         missing = missing_filters(dataset) if isinstance(dataset, h5py.Dataset) else []
         reason = f"filter {', '.join(missing)} is not available" if missing else last_words(error)
         raise ContractError(dataset.file.filename, f"cannot be read: {reason}", key=dataset.name) from error
     except MemoryError as error:
         raise ContractError(dataset.file.filename, "does not fit in memory", key=dataset.name) from error
+
+
+# Whatever h5py makes of addresses, sizes, names and types that are nonsense.
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError)
+
+
+@contextmanager
+def naming_damage(path: Path) -> Iterator[None]:
+    """Turn whatever h5py raises while a file is worked on into one error that names the file.
+
+    Errors of the system, of NumPy and of this package itself pass.
+
+    Raises
+    ------
+    ContractError
+        In place of h5py's errors.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        if (isinstance(error, OSError) and error.errno) or not is_h5pys(error):
+            raise
+        raise ContractError(path, f"damaged or not readable: {last_words(error)}") from error
+
+
+def is_h5pys(error: BaseException) -> bool:
+    """Whether an error was raised in h5py."""
+    trace, name = error.__traceback__, ""
+    while trace is not None:
+        name, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
+    return name.partition(".")[0] == "h5py"
 
 
 def last_words(error: Exception) -> str:

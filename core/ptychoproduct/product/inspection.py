@@ -14,7 +14,7 @@ import numpy as np
 
 from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.errors import ContractError, SourceError
-from ptychoproduct.hdf5.local_links import last_words, local_dataset, open_hdf5
+from ptychoproduct.hdf5.local_links import DAMAGE, last_words, local_dataset, open_hdf5
 from ptychoproduct.model import contract
 from ptychoproduct.model.plausibility import stands_for_unknown
 from ptychoproduct.product.reader import open_product
@@ -158,8 +158,8 @@ def inspect_product(path: str | PathLike[str]) -> Inspection:
     with open_hdf5(path) as file:
         try:
             root = _group(file, "/", _preferred_paths(file))
-        except (OSError, RuntimeError, KeyError) as error:
-            raise SourceError(path, f"cannot be read: {last_words(error)}") from error
+        except DAMAGE as error:
+            raise SourceError(path, f"damaged or not readable: {last_words(error)}") from error
     problem = None
     try:
         with open_product(path) as product:

@@ -22,16 +22,20 @@ from ptychoproduct.hdf5.contract_fields import (
     read_attribute,
     read_metadata,
     read_recipe,
+    storage_problems,
 )
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.gaps import gaps_of
-from ptychoproduct.hdf5.local_links import local_dataset, local_group, open_hdf5, reading
+from ptychoproduct.hdf5.local_links import local_dataset, local_group, naming_damage, open_hdf5, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.transforms import parse_array_transform
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# When a product is opened; a look at each of these takes a few milliseconds.
+_MOST_CHUNKS_LOOKED_AT = 8192
 
 
 class Frames:
@@ -44,6 +48,8 @@ class Frames:
     dataset : h5py.Dataset
     recipe : CountsRecipe, optional
         Makes the amplitudes of the counts that are stored; the frames are as stored by default.
+    accept_damage : bool
+        See `DatasetReader`.
 
     Attributes
     ----------
@@ -56,8 +62,8 @@ class Frames:
         By which they were made of the source's, see `parse_array_transform`.
     """
 
-    def __init__(self, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> None:
-        self.reader = DatasetReader(dataset, recipe=recipe)
+    def __init__(self, dataset: h5py.Dataset, recipe: CountsRecipe | None = None, accept_damage: bool = False) -> None:
+        self.reader = DatasetReader(dataset, recipe=recipe, accept_damage=accept_damage)
         self.recipe = recipe
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = self.reader.dtype
@@ -97,7 +103,7 @@ class Frames:
     def counts(self) -> Frames | None:
         """The counts that are stored in place of these amplitudes; None for frames that are stored as they were."""
         if self._counts is None and self.recipe is not None:
-            self._counts = Frames(self._dataset)
+            self._counts = Frames(self._dataset, None, self.reader.accept_damage)
         return self._counts
 
     def read_into(self, out: Array, index: Any = ...) -> None:
@@ -151,6 +157,8 @@ class Product:
     Parameters
     ----------
     path : path
+    accept_damage : bool
+        Whether frames that are lost are zeros, of which a warning tells; an error otherwise.
 
     Attributes
     ----------
@@ -175,12 +183,17 @@ class Product:
         Diffraction frames, read on demand: as they were in their source, also where counts are stored in their place.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], *, accept_damage: bool = False) -> None:
         self.path = Path(path)
         self._file = open_hdf5(self.path)
         self.frames: Frames | None = None
+        self._accept_damage = accept_damage
         try:
-            with reading(self._file):
+            with naming_damage(self.path), reading(self._file):
+                for name, problem in storage_problems(self._file, _MOST_CHUNKS_LOOKED_AT):
+                    if not accept_damage:
+                        raise ContractError(path, problem, key=name)
+                    warn(f"{path}: {name}: {problem}")
                 self._read()
         except BaseException:
             self.close()
@@ -225,6 +238,11 @@ class Product:
         self._file.close()
 
     @property
+    def file(self) -> h5py.File:
+        """The open file."""
+        return self._file
+
+    @property
     def raw_data(self) -> h5py.Group | None:
         """The group ``/raw_data``, None where there is none."""
         return local_group(self._file, contract.RAW_DATA)
@@ -250,7 +268,7 @@ class Product:
         self.probe_photon_counts = self._read_if_there(contract.PHOTON_COUNTS)
         frames = local_dataset(self._file, contract.DIFFRACTION.name)
         if frames is not None:
-            self.frames = Frames(_checked(frames, contract.DIFFRACTION), read_recipe(frames))
+            self.frames = Frames(_checked(frames, contract.DIFFRACTION), read_recipe(frames), self._accept_damage)
         self.meta = read_metadata(self._file, probe, object_)
         self.probe_transform = _steps(self._file, contract.PROBE_TRANSFORM)
         self.positions_transform: str = read_attribute(self._file, contract.POSITIONS_TRANSFORM) or ""
@@ -309,13 +327,15 @@ def _reopen_frames(pickled: _FileState, as_amplitudes: bool) -> Frames:
     return frames
 
 
-def open_product(path: str | PathLike[str]) -> Product:
+def open_product(path: str | PathLike[str], *, accept_damage: bool = False) -> Product:
     """Open a product for reading.
 
     Parameters
     ----------
     path : path
         A product of this package, of any ptychodus, or of PtychoPINN's exporter.
+    accept_damage : bool
+        Whether frames that are lost are zeros, of which a warning tells; an error otherwise.
 
     Returns
     -------
@@ -328,4 +348,4 @@ def open_product(path: str | PathLike[str]) -> Product:
     ContractError
         The file is not a product.
     """
-    return Product(path)
+    return Product(path, accept_damage=accept_damage)

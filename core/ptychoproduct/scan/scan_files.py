@@ -137,7 +137,9 @@ def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = T
         with NpyFile(path) as file:
             yield npy_scan(file, companions, resources)
         return
-    with Hdf5Source(path, files.allow_gaps) as source:
+    from ptychoproduct.hdf5.local_links import naming_damage
+
+    with naming_damage(path), Hdf5Source(path, files.allow_gaps) as source:
         yield hdf5_scan(source, companions, resources, files.dataset, include_frames)
 
 

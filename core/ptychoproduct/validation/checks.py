@@ -17,6 +17,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
 from ptychoproduct.errors import ContractError, counted
+from ptychoproduct.hdf5.chunk_grid import not_stored
 from ptychoproduct.hdf5.contract_fields import fits_contract, not_a_product, read_attribute, read_recipe, type_fits
 from ptychoproduct.hdf5.local_links import local_dataset, reading
 from ptychoproduct.hdf5.nexus import phase_rad
@@ -80,6 +81,8 @@ class Subject:
         """Return the values of such a dataset, None where they cannot be read."""
         if expected.name not in self.read:
             dataset = self.get(expected)
+            if dataset is not None and not_stored(dataset.id):
+                dataset = None
             try:
                 with nullcontext() if dataset is None else reading(dataset):
                     self.read[expected.name] = None if dataset is None else dataset[()]
@@ -167,7 +170,8 @@ def datasets_present(subject: Subject) -> Iterator[Problem]:
 def readable(subject: Subject) -> Iterator[Problem]:
     """The datasets of the product itself can be read."""
     for expected in (*contract.ROOT_DATASETS, *contract.VIEW_DATASETS):
-        if subject.get(expected) is not None and subject.values(expected) is None:
+        found = subject.get(expected)
+        if found is not None and subject.values(expected) is None and not not_stored(found.id):
             yield Problem("error", f"/{expected.name}", "cannot be read: its data or filter is damaged or missing")
 
 

@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 
 from ptychoproduct.errors import ContractError, OptionError, ProductError, SourceError
-from ptychoproduct.hdf5.contract_fields import read_attribute, read_recipe
+from ptychoproduct.hdf5.chunk_grid import not_stored
+from ptychoproduct.hdf5.contract_fields import read_attribute, read_recipe, storage_problems
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.gaps import gaps_of
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
@@ -44,6 +45,12 @@ def links_stay_inside(subject: Subject) -> Iterator[Problem]:
 
 
 @check
+def everything_stored(subject: Subject) -> Iterator[Problem]:
+    """Every chunk of every dataset is in the file, once, and in its place."""
+    yield from (Problem("error", name, problem) for name, problem in storage_problems(subject.file))
+
+
+@check
 def everything_decodes(subject: Subject) -> Iterator[Problem]:
     """Everything can be read, and the content of every dataset has the stored digest; with ``deep`` only."""
     if not subject.deep:
@@ -63,7 +70,12 @@ def everything_decodes(subject: Subject) -> Iterator[Problem]:
                 continue
             seen.add(dataset)
             yield from _damaged_attributes(dataset)
-            if dataset.shape is not None:
+            if not_stored(dataset.id, allow_gaps=True):
+                continue  # another check tells
+            if not_stored(dataset.id):
+                if dataset not in subject.found.values():
+                    yield Problem("warning", dataset.name, "is not stored as a whole, so it was not decoded")
+            elif dataset.shape is not None:
                 is_frames = dataset.name == f"/{contract.DIFFRACTION.name}"
                 words = damage(dataset, "frames", subject.progress) if is_frames else damage(dataset)
                 yield from (Problem("error", dataset.name, message) for message in words)

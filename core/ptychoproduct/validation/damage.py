@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import h5py
 
-from ptychoproduct.errors import ContractError
-from ptychoproduct.hdf5.chunks import ChunkIndex
+from ptychoproduct.errors import ContractError, warn
+from ptychoproduct.hdf5.chunk_grid import datasets_of
+from ptychoproduct.hdf5.contract_fields import names_of_ours
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import reading
-from ptychoproduct.model.contract import CONTENT_DIGEST
+from ptychoproduct.model.contract import CONTENT_DIGEST, DIFFRACTION
 from ptychoproduct.validation.digests import add_elements, content_digest, has_digest, new_digest, stored_digest
 
 
@@ -60,7 +60,36 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
         return
     found = content_digest(dataset) if is_text else digest.hexdigest()
     if found != expected:
-        yield f"has changed since {CONTENT_DIGEST.name} was written{_absent_chunk(dataset, named)}"
+        yield f"has changed since {CONTENT_DIGEST.name} was written"
+
+
+def require_undamaged(file: h5py.File, *, accept: bool = False, checksums: bool = True) -> None:
+    """Decode everything whose damage can be seen: datasets with a digest, or with a checksum for each chunk.
+
+    Parameters
+    ----------
+    file : h5py.File
+    accept : bool
+        Whether damage is only warned of.
+    checksums : bool
+        Whether datasets are decoded that have no digest, but checksums, which reading verifies as well.
+
+    Raises
+    ------
+    ContractError
+        Something is damaged.
+    """
+    names = names_of_ours(file)
+    for found in datasets_of(file):
+        dataset = h5py.Dataset(found)
+        if not (checksums and dataset.fletcher32) and CONTENT_DIGEST.name not in dataset.attrs:
+            continue
+        name = names.get(found, dataset.name)
+        rows = "frames" if name == f"/{DIFFRACTION.name}" else "rows"
+        for words in damage(dataset, rows):
+            if not accept:
+                raise ContractError(file.filename, f"damaged: {words}", key=name)
+            warn(f"{file.filename}: {name}: damaged: {words}")
 
 
 def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[str]:
@@ -69,20 +98,6 @@ def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[
         dataset[()]
     if expected is not None and content_digest(dataset) != expected:
         yield f"has changed since {CONTENT_DIGEST.name} was written"
-
-
-def _absent_chunk(dataset: h5py.Dataset, named: str) -> str:
-    """Name the first chunk that is not stored, so that its elements read as fill values."""
-    if dataset.chunks is None:
-        return ""
-    with reading(dataset):
-        stored = ChunkIndex(dataset)
-    offsets = itertools.product(*map(range, itertools.repeat(0), dataset.shape, dataset.chunks))
-    absent = next((offset for offset in offsets if stored.find(offset) is None), None)
-    if absent is None:
-        return ""
-    last = min(absent[0] + dataset.chunks[0], dataset.shape[0]) - 1
-    return f": {named} {absent[0]} to {last}, chunk {absent} is not stored"
 
 
 def _words(error: ContractError) -> str:

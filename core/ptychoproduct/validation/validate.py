@@ -13,7 +13,7 @@ import h5py
 from ptychoproduct.aliases import Progress
 from ptychoproduct.errors import ContractError, OptionError
 from ptychoproduct.hdf5.contract_fields import find_dataset
-from ptychoproduct.hdf5.local_links import last_words, open_hdf5
+from ptychoproduct.hdf5.local_links import DAMAGE, last_words, open_hdf5
 from ptychoproduct.model import contract
 from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.scan_files import ScanFiles
@@ -26,9 +26,6 @@ from ptychoproduct.validation import (  # noqa: F401 - they register checks
 from ptychoproduct.validation.checks import CHECKS, Problem, Subject
 from ptychoproduct.validation.physics import PhysicsReport
 from ptychoproduct.validation.physics_evidence import judge_file
-
-# What h5py raises for addresses, sizes, names and types that make no sense.
-_DAMAGE = (ContractError, OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,11 @@ def validate_product(
     elif source is not None and not isinstance(source, ScanFiles):
         source = ScanFiles(source)
     problems: list[Problem] = []
-    with open_hdf5(path) as file:
+    try:
+        opened = open_hdf5(path)
+    except ContractError as error:
+        return ValidationReport(path, (), (Problem("error", "/", error.sentence),))
+    with opened as file:
         found: dict[str, h5py.Dataset] = {}
         with _damage_reported(problems):
             found = _find_datasets(file, problems)
@@ -120,7 +121,7 @@ def validate_product(
             not_given = metadata_checks.not_given(subject)
         report = None
         if physics or deep:
-            with suppress(*_DAMAGE):  # other checks report it
+            with suppress(ContractError, *DAMAGE):  # other checks report it
                 report = judge_file(file)
         if report is not None and report.better is not None:
             problems.append(Problem("warning", f"/{contract.DIFFRACTION.name}", report.sentence))
@@ -132,7 +133,7 @@ def _damage_reported(problems: list[Problem]) -> Iterator[None]:
     """Report h5py's errors about a file whose own structure is damaged as a problem."""
     try:
         yield
-    except _DAMAGE as error:
+    except (ContractError, *DAMAGE) as error:
         problems.append(Problem("error", "/", f"the file's own structure is damaged: {last_words(error)}"))
 
 

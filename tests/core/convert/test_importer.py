@@ -18,10 +18,13 @@ from ptychoproduct import (
     OutputError,
     ProductWarning,
     RawData,
+    ScanFiles,
+    export_product_from_files,
     export_product_from_npz,
     export_product_from_rawdata,
     import_product_to_npz,
     import_product_to_rawdata,
+    repack_product,
 )
 
 QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
@@ -442,3 +445,55 @@ def test_a_duck_that_was_exported_comes_back_as_raw_data(make_scan, tmp_path):
     meta = ExportMeta(object_center_x_m=31.5 * 5e-8, object_center_y_m=31.5 * 5e-8)
     export_product_from_rawdata(duck, tmp_path / "p.h5", meta)
     assert isinstance(import_product_to_rawdata(tmp_path / "p.h5"), RawData)
+
+
+def _damaged_frames(path):
+    """Change one bit of the frames, in a chunk that has a checksum."""
+    with h5py.File(path) as file:
+        frames = file["raw_data/diffraction"]
+        chunk = frames.id.get_chunk_info(1)
+        first, rows = chunk.chunk_offset[0], frames.chunks[0]
+    with path.open("r+b") as file:
+        file.seek(chunk.byte_offset + chunk.size // 2)
+        byte = file.read(1)[0] ^ 1
+        file.seek(-1, 1)
+        file.write(bytes([byte]))
+    return slice(first, first + rows)
+
+
+def test_damage_that_a_checksum_or_digest_shows_is_an_error_and_can_be_accepted(save_scan, centered_meta, tmp_path):
+    path = tmp_path / "product.h5"
+    options = ExportOptions(compression="archive", chunk_frames=2)
+    export_product_from_npz(save_scan(), path, centered_meta, options=options)
+    import_product_to_npz(path, tmp_path / "sound.npz")
+    lost = _damaged_frames(path)
+    for reader in (
+        lambda: import_product_to_npz(path, tmp_path / "out.npz"),
+        lambda: import_product_to_rawdata(path),
+        lambda: repack_product(path, tmp_path / "out.h5"),
+        lambda: export_product_from_files(ScanFiles(path), tmp_path / "out.h5"),
+    ):
+        with pytest.raises(ContractError, match=rf"diffraction: damaged: frames {lost.start} to {lost.stop - 1} "):
+            reader()
+    with pytest.warns(ProductWarning, match=rf"diffraction: damaged: frames {lost.start} to {lost.stop - 1} "):
+        import_product_to_npz(path, tmp_path / "rest.npz", accept_damage=True)
+    with np.load(tmp_path / "rest.npz") as rest, np.load(tmp_path / "sound.npz") as sound:
+        assert set(rest.files) == set(sound.files)
+        key = next(key for key in rest.files if rest[key].ndim == 3)
+        assert not rest[key][lost].any()
+        assert np.array_equal(np.delete(rest[key], lost, 0), np.delete(sound[key], lost, 0))
+    assert {file.name for file in tmp_path.glob("*") if file.stem == "out"} == set()
+
+
+def test_a_changed_object_is_an_error_where_it_has_a_digest(save_scan, centered_meta, tmp_path):
+    path = tmp_path / "product.h5"
+    export_product_from_npz(save_scan(), path, centered_meta, options=ExportOptions(compression="archive"))
+    with h5py.File(path) as file:
+        offset = file["object"].id.get_offset()
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\x07")
+    with pytest.raises(ContractError, match="object: damaged: has other content"):
+        import_product_to_npz(path, tmp_path / "out.npz")
+    with pytest.raises(ContractError, match="object: damaged: has other content"):
+        repack_product(path, tmp_path / "out.h5")

@@ -323,7 +323,7 @@ def test_a_chunk_that_was_lost_is_named(archive):
         left[:5], left[10:] = frames[:5], frames[10:]
         left.attrs.update(attributes)
     messages = [problem.message for problem in validate_product(archive, deep=True).problems]
-    assert any("frames 5 to 9, chunk (5, 0, 0) is not stored" in message for message in messages)
+    assert any("frames 5 to 9: chunk (5, 0, 0) is not stored" in message for message in messages)
 
 
 @pytest.mark.parametrize("value", [3.5, h5py.Empty("f8"), ["a", "b"], "", "no digest"], ids=str)

@@ -50,6 +50,15 @@ def edit(path, *changes):
             change(file)
 
 
+def lose_chunk(file, name):
+    """Have a dataset of the same values in chunks, the second of which was never written."""
+    attributes, values = dict(file[name].attrs), file[name][()]
+    del file[name]
+    left = file.create_dataset(name, values.shape, values.dtype, chunks=(1, *values.shape[1:]))
+    left[:1], left[2:] = values[:1], values[2:]
+    left.attrs.update(attributes)
+
+
 def put(file, name, value):
     """Replace a dataset, its attributes kept."""
     attributes = dict(file[name].attrs) if name in file else {}
@@ -345,6 +354,13 @@ BROKEN = {
             "/entry/frames/diffraction",
             "not the same dataset as /raw_data/diffraction",
             lambda file: put(file, "entry/frames/diffraction", file["raw_data/diffraction"][()]),
+        ),
+    ],
+    "everything_stored": [
+        error(
+            "/probe_photon_counts",
+            r"rows 1 to 1: chunk \(1,\) is not stored",
+            lambda file: lose_chunk(file, "probe_photon_counts"),
         ),
     ],
     "links_stay_inside": [

@@ -1,0 +1,148 @@
+"""Whether all elements of a dataset are stored: HDF5 reads those that it does not find as fill values."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ptychoproduct.aliases import Array
+
+
+@dataclass(frozen=True)
+class StoredChunks:
+    """All stored chunks of a dataset, in the order of the index.
+
+    Parameters
+    ----------
+    origins : array, [C, ndim], uint64
+        Index of the first element of each.
+    masks, byte_offsets, sizes : array, [C], uint64
+        See `StoredChunk`.
+    """
+
+    origins: Array
+    masks: Array
+    byte_offsets: Array
+    sizes: Array
+
+
+def stored_chunks(dataset: h5py.h5d.DatasetID) -> StoredChunks:
+    """Walk through the index of a chunked dataset once."""
+    columns = array("Q")
+
+    def note(info: Any) -> None:
+        columns.extend((info.filter_mask, info.byte_offset, info.size, *info.chunk_offset))
+
+    dataset.chunk_iter(note)
+    table = np.frombuffer(columns, np.uint64).reshape(-1, 3 + dataset.rank)
+    return StoredChunks(table[:, 3:], table[:, 0], table[:, 1], table[:, 2])
+
+
+def datasets_of(file: h5py.File) -> Iterator[h5py.h5d.DatasetID]:
+    """Give every dataset of a file once, as far as it can be walked through; no link to elsewhere is followed."""
+    names: list[bytes] = []
+    with suppress(OSError, RuntimeError, KeyError):
+        h5py.h5o.visit(file.id, names.append)
+    for name in names:
+        with suppress(OSError, RuntimeError, KeyError, ValueError):
+            found = h5py.h5o.open(file.id, name)
+            if isinstance(found, h5py.h5d.DatasetID):
+                yield found
+
+
+def not_stored(
+    dataset: h5py.h5d.DatasetID, named: str = "rows", *, most_chunks: int | None = None, allow_gaps: bool = False
+) -> str:
+    """Say which chunk is not in its place, or which elements are not stored; nothing where all of them are.
+
+    Parameters
+    ----------
+    dataset : h5py.h5d.DatasetID
+    named : str
+        What its rows are called.
+    most_chunks : int, optional
+        Where there are more, they are counted only; `ChunkIndex` looks at each.
+    allow_gaps : bool
+        Whether elements may never have been written.
+    """
+    properties, shape = dataset.get_create_plist(), dataset.shape
+    layout = properties.get_layout()
+    if shape is None:
+        return ""
+    if layout == h5py.h5d.CONTIGUOUS and math.prod(shape) and not properties.get_external_count():
+        offset = dataset.get_offset()
+        if offset is None:
+            return "" if allow_gaps else "damaged: its values are not stored"
+        if offset + dataset.get_storage_size() > _file_bytes(dataset):
+            return "damaged: its values end behind the file"
+        length = _greatest_length(dataset, offset)
+        return f"damaged: it cannot have {length} elements in a text or list" if length > _file_bytes(dataset) else ""
+    if layout != h5py.h5d.CHUNKED:
+        return ""
+    step = properties.get_chunk()
+    grid = [-(-length // n) for length, n in zip(shape, step, strict=True)]
+    if most_chunks is not None and math.prod(grid) > most_chunks and dataset.get_num_chunks() == math.prod(grid):
+        return ""
+    try:
+        chunks = stored_chunks(dataset)
+        problem = misplaced(chunks, dataset)
+    except (OSError, RuntimeError, ValueError) as error:
+        return f"damaged: {error}"
+    count = math.prod(grid) - len(chunks.sizes)
+    if problem or allow_gaps or not count:
+        return problem
+    strides = np.array([math.prod(grid[axis + 1 :]) for axis in range(len(grid))], np.uint64)
+    numbers = np.sort((chunks.origins // np.array(step, np.uint64) * strides).sum(1, dtype=np.uint64))
+    is_late = numbers != np.arange(len(numbers), dtype=np.uint64)
+    number = int(np.argmax(is_late)) if is_late.any() else len(numbers)
+    origin = tuple(number // int(stride) % n * length for stride, n, length in zip(strides, grid, step, strict=True))
+    rows = f"{named} {origin[0]} to {min(origin[0] + step[0], shape[0]) - 1}"
+    return f"damaged: {rows}: chunk {origin} is not stored{f', and {count - 1} more' if count > 1 else ''}"
+
+
+def misplaced(chunks: StoredChunks, dataset: h5py.h5d.DatasetID) -> str:
+    """Say which chunk is stored twice, over another one, outside the file, or off the grid; nothing where none is."""
+    file_bytes, properties = _file_bytes(dataset), dataset.get_create_plist()
+    chunk_bytes = math.prod(properties.get_chunk()) * dataset.get_type().get_size()
+    first, stops = chunks.byte_offsets, chunks.byte_offsets + chunks.sizes
+    order = np.argsort(first)
+    covered = np.zeros(len(order), bool)
+    covered[order[1:]] = first[order][1:] < stops[order][:-1]
+    by_origin = np.lexsort(chunks.origins.T)
+    doubled = np.zeros(len(order), bool)
+    doubled[by_origin[1:]] = (np.diff(chunks.origins[by_origin].astype(np.int64), axis=0) == 0).all(1)
+    for is_wrong, problem in (
+        ((chunks.origins >= np.array(dataset.shape, np.uint64)).any(1), "lies outside the dataset"),
+        ((chunks.origins % np.array(properties.get_chunk(), np.uint64)).any(1), "lies across others"),
+        (doubled, "is stored twice"),
+        ((stops > file_bytes) | (stops < first) | (chunks.sizes == 0), "is stored outside the file"),
+        (covered, "is stored over another one"),
+        (~np.bool_(properties.get_nfilters()) & (chunks.sizes != chunk_bytes), f"is not of {chunk_bytes} bytes"),
+    ):
+        if is_wrong.any():
+            return f"damaged: chunk {tuple(chunks.origins[np.argmax(is_wrong)].tolist())} {problem}"
+    return ""
+
+
+def _file_bytes(dataset: h5py.h5d.DatasetID) -> int:
+    nbytes: int = h5py.h5i.get_file_id(dataset).get_filesize()
+    return nbytes
+
+
+def _greatest_length(dataset: h5py.h5d.DatasetID, offset: int) -> int:
+    """Return the length of the longest text or list of a dataset of such, before HDF5 makes room for it."""
+    kind = dataset.get_type()
+    is_text = kind.get_class() == h5py.h5t.STRING and kind.is_variable_str()
+    nbytes = dataset.get_storage_size()
+    if nbytes != 16 * math.prod(dataset.shape) or not (is_text or kind.get_class() == h5py.h5t.VLEN):
+        return 0
+    path = h5py.h5i.get_file_id(dataset).name
+    lengths = np.fromfile(path, "<u4", count=nbytes // 4, offset=offset)[::4]
+    return int(lengths.max(initial=0))

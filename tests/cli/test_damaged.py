@@ -1,0 +1,85 @@
+"""What the command line says of files that nobody could read: one line, exit code 2, nothing left, and an end."""
+
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from ptychoproduct import ExportOptions, export_product_from_npz
+
+# The check of heaps is switched off: the watchdog is for what nobody knows yet.
+HELD = """
+import re, sys
+from ptychoproduct_cli.main import main
+import ptychoproduct.hdf5.local_links as links
+links.require_sound_heaps = lambda file: None
+sys.argv[1:] = {words}
+main()
+"""
+
+
+@pytest.fixture
+def product(save_scan, centered_meta, tmp_path):
+    path = tmp_path / "product.h5"
+    export_product_from_npz(save_scan(), path, centered_meta, options=ExportOptions(compression="none"))
+    return path
+
+
+def _run(program, folder):
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120, cwd=folder
+    )
+    return done.returncode, done.stderr.splitlines()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the watchdog looks at /proc")
+def test_hdf5_that_loops_for_ever_is_ended_and_leaves_nothing(product, tmp_path):
+    data = product.read_bytes()
+    heap = data.index(b"GCOL\x01\0\0\0")
+    product.write_bytes(data[: heap + 16] + bytes(16) + data[heap + 32 :])
+    before = sorted(tmp_path.iterdir())
+    code, lines = _run(HELD.format(words=["repack", "product.h5", "out.h5", "--compression", "zstd"]), tmp_path)
+    assert (code, lines) == (
+        2,
+        [
+            "ptychoproduct repack: error: product.h5: damaged: reading does not come to an end, or takes all memory; "
+            "nothing was left behind"
+        ],
+    )
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def _of_type_time(file):
+    del file["loss_values"], file["costs"], file["losses"]
+    space = h5py.h5s.create_simple((3,))
+    h5py.h5d.create(file.id, b"loss_values", h5py.h5t.UNIX_D32LE, space)
+
+
+def _of_declared_rows(file):
+    del file["probe_photon_counts"]
+    file.create_dataset("probe_photon_counts", (2**40,), "f8", chunks=(1024,))
+
+
+@pytest.mark.parametrize("change", [_of_type_time, _of_declared_rows])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["validate", "--deep", "product.h5"],
+        ["inspect", "product.h5"],
+        ["import", "product.h5", "out.npz"],
+        ["repack", "product.h5", "out.h5", "--compression", "zstd"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_nonsense_in_a_file_is_one_line(product, tmp_path, change, words):
+    with h5py.File(product, "a") as file:
+        file["probe_photon_counts"] = np.ones(12)
+        change(file)
+    before = sorted(tmp_path.iterdir())
+    code, lines = _run(f"import sys; from ptychoproduct_cli.main import main; sys.argv[1:] = {words}; main()", tmp_path)
+    assert code == 2
+    assert words[0] == "validate" or len(lines) == 1
+    assert not any("Traceback" in line for line in lines)
+    assert sorted(tmp_path.iterdir()) == before

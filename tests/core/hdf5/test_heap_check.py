@@ -1,0 +1,126 @@
+"""Damaged heaps of strings: HDF5 would loop for ever on some, so it may only be asked with a time limit."""
+
+import struct
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from ptychoproduct.errors import ContractError
+from ptychoproduct.hdf5.heap_check import require_sound_heaps
+
+_HDF5_READS = "import sys, h5py; dict(h5py.File(sys.argv[1]).attrs)"
+
+
+def _write(path, *, data_bytes=0, libver="earliest"):
+    """Strings in attributes and in datasets, some longer than a heap, some deleted again."""
+    with h5py.File(path, "w", libver=libver) as file:
+        for index in range(30):
+            file.attrs[f"text{index}"] = "word " * index
+        file["texts"] = np.array(["a", "", "b" * 5000, "c" * 17], object)
+        if data_bytes:
+            file.create_dataset("frames", data=np.arange(data_bytes, dtype=np.uint8), chunks=(65536,), compression=1)
+            file.create_dataset("plain", data=np.arange(data_bytes, dtype=np.uint8))
+        file["lists"] = 1
+        for index in range(0, 30, 3):
+            del file.attrs[f"text{index}"]
+    return path
+
+
+def _check(path):
+    with h5py.File(path) as file:
+        require_sound_heaps(file)
+
+
+def _heap_places(path):
+    data = path.read_bytes()
+    place = data.find(b"GCOL\x01\0\0\0")
+    while place >= 0:
+        yield place
+        place = data.find(b"GCOL\x01\0\0\0", place + 1)
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+@pytest.mark.parametrize("data_bytes", [0, 6 * 1024**2])
+def test_sound_heaps_raise_no_alarm(tmp_path, libver, data_bytes):
+    path = _write(tmp_path / "sound.h5", data_bytes=data_bytes, libver=libver)
+    assert list(_heap_places(path))
+    _check(path)
+
+
+@pytest.mark.parametrize("data_bytes", [0, 6 * 1024**2])
+@pytest.mark.parametrize("size", [0, 7, 2**64 - 8, 2**63, 2**32])
+def test_a_wrong_size_is_found(tmp_path, data_bytes, size):
+    path = _write(tmp_path / "damaged.h5", data_bytes=data_bytes)
+    *_, heap = _heap_places(path)
+    with path.open("r+b") as file:
+        file.seek(heap + 16)
+        file.write(struct.pack("<HHIQ", 0, 0, 0, size))
+    with pytest.raises(ContractError, match="damaged"):
+        _check(path)
+
+
+def test_whatever_hangs_hdf5_is_found(tmp_path):
+    """The sizes of the first objects are changed; HDF5, in a process of its own, is the judge."""
+    path = _write(tmp_path / "damaged.h5")
+    sound = path.read_bytes()
+    hung = 0
+    for depth, size in ((0, 0), (2, 0), (1, 16), (2, 1 << 40)):
+        data, place = bytearray(sound), next(_heap_places(path)) + 16
+        for _ in range(depth):  # from object to object
+            place += 16 + (struct.unpack_from("<Q", data, place + 8)[0] + 7) // 8 * 8
+        struct.pack_into("<HHIQ", data, place, 0, 1, 0, size)
+        path.write_bytes(data)
+        try:
+            subprocess.run([sys.executable, "-c", _HDF5_READS, path], timeout=3, capture_output=True, check=False)
+        except subprocess.TimeoutExpired:
+            hung += 1
+            with pytest.raises(ContractError, match="damaged"):
+                _check(path)
+    assert hung >= 2
+
+
+def _virtual(file):
+    layout = h5py.VirtualLayout((10,), "i8")
+    layout[:] = h5py.VirtualSource("other.h5", "d", (10,))
+    file.create_virtual_dataset("virtual", layout)
+
+
+def _regions(file):
+    data = file.create_dataset("data", data=np.arange(20))
+    file["regions"] = np.array([data.regionref[i : i + 1] for i in range(20)], h5py.regionref_dtype)
+    file["lists"] = np.array([np.arange(3), np.arange(50)], object).astype(h5py.vlen_dtype("i8"))
+
+
+@pytest.mark.parametrize("content", [_virtual, _regions])
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_other_uses_of_heaps_raise_no_alarm(tmp_path, content, libver):
+    with h5py.File(tmp_path / "sound.h5", "w", libver=libver) as file:
+        content(file)
+    _check(tmp_path / "sound.h5")
+
+
+@pytest.mark.parametrize("data_bytes", [0, 6 * 1024**2])
+@pytest.mark.parametrize("length", [4, 5000])
+def test_a_length_that_no_file_has_is_found(tmp_path, data_bytes, length):
+    """Of a text in an attribute, and in a dataset."""
+    path = _write(tmp_path / "damaged.h5", data_bytes=data_bytes)
+    with h5py.File(path, "a") as file:
+        file.attrs["some"], file["text"] = "four", "b" * 5000
+    data = path.read_bytes()
+    heaps = [struct.pack("<Q", place) for place in _heap_places(path)]
+    places = [place for heap in heaps for place in _all_places(data, struct.pack("<I", length) + heap)]
+    assert places
+    for place in places[:3]:
+        path.write_bytes(data[:place] + struct.pack("<I", length + 2**31) + data[place + 4 :])
+        with pytest.raises(ContractError, match=f"damaged: the string or list .* {length + 2**31} elements"):
+            _check(path)
+
+
+def _all_places(data, part):
+    place = data.find(part)
+    while place >= 0:
+        yield place
+        place = data.find(part, place + 1)
