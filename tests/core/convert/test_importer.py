@@ -412,7 +412,7 @@ def test_text_that_is_no_utf_8_is_refused(product):
 
 @READERS
 def test_references_in_raw_data_are_refused(product, read):
-    edit(product, lambda file: file["raw_data"].create_dataset("more", (3,), h5py.ref_dtype))
+    edit(product, lambda file: file["raw_data"].create_dataset("more", data=[file.ref] * 3, dtype=h5py.ref_dtype))
     with pytest.raises(ContractError, match="expected plain data"):
         read(product)
 
