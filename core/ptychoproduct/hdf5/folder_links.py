@@ -65,7 +65,7 @@ class Hdf5Source:
         self._links = 0
         self._checked: set[tuple[str, str]] = set()
         self._required: set[h5py.Dataset] = set()
-        self._sound: set[h5py.Dataset] = set()
+        self._sound: set[tuple[str, str]] = set()
         try:
             real = path.resolve()
             self._root = self._stack.enter_context(open_hdf5(real, "an HDF5 file"))
@@ -372,11 +372,12 @@ class Hdf5Source:
 
     def _check_filters(self, dataset: h5py.Dataset) -> None:
         """Refuse a dataset whose filter is not installed, or whose chunks are not where they can be."""
-        if dataset not in self._sound:
+        place = (dataset.file.filename, dataset.name)  # not the dataset, which HDF5 opens in one way at a time
+        if place not in self._sound:
             problem = not_stored(dataset.id, allow_gaps=True)
             if problem:
                 raise SourceError(self.path, problem, key=dataset.name)
-            self._sound.add(dataset)
+            self._sound.add(place)
         properties = dataset.id.get_create_plist()
         for filter_id, _, _, name in map(properties.get_filter, range(properties.get_nfilters())):
             if not h5py.h5z.filter_avail(filter_id):

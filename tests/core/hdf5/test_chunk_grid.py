@@ -95,6 +95,22 @@ def test_an_address_that_changed_is_found(tmp_path, place, problem):
     assert problem in _problem(path)
 
 
+@pytest.mark.parametrize("values", ["text", "texts", "list"])
+def test_a_length_that_no_file_has_is_found_before_memory_is_taken(tmp_path, values):
+    path = tmp_path / "data.h5"
+    with h5py.File(path, "w") as file:
+        kind = h5py.vlen_dtype("i4") if values == "list" else h5py.string_dtype()
+        file.create_dataset("data", () if values == "text" else (2,), kind)[...] = (
+            [1, 2] if values == "list" else "text"
+        )
+        offset = file["data"].id.get_offset()
+    assert _problem(path) == ""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(struct.pack("<I", 2**32 - 9))
+    assert _problem(path) == "damaged: it cannot have 4294967287 elements in a text or list"
+
+
 def test_a_product_of_which_a_chunk_is_lost_is_refused_by_all(tmp_path, save_scan, centered_meta):
     from ptychoproduct import ExportOptions, export_product_from_npz
 
