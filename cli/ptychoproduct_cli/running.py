@@ -48,7 +48,7 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     prepare_process()
     from ptychoproduct import ProductError
 
-    answer_signals(command.prog)
+    answer_signals()
     try:
         try:
             return command.run(arguments)
