@@ -12,7 +12,7 @@ import pytest
         (["convert", "scan.npz", "--standard-layout", ".", "--detector-pixel-size-m", "1e-5"], "diffraction.h5"),
         (["import", "scan.h5", "out.npz"], "out.npz"),
         (["repack", "scan.h5", "out.h5", "--compression", "zstd:1"], "out.h5"),
-        (["simulate", "out.npz", "--frames", "4", "--size", "8"], "out.npz"),
+        (["simulate", "out.npz", "--frames", "4", "--size", "16"], "out.npz"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
