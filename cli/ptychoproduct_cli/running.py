@@ -63,7 +63,7 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     prepare_process()
     from ptychoproduct import ProductError
 
-    answer_signals(command.prog)
+    answer_signals()
     _start_watchdog(command.prog, arguments)
     try:
         with collected_warnings(arguments):

@@ -51,7 +51,7 @@ def answer_of_our_programs() -> None:
         answer_while_starting()
 
 
-def answer_signals(prog: str) -> None:
+def answer_signals() -> None:
     """Have signals raise exceptions from now on."""
     from ptychoproduct_native import end_at_second_interrupt
 
@@ -59,7 +59,7 @@ def answer_signals(prog: str) -> None:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        end_at_second_interrupt(reading, f"{prog}: error: interrupted twice and ended at once\n".encode())
+        end_at_second_interrupt(reading, _line("interrupted twice and ended at once"))
     _handle(_answer)
     sys.unraisablehook = _tell_of_dropped
 
@@ -74,7 +74,8 @@ def claim_last_line() -> None:
     """Begin to say how the command ends: no signal comes between, and nobody else prints a line any more."""
     from ptychoproduct_native import claim_last_line
 
-    _handle(lambda _number, _frame: None)
+    if signal.getsignal(signal.SIGINT) is _answer:
+        _handle(lambda _number, _frame: None)
     while not claim_last_line():  # the process is about to be ended
         time.sleep(1)
 
@@ -108,8 +109,12 @@ def _answer(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the
 
 def _end(reason: str, code: int) -> None:
     with contextlib.suppress(OSError):  # nobody reads it
-        os.write(2, f"{Path(sys.argv[0]).stem}: error: {reason}\n".encode())
+        os.write(2, _line(reason))
     os._exit(code)
+
+
+def _line(reason: str) -> bytes:
+    return f"{Path(sys.argv[0]).stem}: error: {reason}\n".encode()
 
 
 def _meaning(number: int) -> str:

@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { WRITE = 1, SYNC = 2, NAME = 4, READ = 8, SIZE = 16, CREATE = 32 };
+enum { WRITE = 1, SYNC = 2, NAME = 4, READ = 8, SIZE = 16, CREATE = 32, MEMORY = 64 };
 enum { FAIL_ONCE, FAIL_FROM, SHORT, KILL, TEAR };
 
 struct state {
@@ -239,3 +239,29 @@ OPENS(open, (const char *path, int flags, ...), (path, flags, mode))
 OPENS(open64, (const char *path, int flags, ...), (path, flags, mode))
 OPENS(openat, (int at, const char *path, int flags, ...), (at, path, flags, mode))
 OPENS(openat64, (int at, const char *path, int flags, ...), (at, path, flags, mode))
+
+/* Small ones are too many, and nobody survives the lack of them. */
+#define LEAST_MEMORY 16384
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *before, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+
+static int is_short(size_t size)
+{
+    return size >= LEAST_MEMORY && state && state->calls & MEMORY && strike(MEMORY) != GO;
+}
+
+void *malloc(size_t size) { return is_short(size) ? NULL : __libc_malloc(size); }
+void *calloc(size_t count, size_t size) { return is_short(count * size) ? NULL : __libc_calloc(count, size); }
+void *realloc(void *before, size_t size) { return is_short(size) ? NULL : __libc_realloc(before, size); }
+void *aligned_alloc(size_t alignment, size_t size) { return is_short(size) ? NULL : __libc_memalign(alignment, size); }
+
+int posix_memalign(void **result, size_t alignment, size_t size)
+{
+    void *found = is_short(size) ? NULL : __libc_memalign(alignment, size);
+    if (!found)
+        return ENOMEM;
+    *result = found;
+    return 0;
+}

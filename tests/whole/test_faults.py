@@ -16,11 +16,11 @@ CAMPAIGN = Path(__file__).parents[1] / "campaigns" / "faults.py"
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 @pytest.mark.parametrize("command", ["convert", "import", "repack", "standard layout"])
 def test_no_fault_and_no_kill_leaves_a_damaged_output(command):
-    words = [sys.executable, CAMPAIGN, "--every", "15", "--commands", command]
+    words = [sys.executable, CAMPAIGN, "--every", "20", "--commands", command]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("\n0 violations\n")
     kills, images = (int(re.search(rf"'{name}': (\d+)", done.stdout)[1]) for name in ("kill", "crash images"))
-    assert kills > 3
+    assert kills >= 4
     assert images > 50

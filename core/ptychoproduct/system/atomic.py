@@ -70,10 +70,13 @@ class OutputGroup:
         """
         with ExitStack() as kept:
             old = [self._prepare(output, kept) for output in self._outputs]
+            kept.callback(self._sync_folders)  # after an interruption, too
             with held_signals():
                 self._rename(old)
                 completed.extend(output.path for output in self._outputs)
                 self._holds.close()
+
+    def _sync_folders(self) -> None:
         for folder in {*(output.target.parent for output in self._outputs), *(new.parent for new in self._folders)}:
             with contextlib.suppress(OSError):  # not every file system can sync a folder; Windows cannot
                 sync(folder)

@@ -39,7 +39,7 @@ def mixed_pair(product: Path, patterns: Path) -> Problem | None:
         try:
             with open_hdf5(path) as file:
                 ids.append(read_attribute(file, contract.CONVERSION_ID))
-        except (ProductError, OSError, RuntimeError):
+        except (ProductError, OSError, RuntimeError, LookupError, ValueError, TypeError):  # damage; other checks tell
             ids.append(None)
     if ids[0] == ids[1]:
         return None

@@ -39,7 +39,8 @@ def converted(scan, tmp_path, **options):
 @pytest.mark.parametrize("compress", [False, True])
 def test_frames_are_transformed_and_come_back_bit_for_bit(save_scan, tmp_path, steps, expected, shape, compress):
     frames = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    scan = save_scan(compress=compress, diff3d=frames)
+    probe = np.ones(expected(frames).shape[1:], np.complex64)
+    scan = save_scan(compress=compress, diff3d=frames, probeGuess=probe)
     product = converted(scan, tmp_path, frames_transform=steps)
     with h5py.File(product) as file:
         np.testing.assert_array_equal(file["raw_data/diffraction"][()], expected(frames))
@@ -53,7 +54,8 @@ def test_frames_are_transformed_and_come_back_bit_for_bit(save_scan, tmp_path, s
 
 def test_frames_of_another_axis_order_come_back_in_it(save_scan, tmp_path):
     frames = np.random.default_rng(1).normal(size=(15, 18, 12)).astype(np.float32)
-    product = converted(save_scan(diff3d=frames), tmp_path, frames_transform="transpose,flip-columns")
+    scan = save_scan(diff3d=frames, probeGuess=np.ones((18, 15), np.complex64))
+    product = converted(scan, tmp_path, frames_transform="transpose,flip-columns")
     with h5py.File(product) as file:
         expected = frames.transpose(2, 1, 0)[:, :, ::-1]
         np.testing.assert_array_equal(file["raw_data/diffraction"][()], expected)
