@@ -164,7 +164,7 @@ def export_product_from_scan(
         x_px, y_px = _in_pixels(scan, resolved, "xcoords", scan.x), _in_pixels(scan, resolved, "ycoords", scan.y)
         has_pixel = all(resolved.origins[f"object_pixel_{side}_m"] == "source" for side in ("width", "height"))
         metres = scan.positions_m if has_pixel or unit == "m" else None
-        conventions.keep_convention(writer, x_px, y_px)
+        conventions.keep_convention(writer, x_px, y_px, scan)
         if options.positions_transform:
             metres = None
             x_px, y_px = conventions.transformed_pixels(x_px, y_px, scan, resolved, options)
