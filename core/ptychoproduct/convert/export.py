@@ -137,13 +137,13 @@ def export_product_from_scan(
         Something was decided that the user should know of.
     """
     options = options or ExportOptions()
-    resolved = _resolved(scan, meta or ExportMeta(), options)
-    results = (reconstruction or Reconstruction()).over(scan.reconstruction)
     if diffraction is not None:
         scan = conventions.with_bad_pixels(scan, diffraction)
     if options.frames_transform or options.probe_transform:
         order = "NHW" if scan.frames is None else _axis_order(scan, options)
         scan = conventions.transformed_scan(scan, options, order)
+    resolved = _resolved(scan, meta or ExportMeta(), options)
+    results = (reconstruction or Reconstruction()).over(scan.reconstruction)
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
     patterns = None
     with (
