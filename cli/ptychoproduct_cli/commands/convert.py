@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_OK, Command
+from ptychoproduct_cli.convention_options import add_convention_options, given_convention, physics_json
 from ptychoproduct_cli.convert_rows import summary_rows
 from ptychoproduct_cli.metadata_options import PIXEL_SIZE_FLAGS, add_metadata_options, given_metadata
 from ptychoproduct_cli.output import report
@@ -93,7 +94,7 @@ class _StandardLayout(argparse.Action):
 def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
     options.add_companion_options(parser)
     add_metadata_options(parser)
-    _add_convention_options(parser)
+    add_convention_options(parser)
     _add_patterns_options(parser)
     content = parser.add_argument_group("content")
     content.add_argument(
@@ -154,44 +155,8 @@ def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
         action="store_true",
         help="read the finished product back from the disk, and compare it with the scan",
     )
-    writing.add_argument(
-        "--no-physics",
-        dest="physics",
-        action="store_false",
-        help="do not judge whether probe, object and positions predict the frames",
-    )
     options.add_overwrite_option(writing, "the product")
     options.add_output_options(parser)
-
-
-def _add_convention_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "a scan of another convention",
-        "steps with commas between them, done in their order; the product notes them, and import undoes them bit for "
-        "bit. convert says which ones a scan needs",
-    )
-    group.add_argument(
-        "--positions-transform",
-        default="",
-        metavar="STEPS",
-        help="swap x and y; flip-x, flip-y: about the object's centre; scale=S or scale=SX:SY; offset=DX:DY in object "
-        "pixels; reverse the list; roll=N: move it on by N frames; unsnake: reverse every second row of the scan",
-    )
-    group.add_argument(
-        "--frames-transform",
-        default="",
-        metavar="STEPS",
-        help="transpose; flip-rows: the first pixel row becomes the last; flip-columns; fftshift: the corner becomes "
-        "the middle; ifftshift",
-    )
-    group.add_argument("--probe-transform", default="", metavar="STEPS", help="the same for the probe; and conjugate")
-    group.add_argument(
-        "--convention",
-        choices=("given", "auto"),
-        default="given",
-        help="auto: where probe and object predict the frames in another convention, convert once more with the "
-        "transforms that it needs (default: %(default)s, which only warns)",
-    )
 
 
 def _add_patterns_options(parser: argparse.ArgumentParser) -> None:
@@ -266,8 +231,7 @@ def convert(arguments: argparse.Namespace) -> int:
         "origins": summary.meta.origins,
     }
     del result["meta"]["origins"]
-    if summary.physics is not None:
-        result["physics"] |= {"options": summary.physics.options, "sentence": summary.physics.sentence}
+    result["physics"] = physics_json(summary.physics)
     rows = summary_rows(summary)
     if arguments.verify:
         rows["verified"] = "the product, read back from the disk: every dataset is as it was to be written"
@@ -340,11 +304,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         force=arguments.force,
         digests=arguments.digest,
         verify=arguments.verify,
-        physics=arguments.physics,
-        positions_transform=arguments.positions_transform,
-        frames_transform=arguments.frames_transform,
-        probe_transform=arguments.probe_transform,
-        convention=arguments.convention,
+        **given_convention(arguments),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_CODES, EXIT_COULD_NOT_RUN, EXIT_OK, Command
+from ptychoproduct_cli.convention_options import physics_json
 from ptychoproduct_cli.output import print_result
 from ptychoproduct_cli.progress import progress_bar
 
@@ -88,9 +89,7 @@ def validate(arguments: argparse.Namespace) -> int:
         print(f"{report.product}: {verdict}: {checks}, {counted(errors, 'error')}, {warnings}")
 
     arguments.quiet = arguments.quiet and report.is_valid  # its problems are errors, which --quiet prints
-    result = asdict(report) | {"valid": report.is_valid}
-    if report.physics is not None:
-        result["physics"] |= {"options": report.physics.options, "sentence": report.physics.sentence}
+    result = asdict(report) | {"valid": report.is_valid, "physics": physics_json(report.physics)}
     print_result(result, show, arguments)
     return EXIT_OK if report.is_valid else EXIT_BAD_INPUT
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import SourceError, warn
+from ptychoproduct.hdf5.contract_fields import read_attribute
+from ptychoproduct.hdf5.local_links import open_hdf5
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.metadata import ResolvedMetadata
@@ -97,7 +99,7 @@ def _transformed_frames(frames: FrameStack, steps: tuple[str, ...], order: str) 
         shape=tuple(shape),
         rows=lambda axes: TransformedRows(frames.rows(axes), steps),
         chunks=None,
-        transform=",".join(steps),
+        transform=",".join(filter(None, (frames.transform, *steps))),
         as_stored=(lambda: TransformedRows(as_stored(), steps)) if as_stored and order == "NHW" else as_stored,
     )
 
@@ -129,22 +131,30 @@ def transformed_pixels(
     return transformed_positions(steps, x_px, y_px, center_px)
 
 
-def keep_convention(writer: ProductWriter, x_px: Array, y_px: Array) -> None:
+def keep_convention(writer: ProductWriter, x_px: Array, y_px: Array, scan: Scan) -> None:
     """Note the transforms in the product, and keep the positions that the source has.
+
+    A source that is a product may have been transformed before; then its own source comes back.
 
     Parameters
     ----------
     writer : ProductWriter
     x_px, y_px : array, [N], pixels
         Before the transform.
+    scan : Scan
     """
-    options = writer.options
+    options, before = writer.options, dict[str, str]()
+    if scan.product is not None and scan.files[:1] == (scan.product,):
+        with open_hdf5(scan.product) as file:
+            for attribute in (contract.POSITIONS_TRANSFORM, contract.PROBE_TRANSFORM):
+                before[attribute.name] = read_attribute(file, attribute) or ""
     for attribute, text in (
         (contract.POSITIONS_TRANSFORM, options.positions_transform),
         (contract.PROBE_TRANSFORM, options.probe_transform),
     ):
+        text = ",".join(filter(None, (before.get(attribute.name), text)))
         if text:
             writer.note(attribute, text)
-    if options.positions_transform:
+    if options.positions_transform and not before.get(contract.POSITIONS_TRANSFORM.name):
         for name, values in zip(contract.SOURCE_POSITIONS, (x_px, y_px), strict=True):
             writer.keep(f"{name}.npy", np.asarray(values))

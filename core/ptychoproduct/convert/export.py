@@ -141,14 +141,14 @@ def export_product_from_scan(
         Something was decided that the user should know of.
     """
     options = options or ExportOptions()
-    resolved = resolved_metadata(scan, meta or ExportMeta(), options)
-    results = (reconstruction or Reconstruction()).over(scan.reconstruction)
     if diffraction is not None:
         scan = conventions.with_bad_pixels(scan, diffraction)
         warn_of_mixed_pair(Path(out_path), Path(diffraction.path))
     if options.frames_transform or options.probe_transform:
         order = "NHW" if scan.frames is None else _axis_order(scan, options)
         scan = conventions.transformed_scan(scan, options, order)
+    resolved = resolved_metadata(scan, meta or ExportMeta(), options)
+    results = (reconstruction or Reconstruction()).over(scan.reconstruction)
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
     patterns = None
     with (
@@ -169,7 +169,7 @@ def export_product_from_scan(
         x_px, y_px = _in_pixels(scan, resolved, "xcoords", scan.x), _in_pixels(scan, resolved, "ycoords", scan.y)
         has_pixel = all(resolved.origins[f"object_pixel_{side}_m"] == "source" for side in ("width", "height"))
         metres = scan.positions_m if has_pixel or unit == "m" else None
-        conventions.keep_convention(writer, x_px, y_px)
+        conventions.keep_convention(writer, x_px, y_px, scan)
         if options.positions_transform:
             metres = None
             x_px, y_px = conventions.transformed_pixels(x_px, y_px, scan, resolved, options)

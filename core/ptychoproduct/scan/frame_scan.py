@@ -16,7 +16,7 @@ from ptychoproduct.errors import SourceError, warn
 from ptychoproduct.hdf5.contract_fields import read_attribute, read_recipe
 from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.model.axes import canonical_axes, matching_orders
-from ptychoproduct.model.contract import DIFFRACTION, FRAME, ORIGINAL_AXIS_ORDER, POSITION_INDEXES
+from ptychoproduct.model.contract import DIFFRACTION, FRAME, FRAMES_TRANSFORM, ORIGINAL_AXIS_ORDER, POSITION_INDEXES
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.positions import distinct_values
 from ptychoproduct.npz.npy import NPY_SUFFIX, NpyFile
@@ -115,7 +115,8 @@ def hdf5_scan(
     is_product = _are_of_product(frames)
     if is_product:
         order = read_attribute(frames, ORIGINAL_AXIS_ORDER)
-        stack = replace(stack, member=frames_member_name(frames), original_axis_order=order)
+        transform = read_attribute(frames, FRAMES_TRANSFORM) or ""
+        stack = replace(stack, member=frames_member_name(frames), original_axis_order=order, transform=transform)
     if not is_product or positions.product != source.path:  # a product's frame i belongs to its position i
         positions = paired(source.path, stack.shape, positions, _frame_numbers(source, frames))
     bad_pixels = _bad_pixels(source, frames, stack.shape)

@@ -98,6 +98,11 @@ class PhysicsReport:
         return " ".join(f"--{name.replace('_', '-')}={text}" for name, text in self.options.items())
 
     @property
+    def brief(self) -> str:
+        """The verdict in a few words."""
+        return self.sentence if self.better is None else f"another convention: {self.flags}"
+
+    @property
     def sentence(self) -> str:
         """The verdict for people."""
         if self.verdict == "undecided":

@@ -16,11 +16,19 @@ from ptychoproduct.errors import OptionError, warn
 from ptychoproduct.hdf5.contract_fields import _read_values, find_dataset, read_attribute, read_metadata, read_recipe
 from ptychoproduct.hdf5.local_links import open_hdf5, reading
 from ptychoproduct.model import contract
+from ptychoproduct.model.axes import axis_order, canonical_axes
 from ptychoproduct.model.counts import CountsRecipe, InexactError
 from ptychoproduct.model.gaps import are_no_counts, have_marks, usual_marks
-from ptychoproduct.model.geometry import far_field_pixel_m, wavelength_m
-from ptychoproduct.model.metadata import ExportMeta
+from ptychoproduct.model.geometry import far_field_pixel_m, resolve_metadata, wavelength_m
+from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
+from ptychoproduct.model.object_center import with_object_center
 from ptychoproduct.model.patterns import choose_patterns
+from ptychoproduct.model.position_units import known_unit
+from ptychoproduct.model.positions import pixels_to_metres, to_object_pixels
+from ptychoproduct.scan.scan import Scan
+from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
+from ptychoproduct.streaming.sampling import sample_rows, spread_runs
+from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.hypotheses import AS_IT_IS
 from ptychoproduct.validation.physics import LEAST_FRAMES, SURE, Evidence, PhysicsReport, frames_to_judge, judge
 from ptychoproduct.validation.physics_model import Optics, on_object, predicted_amplitudes, transfer_function
@@ -38,14 +46,18 @@ class UnknownOpticsError(Exception):
     """Something that is needed to predict frames is not known."""
 
 
-def judge_physics(product: str | PathLike[str] | object, *, thorough: bool = True) -> PhysicsReport:
+def judge_physics(
+    product: str | PathLike[str] | Scan | ScanFiles | object, meta: ExportMeta | None = None, *, thorough: bool = True
+) -> PhysicsReport:
     """Judge whether probe, object and positions of a product predict its frames, or which other convention does.
 
     What is judged is whether a product agrees with itself: a reconstruction made under a mirrored convention does.
 
     Parameters
     ----------
-    product : path or Product
+    product : path, Product, Scan or ScanFiles
+    meta : ExportMeta, optional
+        Of a scan, what it does not say itself.
     thorough : bool
         Whether all conventions are tried where the product does not predict its frames. Other directions and orders are
         tried in any case; probes, units and centres take some seconds.
@@ -61,9 +73,47 @@ def judge_physics(product: str | PathLike[str] | object, *, thorough: bool = Tru
     ContractError
         The file is no product, or is damaged.
     """
+    if isinstance(product, ScanFiles):
+        with opened_scan(product, Resources()) as scan:
+            return _judge_scan(scan, meta or ExportMeta(), thorough)
+    if isinstance(product, Scan):
+        return _judge_scan(product, meta or ExportMeta(), thorough)
     path = product if isinstance(product, str | PathLike) else product.path  # type: ignore[attr-defined]
     with open_hdf5(Path(path)) as file, reading(file):
         return judge_file(file, thorough=thorough)
+
+
+def _judge_scan(scan: Scan, given: ExportMeta, thorough: bool) -> PhysicsReport:
+    """Judge a scan that no product was made of yet; its object lies where `with_object_center` finds that it fits."""
+    frames, object_ = scan.frames, scan.object
+    if frames is None or object_ is None or scan.is_object_synthetic:
+        return _ONES if frames is not None else PhysicsReport("undecided", reason="the scan has no frames")
+    unit = known_unit(scan.positions_in, scan.x, scan.y, scan.origin)
+    source = frames.rows(canonical_axes(axis_order(frames.shape, len(scan.x), "auto", scan.origin, frames.key)))
+    meta = resolve_metadata(given, scan.metadata, source.shape)
+    sizes_m = meta.object_pixel_width_m, meta.object_pixel_height_m
+    x_m, y_m = (
+        pixels_to_metres(to_object_pixels(values, key, unit, size_m, scan.origin), size_m)
+        for key, values, size_m in zip(("xcoords", "ycoords"), (scan.x, scan.y), sizes_m, strict=True)
+    )
+    wanted = len(frames_to_judge(source.shape[0], source.shape[1:]))
+    rows = np.array([run.start for run in spread_runs(source.shape[0], 1, wanted)]) if wanted else np.empty(0, int)
+    try:
+        with np.errstate(all="ignore"):
+            evidence = evidence_from(
+                np.asarray(scan.probe),
+                object_,
+                x_m,
+                y_m,
+                with_object_center("auto", x_m, y_m, object_.shape, meta),
+                rows,
+                lambda: sample_rows(source, 1, wanted),
+                opr_weights=scan.reconstruction.opr_weights,
+                layer_spacing_m=scan.reconstruction.object_layer_spacing_m,
+            )
+            return judge(evidence, thorough=thorough)
+    except UnknownOpticsError as reason:
+        return PhysicsReport("undecided", reason=str(reason))
 
 
 def judge_file(file: h5py.File, *, thorough: bool = True) -> PhysicsReport:
@@ -200,7 +250,7 @@ def evidence_from(
     object_: Array,
     x_m: Array,
     y_m: Array,
-    meta: ExportMeta,
+    meta: ExportMeta | ResolvedMetadata,
     rows: Array,
     read_frames: Callable[[], Array],
     *,
@@ -280,7 +330,9 @@ def as_amplitudes(frames: Array, recipe: CountsRecipe | None = None) -> tuple[Ar
     return np.sqrt(counts, dtype=np.float32), True
 
 
-def _propagated(optics: Optics, meta: ExportMeta, layer_spacing_m: Sequence[float] | Array) -> Optics:
+def _propagated(
+    optics: Optics, meta: ExportMeta | ResolvedMetadata, layer_spacing_m: Sequence[float] | Array
+) -> Optics:
     """Add propagation between layers and, in the near field, to the detector."""
     layers = len(optics.object)
     is_near = meta.far_field is False

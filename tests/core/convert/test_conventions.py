@@ -9,6 +9,8 @@ from ptychoproduct import (
     ExportOptions,
     OptionError,
     ProductWarning,
+    ScanFiles,
+    export_product_from_files,
     export_product_from_npz,
     import_product_to_npz,
     import_product_to_rawdata,
@@ -196,3 +198,23 @@ def _frames(probe, object_, x, y):
     corners = zip(first[: len(y)], first[len(y) :], strict=True)
     waves = np.array([probe * object_[top : top + size, left : left + size] for top, left in corners])
     return np.abs(np.fft.fftshift(np.fft.fft2(waves), (1, 2))).astype(np.float32)
+
+
+def test_a_product_of_a_product_gives_back_the_first_source(make_scan, save_scan, tmp_path):
+    first = converted(
+        save_scan(),
+        tmp_path,
+        positions_transform="swap,flip-x",
+        frames_transform="transpose,flip-rows",
+        probe_transform="conjugate",
+    )
+    again = ExportOptions(positions_transform="flip-y", frames_transform="fftshift", probe_transform="transpose")
+    export_product_from_files(ScanFiles(first), tmp_path / "again.h5", options=again)
+    with h5py.File(tmp_path / "again.h5") as file:
+        assert file.attrs["positions_transform"] == "swap,flip-x,flip-y"
+        assert file.attrs["probe_transform"] == "conjugate,transpose"
+        assert file["raw_data/diffraction"].attrs["frames_transform"] == "transpose,flip-rows,fftshift"
+    import_product_to_npz(tmp_path / "again.h5", tmp_path / "back.npz")
+    with np.load(tmp_path / "back.npz") as back:
+        for name, array in make_scan().items():
+            assert back[name].tobytes() == array.tobytes(), name

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ptychoproduct import ExportMeta, ExportOptions, ProductWarning, RawData, judge_physics, validate_product
+from ptychoproduct import ExportMeta, ExportOptions, ProductWarning, RawData, ScanFiles, judge_physics, validate_product
 from ptychoproduct import export_product_from_rawdata as export
 from ptychoproduct.validation.physics_model import Optics, predicted_amplitudes, root_variance
 
@@ -142,6 +142,21 @@ def test_another_convention_is_a_warning_of_the_export_and_of_validation(scan, t
     assert summary.physics is None
     with h5py.File(tmp_path / "p.h5") as file:
         assert "physics_verdict" not in file.attrs
+
+
+def test_a_scan_is_judged_before_it_is_converted(tmp_path):
+    rng = np.random.default_rng(3)
+    probe, object_ = _complex(rng, (16, 16)), _complex(rng, (60, 60))
+    x, y = rng.integers(0, 44, (2, 40)) + 7.5
+    corners = [(int(top - 7.5), int(left - 7.5)) for top, left in zip(y, x, strict=True)]
+    waves = np.array([probe * object_[top : top + 16, left : left + 16] for top, left in corners])
+    arrays = {"xcoords": x, "ycoords": y, "probeGuess": probe, "objectGuess": object_}
+    frames = np.abs(np.fft.fftshift(np.fft.fft2(waves), (1, 2))).astype(np.float32)
+    for turned, options in ((frames, {}), (frames[:, ::-1], {"frames_transform": "flip-rows"})):
+        np.savez(tmp_path / "scan.npz", diff3d=turned, **arrays)
+        report = judge_physics(ScanFiles(tmp_path / "scan.npz"))
+        assert report.options == options
+        assert report.verdict == ("another convention" if options else "consistent")
 
 
 def _with_all_frames(scan):
