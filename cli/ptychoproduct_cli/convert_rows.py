@@ -37,8 +37,7 @@ def summary_rows(summary: ExportSummary) -> dict[str, str]:
     if summary.diffraction is not None:
         rows |= _patterns_rows(summary.diffraction)
     if summary.physics is not None:
-        better = summary.physics.better
-        rows["physics"] = summary.physics.sentence if better is None else f"another convention: {summary.physics.flags}"
+        rows["physics"] = summary.physics.brief
     rows |= _metadata_rows(summary)
     if summary.notes:
         rows["notes"] = "\n".join(summary.notes)

@@ -62,7 +62,11 @@ SCANS = {
     "positions in a plane": ({"xcoords": np.zeros((12, 2))}, None, ["xcoords", "(12, 2)", "1 dimension"]),
     "positions that are none": ({"xcoords": np.full(12, np.nan)}, None, ["xcoords", "nan", "finite"]),
     "one frame only": ({"diff3d": np.zeros((16, 16))}, None, ["diff3d", "(16, 16)", "three axes"]),
-    "frames of no size": ({"diff3d": np.zeros((12, 0, 16))}, None, ["diff3d", "(12, 0, 16)"]),
+    "frames of no size": (
+        {"diff3d": np.zeros((12, 0, 16)), "probeGuess": np.ones((16, 16), complex)},
+        None,
+        ["diff3d", "(12, 0, 16)"],
+    ),
     "complex frames": ({"diff3d": np.zeros((12, 16, 16), complex)}, None, ["diff3d", "complex128", "real"]),
     "a mask for a probe": ({"probeGuess": np.zeros((16, 16), bool)}, None, ["probeGuess", "bool", "complex"]),
     "flat probe": ({"probeGuess": np.zeros(16, complex)}, None, ["probeGuess", "(16,)", "dimensions"]),
