@@ -1,4 +1,4 @@
-"""A short form of the campaign of mutations: no damaged file makes a command hang, crash, or succeed wrongly."""
+"""Short forms of campaigns: damage makes no command hang, crash or succeed wrongly, and none goes unnoticed."""
 
 import re
 import subprocess
@@ -19,3 +19,12 @@ def test_damaged_files_are_answered_in_one_line():
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("\n0 violations\n")
     assert int(re.search(r"(\d+) runs", done.stdout)[1]) >= 60 * 9
+
+
+@pytest.mark.slow
+def test_no_flipped_bit_of_an_archive_is_silent():
+    words = [sys.executable, CAMPAIGN.with_name("flips.py"), "--count", "20", "--profiles", "archive"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    print(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("280 flips\n0 silent\n")
