@@ -1,4 +1,4 @@
-"""A short form of the campaign of mutations: no damaged file makes a command hang, crash, or succeed wrongly."""
+"""Short forms of campaigns: damage makes no command hang, crash or succeed wrongly, and none goes unnoticed."""
 
 import re
 import subprocess
@@ -13,9 +13,18 @@ CAMPAIGN = Path(__file__).parents[1] / "campaigns" / "mutations.py"
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_damaged_files_are_answered_in_one_line():
-    words = [sys.executable, CAMPAIGN, "--count", "60", "--seed", "12"]
+    words = [sys.executable, CAMPAIGN, "--count", "40", "--seed", "12"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("\n0 violations\n")
-    assert int(re.search(r"(\d+) runs", done.stdout)[1]) >= 60 * 9
+    assert int(re.search(r"(\d+) runs", done.stdout)[1]) >= 40 * 9
+
+
+@pytest.mark.slow
+def test_no_flipped_bit_of_an_archive_is_silent():
+    words = [sys.executable, CAMPAIGN.with_name("flips.py"), "--count", "20", "--profiles", "archive"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    print(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("280 flips\n0 silent\n")

@@ -8,7 +8,7 @@ from contextlib import closing
 import h5py
 
 from ptychoproduct.errors import ContractError, warn
-from ptychoproduct.hdf5.chunk_grid import datasets_of
+from ptychoproduct.hdf5.chunk_grid import datasets_of, not_stored
 from ptychoproduct.hdf5.contract_fields import names_of_ours
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import reading
@@ -86,10 +86,11 @@ def require_undamaged(file: h5py.File, *, accept: bool = False, checksums: bool 
             continue
         name = names.get(found, dataset.name)
         rows = "frames" if name == f"/{DIFFRACTION.name}" else "rows"
-        for words in damage(dataset, rows):
+        lost = not_stored(found, rows)  # there may be no end of what is lost
+        for words in [lost] if lost else map("damaged: {}".format, damage(dataset, rows)):
             if not accept:
-                raise ContractError(file.filename, f"damaged: {words}", key=name)
-            warn(f"{file.filename}: {name}: damaged: {words}")
+                raise ContractError(file.filename, words, key=name)
+            warn(f"{file.filename}: {name}: {words}")
 
 
 def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[str]:
