@@ -76,8 +76,7 @@ def remove_leftovers(target: Path) -> list[Path]:
     stem = _stem(target)
     with contextlib.suppress(OSError):  # a folder that cannot be listed, or is not there yet
         for path in target.parent.iterdir():
-            if path.name.startswith(stem) and path.suffix in (".part", ".old") and _is_free(path):
-                path.unlink(missing_ok=True)
+            if path.name.startswith(stem) and path.suffix in (".part", ".old") and _remove_if_free(path):
                 removed.append(path)
     return removed
 
@@ -87,9 +86,10 @@ def _stem(target: Path) -> str:
     return f".ptychoproduct-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"
 
 
-def _is_free(path: Path) -> bool:
-    """Whether no process holds a file; false where the file system cannot tell."""
+def _remove_if_free(path: Path) -> bool:
+    """Remove a file that no process holds; false where one does, or the file system cannot tell."""
     if fcntl is None:
+        path.unlink(missing_ok=True)
         return True
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -97,6 +97,7 @@ def _is_free(path: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)  # while it is locked: who has just made it finds it gone when it has the lock
     except OSError:
         return False
     finally:

@@ -12,6 +12,7 @@ import pytest
 
 from ptychoproduct.errors import OutputError, ProductWarning
 from ptychoproduct.system.atomic import atomic_output, completed, output_group, writing_errors
+from ptychoproduct.system.part_files import remove_leftovers
 
 
 def write(path, meanwhile=None, **options):
@@ -258,6 +259,7 @@ def test_a_folder_that_is_removed_meanwhile_is_an_output_error(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from ptychoproduct.system.part_files import remove_leftovers
 from ptychoproduct.system.atomic import atomic_output
 with atomic_output(Path(sys.argv[1])) as part:
     part.write_text("half")
@@ -501,3 +503,39 @@ def test_no_signal_waits_while_an_old_file_is_copied(tmp_path, existing, monkeyp
     with pytest.raises(KeyboardInterrupt):
         write_together(existing, tmp_path / "other.h5")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("product.h5", "old")]
+
+
+def test_a_part_file_that_another_run_removes_before_it_is_held_is_made_again(existing, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    flock, removed = fcntl.flock, []
+
+    def removed_by_another(descriptor, operation):
+        if operation == fcntl.LOCK_SH and not removed:
+            removed.extend(remove_leftovers(existing))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", removed_by_another)
+    write(existing)
+    assert len(removed) == 1
+    assert [(path.name, path.read_text()) for path in existing.parent.iterdir()] == [("product.h5", "new")]
+
+
+def test_a_leftover_is_removed_while_it_is_locked(existing, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    left = existing.with_name("left")
+    with atomic_output(existing) as part:
+        shutil.copy(part, left)
+        name = part
+    left.rename(name)
+    unlink, locked = type(existing).unlink, []
+
+    def look(path, **options):
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                locked.append(path)
+        unlink(path, **options)
+
+    monkeypatch.setattr(type(existing), "unlink", look)
+    assert remove_leftovers(existing) == locked == [name]
