@@ -256,8 +256,8 @@ def judge(evidence: Evidence, *, thorough: bool = True) -> PhysicsReport:
 
     Notes
     -----
-    Over simulated noise and objects of other scans, deviations stay below 4; over sound scans, from 1000 photons a frame
-    on, they are above 20. Other conventions are only tried where the correlation is below 0.93 of what photon noise
+    Over simulated noise and objects of other scans, deviations stay below 4; over sound scans, from 1000 photons a
+    frame on, they are above 20. Other conventions are only tried where the correlation is below 0.93 of what photon noise
     leaves.
     """
     if len(evidence.rows) < LEAST_FRAMES:
