@@ -246,7 +246,7 @@ def judge(evidence: Evidence, *, thorough: bool = True) -> PhysicsReport:
     A product is *consistent* where matching pairs of frames and predictions agree better than mismatched ones, by more
     than 8 standard deviations of these, and no other convention predicts clearly better. It has *another convention*
     where one does so with more than 8 standard deviations, and the correlation as it is is below 0.8 of the other
-    one's: bad positions, probes and objects of a sound scan reach 0.89. Else nothing predicts the frames.
+    one's; below 0.93, where the other one comes near what photon noise leaves. Else nothing predicts the frames.
 
     Parameters
     ----------
@@ -257,8 +257,8 @@ def judge(evidence: Evidence, *, thorough: bool = True) -> PhysicsReport:
     Notes
     -----
     Over simulated noise and objects of other scans, deviations stay below 4; over sound scans, from 1000 photons a
-    frame on, they are above 20. Other conventions are only tried where the correlation is below 0.93 of what photon noise
-    leaves.
+    frame on, they are above 20. Bad positions, probes and objects bring the ratio for a sound scan down to 0.89. Other
+    conventions are only tried where the correlation is below 0.93 of what photon noise leaves.
     """
     if len(evidence.rows) < LEAST_FRAMES:
         return _undecided(f"there are {len(evidence.rows)} frames; {LEAST_FRAMES} are needed")
@@ -273,7 +273,8 @@ def judge(evidence: Evidence, *, thorough: bool = True) -> PhysicsReport:
     if is_sure and as_it_is.correlation >= _NEAR * limit:
         return PhysicsReport("consistent", *numbers)
     best, found = _best_other(evidence, as_it_is, limit, thorough)
-    if best is not None and as_it_is.correlation < _BEATEN * found.correlation:
+    beaten = _NEAR if found.correlation >= _NEAR * limit else _BEATEN
+    if best is not None and as_it_is.correlation < beaten * found.correlation:
         return PhysicsReport("another convention", *numbers, better=best, better_correlation=found.correlation)
     if is_sure:
         return PhysicsReport("consistent", *numbers)

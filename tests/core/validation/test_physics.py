@@ -65,7 +65,7 @@ def test_a_mistake_is_named_with_the_options_that_mend_it(scan, mistake):
     report, _ = scan.judged(mistake)
     assert report.verdict == "another convention"
     assert scan.is_mended(mistake, report.options), report.sentence
-    assert report.better_correlation > report.correlation / 0.8
+    assert report.better_correlation > report.correlation / 0.93
     assert all(f"--{name.replace('_', '-')}={text}" in report.sentence for name, text in report.options.items())
 
 
