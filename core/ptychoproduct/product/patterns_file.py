@@ -34,7 +34,7 @@ PRODUCT_NAME = "product.h5"
 DIFFRACTION_NAME = "diffraction.h5"
 
 # ptychodus's functions load no filter plugins, and read only what HDF5 itself decodes.
-DEFAULT_COMPRESSION = "shuffle+gzip:1"
+DEFAULT_COMPRESSION = "shuffle+gzip:1+fletcher32"
 
 
 @dataclass(frozen=True)
