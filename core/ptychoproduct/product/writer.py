@@ -38,8 +38,8 @@ from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.system.atomic import OutputGroup, atomic_output
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.validation.digests import ContentDigests
 from ptychoproduct.validation.read_back import verify_digests
+from ptychoproduct.validation.written_digests import ContentDigests
 
 
 class ProductWriter:
@@ -105,7 +105,8 @@ class ProductWriter:
         self._raw: RawGroup | None = None
         self._positions = ScanPositions(self.options.position_index, self._origin)
         self._file_bytes = 0
-        self._digests = ContentDigests(wanted=self.options.has_digests or self.options.verify)
+        kept, frames = self.options.has_digests, self.options.digests_frames
+        self._digests = ContentDigests(keep=kept, frames=frames, verify=self.options.verify)
         require_hdf5_suffix(self.path)
         warn_of_implausible({name: self.meta.known(name) for name in self.meta.origins}, self._origin)
 
@@ -369,7 +370,7 @@ class ProductWriter:
                 self._raw.keep_scan(self._positions)
             if self.options.nexus:
                 add_plots(self._file, self.meta)
-            self._digests.take(self._datasets(), self._resources.threads, keep=self.options.has_digests)
+            self._digests.take(self._file, self._datasets(), self._resources.threads)
 
     def _datasets(self) -> list[h5py.Dataset]:
         """Return every dataset of the product once, also where several hard links lead to it."""

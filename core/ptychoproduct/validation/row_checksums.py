@@ -1,0 +1,100 @@
+"""A checksum of each row: made by the threads that read the rows, so that it takes next to no time.
+
+``specs/data_contracts.md`` defines it. A CRC-32 finds every flipped bit, and tells in which frame; isal computes it at
+the speed of memory, where SHA-256 would take longer than the compression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import h5py
+import numpy as np
+from isal import isal_zlib
+
+from ptychoproduct.aliases import Array
+from ptychoproduct.errors import ContractError
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
+from ptychoproduct.hdf5.local_links import reading
+from ptychoproduct.model.contract import ROW_CHECKSUMS
+from ptychoproduct.model.counts import CountsRecipe
+from ptychoproduct.streaming.sources import RowSource, windows_of
+
+
+def row_checksums(rows: Array) -> Array:
+    """Compute the CRC-32 of each row, [n], uint32: of its elements in C order, little-endian."""
+    plain = np.ascontiguousarray(rows, rows.dtype.newbyteorder("<"))
+    if not plain.size:
+        return np.zeros(len(plain), np.uint32)
+    data = memoryview(plain.reshape(-1).view(np.uint8))
+    step = len(data) // len(plain)
+    return np.array([isal_zlib.crc32(data[first : first + step]) for first in range(0, len(data), step)], np.uint32)
+
+
+def checksums_of_rows(dataset: h5py.Dataset, threads: int | None = None) -> Array:
+    """Compute the checksums of all rows of a dataset, decoded on all cores.
+
+    Raises
+    ------
+    ContractError
+        A chunk cannot be decoded.
+    """
+    with closing(DatasetReader(dataset, threads)) as reader:
+        found = [future.result() for _, future in reader.blocks(lambda _, block: row_checksums(block))]
+    return np.concatenate(found) if found else np.zeros(0, np.uint32)
+
+
+def stored_row_checksums(dataset: h5py.Dataset) -> Array | None:
+    """Return the checksums that are stored with a dataset; None where there are none.
+
+    Raises
+    ------
+    ContractError
+        They are not one whole number for each row.
+    """
+    with reading(dataset):
+        value = dataset.attrs.get(ROW_CHECKSUMS)
+    if value is None:
+        return None
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "u" or value.shape != dataset.shape[:1]:
+        expected = f"{dataset.shape[0]} numbers of uint32" if dataset.shape else "no such attribute"
+        key = f"{dataset.name}@{ROW_CHECKSUMS}"
+        raise ContractError(dataset.file.filename, key=key, found=repr(value)[:60], expected=expected)
+    return value
+
+
+class CheckedRows:
+    """Rows of another source, whose checksums are made as they pass; see `RowSource`.
+
+    Parameters
+    ----------
+    source : RowSource
+    checksums : array, [N], uint32
+        Filled with the checksums.
+    recipe : CountsRecipe, optional
+        The rows are amplitudes, and the counts that it finds get the checksums: these are stored in their place.
+    """
+
+    def __init__(self, source: RowSource, checksums: Array, recipe: CountsRecipe | None = None) -> None:
+        self.shape = source.shape
+        self.dtype = source.dtype
+        self.access = source.access
+        self._source = source
+        self._checksums = checksums
+        self._recipe = recipe
+
+    def windows(self, multiple: int) -> Iterator[range]:
+        """See `WindowedSource`."""
+        yield from windows_of(self._source, multiple)
+
+    def read_into(self, first: int, view: memoryview) -> None:
+        """See `RowSource`."""
+        self._source.read_into(first, view)
+        rows = np.frombuffer(view, self.dtype).reshape(-1, *self.shape[1:])
+        stored = rows if self._recipe is None else self._recipe.to_counts(rows)
+        self._checksums[first : first + len(rows)] = row_checksums(stored)
+
+    def finish(self) -> None:
+        """See `RowSource`."""
+        self._source.finish()
