@@ -192,7 +192,7 @@ def _add_patterns_options(parser: argparse.ArgumentParser) -> None:
     options.add_bad_values_option(group)
     group.add_argument(
         "--diffraction-compression",
-        default="shuffle+gzip:1",
+        default="shuffle+gzip:1+fletcher32",
         metavar="CODEC",
         help="codec of the patterns file, see --compression; ptychodus's scripts read gzip only, its application reads "
         "all (default: %(default)s)",

@@ -22,7 +22,7 @@ MOST_SLAB_BYTES = 128 * 1024**2
 
 @dataclass(frozen=True)
 class Profile:
-    """A choice for any scan.
+    """A choice for any scan, with a checksum in each chunk.
 
     Parameters
     ----------
@@ -46,16 +46,20 @@ class Profile:
 # Measured on amplitudes (float32) and counts (uint32, uint16) of a far-field scan. Square roots of counts are a few
 # values that return exactly: they compress best byte for byte, without a shuffle. Tall tiles see a pixel many times.
 PROFILES = {
-    "fast": Profile("least time: lz4 after bitshuffle", "bitshuffle-lz4", "bitshuffle-lz4"),
-    "balanced": Profile("small at the speed of memory (default)", "zstd:3", "bitshuffle-zstd:1,block=256KiB"),
+    "fast": Profile("least time: lz4 after bitshuffle", "bitshuffle-lz4+fletcher32", "bitshuffle-lz4+fletcher32"),
+    "balanced": Profile(
+        "small at the speed of memory (default)", "zstd:3+fletcher32", "bitshuffle-zstd:1,block=256KiB+fletcher32"
+    ),
     "archive": Profile(
-        "smallest, with checksums and digests; slower to write, and to read one frame from",
+        "smallest, with SHA-256 of all content; slower to write, and to read one frame from",
         "bzip2:9+fletcher32",
         "bitshuffle-zstd:15,block=256KiB+fletcher32",
         tile=(256, 16, 16),
         digests=True,
     ),
-    "portable": Profile("gzip only: opens in any HDF5, MATLAB, old h5dump", "gzip:2", "shuffle+gzip:2"),
+    "portable": Profile(
+        "gzip only: opens in any HDF5, MATLAB, old h5dump", "gzip:2+fletcher32", "shuffle+gzip:2+fletcher32"
+    ),
     "auto": Profile("measured on the scan: least time to convert and to send over 1 Gbit/s"),
     "auto:ratio": Profile("measured on the scan: smallest"),
     "auto:speed": Profile("measured on the scan: fastest to convert"),

@@ -28,7 +28,7 @@ from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.patterns_file import DiffractionFile, DiffractionWriter
 from ptychoproduct.product.summary import DiffractionSummary, ExportSummary
 from ptychoproduct.product.writer import ProductWriter
-from ptychoproduct.scan.layouts import HDF5, NPZ
+from ptychoproduct.scan.layouts import NPZ
 from ptychoproduct.scan.rawdata import rawdata_scan
 from ptychoproduct.scan.scan import Extra, FrameStack, Reconstruction, Scan, without_axes_of_one
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
@@ -375,12 +375,12 @@ def export_product_from_files(
     resources = Resources(options.threads or available_threads(), options.memory_bytes, folder)
     if reorder_progress is not None:
         resources = replace(resources, reorder_progress=reorder_progress)
-    if files.kind == HDF5:  # a product may say what its content was
-        with naming_damage(Path(files.path)), open_hdf5(Path(files.path), "an HDF5 file") as file:
-            require_undamaged(file, checksums=False)
 
     def convert(options: ExportOptions) -> ExportSummary:
         with opened_scan(files, resources, include_raw or choices.get("diffraction") is not None) as scan:
+            if scan.product is not None:
+                with naming_damage(scan.product), open_hdf5(scan.product, "a product") as product:
+                    require_undamaged(product, frames=False)
             return export_product_from_scan(scan, out_path, meta, include_raw, **choices | {"options": options})
 
     return conventions.in_found_convention(convert, options)

@@ -95,7 +95,7 @@ def import_product_to_rawdata(
         Counts are asked for, and the product has none.
     """
     with naming_damage(Path(path)), open_product(path, accept_damage=accept_damage) as product:
-        require_undamaged(product.file, accept=accept_damage)
+        require_undamaged(product.file, accept=accept_damage, frames=accept_damage)
         frames = _frames(product, include_diffraction, counts)
         values = _root_arrays(product)
         for member, dataset in _kept_datasets(product).items():
@@ -181,7 +181,7 @@ def import_product_to_npz(
     if npz_path.suffix.lower() != ".npz":
         raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz")
     with naming_damage(Path(path)), open_product(path, accept_damage=accept_damage) as product:
-        require_undamaged(product.file, accept=accept_damage)
+        require_undamaged(product.file, accept=accept_damage, frames=accept_damage)
         frames = _frames(product, include_diffraction, counts)
         order = frames.original_axis_order if frames is not None and original_axis_order else "NHW"
         if order not in contract.AXIS_ORDERS:

@@ -34,6 +34,7 @@ from ptychoproduct.tuning.auto import choose_storage, sample_for
 from ptychoproduct.validation.comparison import require_same_content
 from ptychoproduct.validation.damage import require_undamaged
 from ptychoproduct.validation.digests import content_digest, has_digest
+from ptychoproduct.validation.metadata_digest import metadata_digest
 from ptychoproduct.validation.read_back import read_back
 
 # Smaller datasets stay as they are stored.
@@ -184,7 +185,7 @@ def repack_product(
 
                 is_recoded = _choice(source)
                 copy_objects(source, target, rewrite)
-                if options.has_digests:
+                if options.digests_frames:
                     _add_digests(source, target, resources)
             if userblock_bytes:
                 with writing_errors(out_path), part.open("r+b") as file, path.open("rb") as before:
@@ -315,6 +316,7 @@ def _add_digests(source: h5py.File, target: h5py.File, resources: Resources) -> 
 
     with reading(source):
         source.visititems(add)
+    target.attrs[contract.METADATA_DIGEST.name] = metadata_digest(target)
 
 
 def _repacked(dataset: h5py.Dataset, new: h5py.Dataset) -> RepackedDataset:

@@ -22,9 +22,8 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.compression.filters import filter_pipeline
 from ptychoproduct.errors import ContractError
-from ptychoproduct.hdf5.chunks import ChunkIndex, StoredChunk, own_descriptor, read_chunk
+from ptychoproduct.hdf5.encoded_chunks import EncodedChunks
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.hdf5.selection import Piece, Selection, pieces, select
 from ptychoproduct.model.counts import CountsRecipe
@@ -42,13 +41,8 @@ _CALLS_PER_THREAD = 8
 _BLOCK_BYTES = 1024**2
 # What may be decoded ahead of the consumer of blocks.
 _AHEAD_BYTES = 64 * 1024**2
-# After so many chunks, it is worth the time to look up where all chunks are.
-_FETCHED_BY_HDF5 = 8
 # Decoded chunks that are kept for a reader that takes one frame after the other.
 _KEPT_BYTES = 16 * 1024**2
-
-
-_Encoded = tuple[int, bytes] | StoredChunk
 
 
 class _Road(Protocol):
@@ -61,68 +55,6 @@ class _Road(Protocol):
 
     def decode(self, piece: Piece, fetched: Any) -> Array:
         """Return the decoded form, on any thread."""
-
-
-class _EncodedChunks:
-    """Chunks as they are in the file.
-
-    Raises
-    ------
-    FilterError
-        A filter can only be run by HDF5.
-    """
-
-    def __init__(self, dataset: h5py.Dataset, accept_damage: bool) -> None:
-        self.chunk_shape: tuple[int, ...] = dataset.chunks
-        self._accept_damage = accept_damage
-        self._dataset = dataset
-        self._dtype = dataset.dtype
-        self._nbytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
-        self._pipeline = filter_pipeline(dataset)
-        self._file: str = dataset.file.filename
-        self._name: str = dataset.name
-        self._fill = np.broadcast_to(np.asarray(dataset.fillvalue, dataset.dtype), dataset.chunks)
-        self._descriptor = own_descriptor(self, dataset.file)
-        self._index: ChunkIndex | None = None
-        self._fetched = 0
-
-    def fetch(self, piece: Piece) -> tuple[Piece, _Encoded | None]:
-        """Return the filter mask and the bytes, or where they are; None for a chunk that was never written."""
-        self._fetched += 1
-        with reading(self._dataset):
-            if self._fetched > _FETCHED_BY_HDF5 and self._descriptor is not None and not self._accept_damage:
-                return piece, self._indexed().find(piece.offset)
-            try:
-                return piece, self._dataset.id.read_direct_chunk(piece.offset)
-            except (OSError, RuntimeError, MemoryError):  # MemoryError where the dataset has no storage at all
-                if not self._accept_damage and self._indexed().find(piece.offset) is not None:
-                    raise
-        return piece, None
-
-    def decode(self, piece: Piece, fetched: _Encoded | None) -> Array:
-        if fetched is None:
-            return self._fill
-        try:
-            if isinstance(fetched, StoredChunk):
-                assert self._descriptor is not None
-                encoded = read_chunk(self._descriptor, fetched)
-                chunk = self._pipeline.decode(encoded, fetched.filter_mask, self._nbytes, use_up=True)
-            else:
-                filter_mask, data = fetched
-                chunk = self._pipeline.decode(data, filter_mask, self._nbytes)
-        except (FilterError, EOFError, OSError) as error:
-            if self._accept_damage:
-                return self._fill
-            problem = f"cannot be read: chunk {piece.offset}: {error}"
-            raise ContractError(self._file, problem, key=self._name) from error
-        except MemoryError as error:
-            raise ContractError(self._file, "does not fit in memory", key=self._name) from error
-        return np.frombuffer(chunk, self._dtype).reshape(self.chunk_shape)
-
-    def _indexed(self) -> ChunkIndex:
-        if self._index is None:
-            self._index = ChunkIndex(self._dataset)
-        return self._index
 
 
 class _BlocksByHdf5:
@@ -163,6 +95,8 @@ class DatasetReader:
         Amplitudes are read, which it makes of the dataset's counts on the threads that decode.
     accept_damage : bool
         Whether chunks that cannot be decoded are read as fill values.
+    verify : bool
+        Whether rows are compared with their checksums, where chunks have none.
     """
 
     def __init__(
@@ -171,6 +105,7 @@ class DatasetReader:
         threads: int | None = None,
         recipe: CountsRecipe | None = None,
         accept_damage: bool = False,
+        verify: bool = True,
     ) -> None:
         self.accept_damage = accept_damage
         self.shape: tuple[int, ...] = dataset.shape
@@ -179,7 +114,7 @@ class DatasetReader:
         self._recipe = recipe
         self._file: str = dataset.file.filename
         self._name: str = dataset.name
-        self._road: _Road = _road(dataset, accept_damage)
+        self._road: _Road = _road(dataset, accept_damage, verify and not accept_damage)
         self._chunk_bytes = math.prod(self._road.chunk_shape) * self.dtype.itemsize
         self._workers = Workers(threads or available_threads())
         self._kept: dict[tuple[int, ...], Array] = {}
@@ -372,11 +307,11 @@ class DatasetReader:
         return function(first, block)
 
 
-def _road(dataset: h5py.Dataset, accept_damage: bool) -> _Road:
+def _road(dataset: h5py.Dataset, accept_damage: bool, verify: bool) -> _Road:
     with reading(dataset):
         if dataset.chunks and not dataset.is_virtual and is_stored_as_in_memory(dataset):
             try:
-                return _EncodedChunks(dataset, accept_damage)
+                return EncodedChunks(dataset, accept_damage, verify)
             except FilterError:
                 pass
         return _BlocksByHdf5(dataset)

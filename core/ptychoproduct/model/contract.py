@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 FORMAT_ID = "ptychodus.product.hdf5"
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 
 Presence = Literal["required", "optional"]
 
@@ -134,6 +134,8 @@ NX_CLASS = Attribute("NX_class", "str")
 NX_DEFAULT = Attribute("default", "str")
 UNITS = Attribute("units", "str")
 INTERPRETATION = Attribute("interpretation", "str")
+# Of all names, types, attributes and links, see `metadata_digest`.
+METADATA_DIGEST = Attribute("metadata_sha256", "str")
 
 # Whether probe and object predict the frames, see `judge_physics`.
 PHYSICS_VERDICT = Attribute("physics_verdict", "str")
@@ -177,6 +179,7 @@ ROOT_ATTRIBUTES = (
     PHYSICS_CONVENTION,
     POSITIONS_TRANSFORM,
     PROBE_TRANSFORM,
+    METADATA_DIGEST,
 )
 POLARIZATIONS = ("left_circular", "right_circular")
 
@@ -190,6 +193,8 @@ OBJECT_CENTER_Y = Attribute("center_y_m", "float64", "m", "required", field="obj
 SYNTHETIC = Attribute("synthetic", "bool", default=False)
 # On any dataset: what its content was when it was written, see `digests`.
 CONTENT_DIGEST = Attribute("content_sha256", "str")
+# On frames, an array: a CRC-32 of each, see `row_checksums`.
+ROW_CHECKSUMS = "row_crc32"
 
 PROBE = Dataset(
     "probe",

@@ -28,7 +28,7 @@ from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks
 from ptychoproduct.streaming.sources import ArrayRows, RowSource
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import Choice, Sample, choose_storage, sample_for, unmeasured
-from ptychoproduct.validation.digests import ContentDigests
+from ptychoproduct.validation.written_digests import ContentDigests
 
 
 class FrameWriter:
@@ -114,7 +114,7 @@ class FrameWriter:
             dataset = self._create(source.shape[1:], source.dtype, None, sample)
             self._appender = RowAppender(RowOutput(dataset), dataset.dtype, self._resources)
         assert self.dataset is not None
-        self._appender.append(self._digests.passing(ArrayRows(frames), self.dataset))
+        self._appender.append(self._digests.passing_frames(ArrayRows(frames), self.dataset))
 
     def write(
         self,
@@ -138,17 +138,17 @@ class FrameWriter:
         if frames.transform:
             dataset.attrs[contract.FRAMES_TRANSFORM.name] = frames.transform
         frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
-        rows = self._digests.passing(rows, dataset, recipe)
         if recipe is not None:
-            self._write_counts(dataset, rows, recipe, beside)
+            self._write_counts(dataset, self._digests.passing_frames(rows, dataset, recipe), recipe, beside)
             return
-        left = None
-        chunks = frames.chunks if axis_order == "NHW" else None
-        # Chunks that are not decoded cannot be digested.
-        may_copy = not beside and not self._digests.wanted
-        if chunks is not None and may_copy and has_same_chunks(chunks, dataset):
-            left = copy_chunks(chunks, dataset, lambda copied: self._resources.progress(copied * frame_bytes))
-        write_rows([*beside, RowOutput(dataset)], rows, self._resources, left)
+        chunks = frames.chunks if axis_order == "NHW" and not beside and not self._digests.has_frames else None
+        if chunks is None or not has_same_chunks(chunks, dataset):
+            rows = self._digests.passing_frames(rows, dataset)
+            write_rows([*beside, RowOutput(dataset)], rows, self._resources)
+            return
+        self._digests.frames_copied(chunks, self._resources.threads)
+        left = copy_chunks(chunks, dataset, lambda copied: self._resources.progress(copied * frame_bytes))
+        write_rows([RowOutput(dataset)], rows, self._resources, left)
 
     def facts(self) -> dict[str, Any]:
         """Return the fields of an `ExportSummary` that describe the frames."""
@@ -220,7 +220,7 @@ class FrameWriter:
             write_rows([*beside, RowOutput(dataset, recipe.convert)], source, resources)
         except InexactError:
             self._resources.progress(-written)
-            self._digests.forget(dataset)
+            self._digests.forget_frames(dataset)
             del self._file[contract.DIFFRACTION.name]
             self.dataset = self.recipe = None
             raise

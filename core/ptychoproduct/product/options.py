@@ -51,7 +51,8 @@ class ExportOptions:
     force : bool
         Whether that may be a read-only file.
     digests : bool or None
-        Whether each dataset gets a SHA-256 of its content; None where the profile decides: archives do.
+        Whether every dataset gets a SHA-256 of its content, each frame a checksum, and the file a SHA-256 of its
+        metadata; None for all of these but the SHA-256 of the frames, which archives get as well.
     verify : bool
         Whether the product is read back from the disk, and compared with what was to be written, before it appears.
     physics : bool
@@ -119,7 +120,12 @@ class ExportOptions:
 
     @property
     def has_digests(self) -> bool:
-        """Whether datasets get digests of their content."""
+        """Whether everything but the frames gets a digest, and each frame a checksum."""
+        return self.digests is not False
+
+    @property
+    def digests_frames(self) -> bool:
+        """Whether the frames get a digest as well."""
         if self.digests is not None:
             return self.digests
         profile = parse_compression(self.compression) if isinstance(self.compression, str) else None

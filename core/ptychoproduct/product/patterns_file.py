@@ -33,7 +33,7 @@ from ptychoproduct.system.atomic import OutputGroup, atomic_output
 from ptychoproduct.validation.mixed_pairs import conversion_id
 
 # ptychodus's functions load no filter plugins, and read only what HDF5 itself decodes.
-DEFAULT_COMPRESSION = "shuffle+gzip:1"
+DEFAULT_COMPRESSION = "shuffle+gzip:1+fletcher32"
 
 
 @dataclass(frozen=True)

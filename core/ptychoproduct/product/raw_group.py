@@ -16,7 +16,7 @@ from ptychoproduct.product.scan_positions import ScanPositions
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.validation.digests import ContentDigests
+from ptychoproduct.validation.written_digests import ContentDigests
 
 
 def link_name(member: str, taken: Container[str]) -> str:

@@ -38,9 +38,9 @@ from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.system.atomic import OutputGroup, atomic_output
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.validation.digests import ContentDigests
 from ptychoproduct.validation.physics_evidence import record_physics
 from ptychoproduct.validation.read_back import verify_digests
+from ptychoproduct.validation.written_digests import ContentDigests
 
 
 class ProductWriter:
@@ -57,7 +57,7 @@ class ProductWriter:
         Whether ``/raw_data`` is written: frames, positions in pixels and what else is kept.
     options : ExportOptions, optional
     progress : callable, optional
-        Called with a number of bytes whenever frames of that size have been written.
+        Called with a number of bytes whenever so many have been written.
     source : path, optional
         The file that the data comes from: named in messages, never overwritten.
     inputs : sequence of path
@@ -107,7 +107,8 @@ class ProductWriter:
         self._raw: RawGroup | None = None
         self._positions = ScanPositions(self.options.position_index, self._origin)
         self._file_bytes = 0
-        self._digests = ContentDigests(wanted=self.options.has_digests or self.options.verify)
+        kept, frames = self.options.has_digests, self.options.digests_frames
+        self._digests = ContentDigests(keep=kept, frames=frames, verify=self.options.verify)
         require_hdf5_suffix(self.path)
         warn_of_implausible({name: self.meta.known(name) for name in self.meta.origins}, self._origin)
 
@@ -360,7 +361,7 @@ class ProductWriter:
                 require_length(len(counts), len(self._positions), contract.PHOTON_COUNTS.name, self._origin)
             reconstruction.write_attributes(self._file, contract.ROOT_ATTRIBUTES, self.meta)
             if self.conversion_id is not None:
-                self._file.attrs[contract.CONVERSION_ID.name] = self.conversion_id
+                self.note(contract.CONVERSION_ID, self.conversion_id)
             for expected, data in zip(contract.POSITIONS, self._positions.in_metres(self.meta), strict=True):
                 self._file.create_dataset(expected.name, data=data)
             self._file.create_dataset(contract.POSITION_INDEXES.name, data=self._positions.indexes())
@@ -368,14 +369,14 @@ class ProductWriter:
                 self._raw.keep_scan(self._positions)
             if self.options.nexus:
                 add_plots(self._file, self.meta)
-            self._digests.take(self._datasets(), self._resources.threads, keep=self.options.has_digests)
-            return self._summarise()
+            summary = self._summarise()  # which notes the verdict of physics: the digest covers it
+            self._digests.take(self._file, self._datasets(), self._resources.threads)
+        return summary
 
     def _datasets(self) -> list[h5py.Dataset]:
         """Return every dataset of the product once, also where several hard links lead to it."""
         found = [item for item in self._file.values() if isinstance(item, h5py.Dataset)]
-        if self._raw is not None:
-            found += self._raw.group.values()
+        found += [] if self._raw is None else self._raw.group.values()
         found += [self._file[shown.name] for shown in contract.VIEW_DATASETS if shown.name in self._file]
         return list(dict.fromkeys(found))
 

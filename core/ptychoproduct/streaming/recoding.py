@@ -18,7 +18,7 @@ from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.streaming.dataset_rows import DatasetRows
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.system.workers import Workers
-from ptychoproduct_native import ChunkBuffer, FilterError, FilterPipeline
+from ptychoproduct_native import FLETCHER32_ID, ChunkBuffer, Filter, FilterError, FilterPipeline
 
 # Encoded and decoded chunks that wait for a core or for the file.
 _AHEAD_BYTES = 64 * 1024**2
@@ -112,15 +112,17 @@ def _pipeline_here(dataset: h5py.Dataset) -> FilterPipeline | None:
 def has_same_chunks(source: h5py.Dataset, dataset: h5py.Dataset) -> bool:
     """Whether the chunks of two datasets are whole rows, and would be the same bytes for the same numbers.
 
-    They are where shape, chunk shape, type with byte order, filters and filters' parameters are equal.
+    They are where shape, chunk shape, type with byte order, filters and filters' parameters are equal; the second may
+    have a checksum besides, which `copy_chunks` adds.
     """
+    stages = _filters(dataset)
     return bool(
         source.shape == dataset.shape
         and source.chunks is not None
         and source.chunks == dataset.chunks
         and source.chunks[1:] == source.shape[1:]
         and source.id.get_type() == dataset.id.get_type()
-        and has_same_filters(source, dataset)
+        and _filters(source) in (stages, _without_checksum(stages))
     )
 
 
@@ -152,6 +154,9 @@ def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[
     """
     rows, chunk_rows = dataset.shape[0], dataset.chunks[0]
     left = set()
+    checksum = None
+    if not has_same_filters(source, dataset):
+        checksum = FilterPipeline([Filter(FLETCHER32_ID, 0, ())])
     with reading(source):
         stored = ChunkIndex(source)  # HDF5 would walk through all chunks for each one
     for first in range(0, rows, chunk_rows):
@@ -164,9 +169,17 @@ def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[
         except (OSError, RuntimeError) as error:
             frames = f"frames {first} to {min(first + chunk_rows, rows) - 1}"
             raise SourceError(source.file.filename, f"{frames} cannot be read: {error}", key=source.name) from error
+        if checksum is not None:
+            buffer = ChunkBuffer(len(chunk))
+            memoryview(buffer)[:] = chunk
+            chunk, _ = checksum.encode(buffer)
         dataset.id.write_direct_chunk(offset, chunk, filter_mask)
         progress(chunk_rows)
     return left
+
+
+def _without_checksum(stages: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return stages[:-1] if stages and stages[-1][0] == FLETCHER32_ID else stages
 
 
 def _filters(dataset: h5py.Dataset) -> list[tuple[Any, ...]]:

@@ -24,14 +24,14 @@ SENDING_MB_S = 125.0
 
 # Where nothing can be gained, lz4 is as fast as no codec.
 _WHOLE_FRAMES = (
-    "bitshuffle-lz4,block=64KiB",
-    "lz4",
-    "zstd:3",
-    "shuffle+zstd:1",
-    "bitshuffle-zstd:1,block=256KiB",
-    "gzip:1",
+    "bitshuffle-lz4,block=64KiB+fletcher32",
+    "lz4+fletcher32",
+    "zstd:3+fletcher32",
+    "shuffle+zstd:1+fletcher32",
+    "bitshuffle-zstd:1,block=256KiB+fletcher32",
+    "gzip:1+fletcher32",
 )
-_TILES = ("bitshuffle-zstd:15,block=256KiB", "bzip2:9", "shuffle+zstd:9")
+_TILES = ("bitshuffle-zstd:15,block=256KiB+fletcher32", "bzip2:9+fletcher32", "shuffle+zstd:9+fletcher32")
 _TILE = (256, 16, 16)
 
 # Bytes of frames that each codec is tried on: enough for all cores to have work, few enough for the slow ones.

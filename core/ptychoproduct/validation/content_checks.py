@@ -27,9 +27,11 @@ from ptychoproduct.streaming.sources import windows_of
 from ptychoproduct.streaming.transformed_rows import TransformedRows
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.checks import Problem, Subject, check
-from ptychoproduct.validation.damage import damage
+from ptychoproduct.validation.damage import can_show_damage, damage
+from ptychoproduct.validation.metadata_digest import metadata_damage
 
 _COMPARED_BYTES = 4 * 1024**2
+_MOST_NAMED = 5
 _NO_PROBE = np.ones((1, 1), np.complex64)  # it is not compared, so a source need not have one
 
 
@@ -56,6 +58,7 @@ def everything_decodes(subject: Subject) -> Iterator[Problem]:
     if not subject.deep:
         return
     seen: set[h5py.Dataset] = set()  # a dataset may have several names
+    unseen = [] if contract.METADATA_DIGEST.name in subject.file.attrs else ["attributes"]
     for group in _groups(subject.file):
         yield from _damaged_attributes(group)
         for name in group:
@@ -79,6 +82,14 @@ def everything_decodes(subject: Subject) -> Iterator[Problem]:
                 is_frames = dataset.name == f"/{contract.DIFFRACTION.name}"
                 words = damage(dataset, "frames", subject.progress) if is_frames else damage(dataset)
                 yield from (Problem("error", dataset.name, message) for message in words)
+                if dataset.size and not can_show_damage(dataset):
+                    unseen.append(dataset.name)
+    changed = metadata_damage(subject.file)
+    if changed is not None:
+        yield Problem("error", "/", changed)
+    if unseen:
+        listed = ", ".join(unseen[:_MOST_NAMED]) + (" and others" if unseen[_MOST_NAMED:] else "")
+        yield Problem("warning", "/", f"there is no digest or checksum of {listed}: changed bytes there cannot be seen")
 
 
 @check

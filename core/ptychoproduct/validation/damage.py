@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 
 import h5py
 
+from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, warn
 from ptychoproduct.hdf5.chunk_grid import datasets_of, not_stored
 from ptychoproduct.hdf5.contract_fields import names_of_ours
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import reading
-from ptychoproduct.model.contract import CONTENT_DIGEST, DIFFRACTION
+from ptychoproduct.hdf5.row_checksums import changed_rows, stored_row_checksums
+from ptychoproduct.model.contract import CONTENT_DIGEST, DIFFRACTION, ROW_CHECKSUMS
 from ptychoproduct.validation.digests import add_elements, content_digest, has_digest, new_digest, stored_digest
 
 
@@ -31,11 +34,12 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
     Yields
     ------
     str
-        Which rows, which chunk, and what is wrong with it. A codec, or the checksum of a chunk, tells of the chunk; a
-        digest tells of the dataset only.
+        Which rows, which chunk, and what is wrong with it. A codec, or the checksum of a chunk, tells of the chunk,
+        checksums of rows tell of the rows; a digest tells of the dataset only.
     """
     try:
         expected = stored_digest(dataset) if has_digest(dataset) else None
+        checksums = None if dataset.dtype.hasobject else stored_row_checksums(dataset)
         if not dataset.shape:
             yield from _damage_of_element(dataset, expected)
             return
@@ -43,36 +47,47 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
         yield _words(error)
         return
     is_text = dataset.dtype.hasobject
-    digest, is_decodable = new_digest(), True
-    with closing(DatasetReader(dataset)) as reader:
-        for rows, future in reader.blocks(lambda _, block: block, block_bytes=1):
+    digest, is_intact = new_digest(), True
+    with closing(DatasetReader(dataset, verify=False)) as reader:
+        for rows, future in reader.blocks(partial(_compared, checksums), block_bytes=1):
             try:
-                block = future.result()
+                block, changed = future.result()
             except ContractError as error:
-                is_decodable = False
+                is_intact = False
                 yield f"{named} {rows.start} to {rows.stop - 1} {_words(error)}"
                 continue
+            if changed:
+                is_intact = False
+                yield f"{named} {changed}"
             if expected is not None and not is_text:
                 add_elements(digest, block)
             if progress is not None:
                 progress(block.nbytes)
-    if expected is None or not is_decodable:
+    if expected is None or not is_intact:
         return
-    found = content_digest(dataset) if is_text else digest.hexdigest()
-    if found != expected:
+    if expected != (content_digest(dataset) if is_text else digest.hexdigest()):
         yield f"has changed since {CONTENT_DIGEST.name} was written"
 
 
-def require_undamaged(file: h5py.File, *, accept: bool = False, checksums: bool = True) -> None:
-    """Decode everything whose damage can be seen: datasets with a digest, or with a checksum for each chunk.
+def _compared(checksums: Array | None, first: int, block: Array) -> tuple[Array, str]:
+    return block, "" if checksums is None else changed_rows(block, first, checksums)
+
+
+def can_show_damage(dataset: h5py.Dataset) -> bool:
+    """Whether changed bytes can be seen: whether there is a digest, or a checksum of each row or chunk."""
+    return bool(dataset.fletcher32 or not {CONTENT_DIGEST.name, ROW_CHECKSUMS}.isdisjoint(dataset.attrs))
+
+
+def require_undamaged(file: h5py.File, *, accept: bool = False, frames: bool = True) -> None:
+    """Decode everything whose damage can be seen.
 
     Parameters
     ----------
     file : h5py.File
     accept : bool
         Whether damage is only warned of.
-    checksums : bool
-        Whether datasets are decoded that have no digest, but checksums, which reading verifies as well.
+    frames : bool
+        Whether frames are decoded, too; who reads them by a `DatasetReader` need not.
 
     Raises
     ------
@@ -82,12 +97,13 @@ def require_undamaged(file: h5py.File, *, accept: bool = False, checksums: bool 
     names = names_of_ours(file)
     for found in datasets_of(file):
         dataset = h5py.Dataset(found)
-        if not (checksums and dataset.fletcher32) and CONTENT_DIGEST.name not in dataset.attrs:
-            continue
         name = names.get(found, dataset.name)
-        rows = "frames" if name == f"/{DIFFRACTION.name}" else "rows"
-        lost = not_stored(found, rows)  # there may be no end of what is lost
-        for words in [lost] if lost else map("damaged: {}".format, damage(dataset, rows)):
+        is_frames = name == f"/{DIFFRACTION.name}"
+        if not can_show_damage(dataset) or (is_frames and not frames):
+            continue
+        named = "frames" if is_frames else "rows"
+        lost = not_stored(found, named)  # there may be no end of what is lost
+        for words in [lost] if lost else map("damaged: {}".format, damage(dataset, named)):
             if not accept:
                 raise ContractError(file.filename, words, key=name)
             warn(f"{file.filename}: {name}: {words}")
@@ -103,4 +119,4 @@ def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[
 
 def _words(error: ContractError) -> str:
     """Return what an error says, without the file and the dataset."""
-    return error.sentence if error.problem else f"{CONTENT_DIGEST.name}: {error.sentence}"
+    return error.sentence if error.problem else f"{str(error.key).rpartition('@')[2]}: {error.sentence}"

@@ -77,6 +77,18 @@ def test_chunks_with_the_wanted_pipeline_are_copied_bit_for_bit(tmp_path, codec,
         assert np.array_equal(file["raw_data/diffraction"][:], STACK)
 
 
+@pytest.mark.parametrize("codec", CODECS)
+def test_chunks_are_copied_and_get_the_checksum_that_they_lack(tmp_path, codec, decoded):
+    source = write(tmp_path / "diffraction.h5", **parse_codec(codec).dataset_options(STACK.dtype))
+    product = convert(source, codec + "+fletcher32")
+    assert decoded == [8]
+    before, after = stored_chunks(source, "patterns"), stored_chunks(product, "raw_data/diffraction")
+    for offset in ((0, 0, 0), (4, 0, 0)):
+        assert (after[offset][0], after[offset][1][:-4]) == before[offset]
+    with h5py.File(product) as file:
+        assert np.array_equal(file["raw_data/diffraction"][:], STACK)  # HDF5 verifies the checksums
+
+
 def test_a_chunk_that_another_encoder_made_is_copied_as_it_is(tmp_path, decoded):
     """A zstd frame of level 19, in a dataset that says level 1: nobody here would encode it so."""
     source = write(tmp_path / "diffraction.h5", STACK[:8], **hdf5plugin.Zstd(clevel=1))

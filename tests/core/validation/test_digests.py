@@ -1,6 +1,8 @@
 """Digests: what the contract defines, by h5py and hashlib alone; written, read back, and held against damage."""
 
 import hashlib
+import json
+import zlib
 
 import h5py
 import hdf5plugin
@@ -140,10 +142,119 @@ def test_digests_do_not_come_into_an_archive(save_scan, centered_meta, tmp_path)
     assert (tmp_path / "with.npz").read_bytes() == (tmp_path / "without.npz").read_bytes()
 
 
-def test_without_being_asked_for_there_are_no_digests(save_scan, centered_meta, tmp_path):
-    export_product_from_npz(save_scan(), tmp_path / "product.h5", centered_meta, options=ExportOptions(verify=True))
+@pytest.mark.parametrize("verify", [False, True])
+def test_digests_that_are_declined_are_not_there(save_scan, centered_meta, tmp_path, verify):
+    options = ExportOptions(digests=False, verify=verify)
+    export_product_from_npz(save_scan(), tmp_path / "product.h5", centered_meta, options=options)
     with h5py.File(tmp_path / "product.h5") as file:
-        assert all("content_sha256" not in dataset.attrs for dataset in datasets_of(file).values())
+        names = {name for item in (file, *datasets_of(file).values()) for name in item.attrs}
+    assert names.isdisjoint({"content_sha256", "row_crc32", "metadata_sha256"})
+
+
+@pytest.mark.parametrize("store_counts", [False, True])
+@pytest.mark.parametrize("compression", ["balanced", "none", "auto", "archive"])
+def test_by_default_all_but_the_frames_have_digests_and_frames_have_checksums(
+    save_scan, centered_meta, tmp_path, compression, store_counts
+):
+    options = ExportOptions(compression=compression, store_counts=store_counts, chunk_frames=5)
+    export_product_from_npz(save_scan(), tmp_path / "product.h5", centered_meta, options=options)
+    with h5py.File(tmp_path / "product.h5") as file:
+        datasets = datasets_of(file)
+        frames = datasets.pop(FRAMES)
+        assert all(dataset.attrs["content_sha256"] == digest_by_hand(dataset) for dataset in datasets.values())
+        assert ("content_sha256" in frames.attrs) == (compression == "archive")
+        assert frames.attrs["row_crc32"].dtype == np.uint32
+        assert frames.attrs["row_crc32"].tolist() == [zlib.crc32(frame.tobytes()) for frame in frames[()]]
+
+
+def metadata_by_hand(file):
+    """Compute the digest of the metadata as the contract tells everybody to."""
+    met, entries = {}, []
+
+    def name_of(dtype):
+        text = h5py.check_string_dtype(dtype)
+        return dtype.name if text is None else "str" if text.length is None else f"S{text.length}"
+
+    def visit(item, path):
+        met[item] = path
+        is_group = isinstance(item, h5py.Group)
+        entries.append(["group", path] if is_group else ["dataset", path, name_of(item.dtype), item.shape])
+        for name in sorted(set(item.attrs) - {"metadata_sha256"}):
+            value, stored = item.attrs[name], item.attrs.get_id(name)
+            content = np.asarray(value).tobytes()
+            if stored.dtype == object:
+                content = "".join(f"{text}\0" for text in np.atleast_1d(value)).encode()
+            digest = hashlib.sha256(content).hexdigest()
+            entries.append(["attribute", path, name, name_of(stored.dtype), stored.shape, digest])
+        for name in sorted(item) if is_group else ():
+            link, place = item.get(name, getlink=True), f"{path}/{name}".replace("//", "/")
+            if isinstance(link, h5py.SoftLink):
+                entries.append(["soft", place, link.path])
+            elif item[name] in met:
+                entries.append(["hard", place, met[item[name]]])
+            else:
+                visit(item[name], place)
+
+    visit(file["/"], "/")
+    lines = "".join(json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_the_digest_of_the_metadata_is_what_the_contract_says(archive):
+    with h5py.File(archive) as file:
+        assert file.attrs["metadata_sha256"] == metadata_by_hand(file)
+
+
+def set_attribute(file):
+    file["probe"].attrs["pixel_width_m"] += 1e-12
+
+
+def set_text(file):
+    file.attrs["comments"] = "another"
+
+
+def add_attribute(file):
+    file["entry"].attrs["more"] = 1
+
+
+def retype_attribute(file):
+    file.attrs["exposure_time_s"] = np.float32(0)
+
+
+def relink(file):
+    del file["costs"]
+    file["costs"] = file["loss_epochs"]
+
+
+def rename(file):
+    file.move("raw_data/xcoords_start", "raw_data/xcoords_begin")
+
+
+def redirect(file):
+    del file["entry/scan/probe_position_x_m"]
+    file["entry/scan/probe_position_x_m"] = h5py.SoftLink("/probe_position_y_m")
+
+
+@pytest.mark.parametrize("change", [set_attribute, set_text, add_attribute, retype_attribute, relink, rename, redirect])
+def test_changed_metadata_are_found_by_their_digest(archive, change):
+    with h5py.File(archive, "a") as file:
+        change(file)
+    found = [problem for problem in validate_product(archive, deep=True).problems if problem.where == "/"]
+    assert "has changed since metadata_sha256 was written" in found[0].message
+
+
+def test_what_has_neither_digest_nor_checksum_is_told(save_scan, centered_meta, tmp_path):
+    for name, compression, unseen in (("a.h5", "none", True), ("b.h5", "balanced", False)):
+        options = ExportOptions(compression=compression, digests=False)
+        export_product_from_npz(save_scan(), tmp_path / name, centered_meta, options=options)
+        (problem,) = validate_product(tmp_path / name, deep=True).problems
+        assert (problem.severity, problem.where) == ("warning", "/")
+        assert problem.message.startswith("there is no digest or checksum of attributes, /")
+        with h5py.File(tmp_path / name, "a") as file:
+            for item in set(datasets_of(file).values()) - {file[FRAMES]}:
+                del file[item.name]
+            (problem,) = (p for p in validate_product(tmp_path / name, deep=True).problems if p.severity == "warning")
+            assert (FRAMES in problem.message) == unseen
 
 
 # Reading back.
@@ -312,7 +423,11 @@ def test_content_that_changed_behind_intact_checksums_is_found_by_its_digest(arc
         file["raw_data/ycoords_start"][3] += 1
     problems = validate_product(archive, deep=True).problems
     assert {problem.where for problem in problems} == {f"/{FRAMES}", "/raw_data/ycoords_start"}
-    assert all("has changed since content_sha256 was written" in problem.message for problem in problems)
+    messages = {problem.message for problem in problems}
+    assert messages == {
+        "frames 3 to 3 have changed since row_crc32 was written",
+        "has changed since content_sha256 was written",
+    }
 
 
 def test_a_chunk_that_was_lost_is_named(archive):
@@ -321,7 +436,8 @@ def test_a_chunk_that_was_lost_is_named(archive):
         del file[FRAMES]
         left = file.create_dataset(FRAMES, frames.shape, frames.dtype, chunks=(5, 16, 16))
         left[:5], left[10:] = frames[:5], frames[10:]
-        left.attrs.update(attributes)
+        for name, value in attributes.items():
+            left.attrs[name] = value
     messages = [problem.message for problem in validate_product(archive, deep=True).problems]
     assert any("frames 5 to 9: chunk (5, 0, 0) is not stored" in message for message in messages)
 
@@ -330,9 +446,19 @@ def test_a_chunk_that_was_lost_is_named(archive):
 def test_a_digest_that_is_none_is_a_problem(archive, value):
     with h5py.File(archive, "a") as file:
         file[FRAMES].attrs["content_sha256"] = value
-    (problem,) = validate_product(archive, deep=True).problems
+    problem, metadata = validate_product(archive, deep=True).problems
     assert problem.where == f"/{FRAMES}"
     assert "content_sha256" in problem.message
+    assert "metadata_sha256" in metadata.message
+
+
+@pytest.mark.parametrize("value", [3.5, h5py.Empty("f8"), "text", np.zeros(11, np.uint32), np.zeros(12)], ids=str)
+def test_checksums_that_are_none_are_a_problem(archive, value):
+    with h5py.File(archive, "a") as file:
+        file[FRAMES].attrs["row_crc32"] = value
+    problem, _ = validate_product(archive, deep=True).problems
+    assert problem.where == f"/{FRAMES}"
+    assert problem.message.startswith("row_crc32: found ")
 
 
 def test_the_digest_of_frames_stored_as_counts_is_that_of_the_counts(save_scan, centered_meta, tmp_path):
@@ -344,5 +470,5 @@ def test_the_digest_of_frames_stored_as_counts_is_that_of_the_counts(save_scan, 
 
 
 def test_an_archive_has_digests_unless_they_are_not_wanted():
-    assert ExportOptions(compression="archive").has_digests
-    assert not ExportOptions(compression="archive", digests=False).has_digests
+    assert ExportOptions(compression="archive").digests_frames
+    assert not ExportOptions(compression="archive", digests=False).digests_frames

@@ -1,0 +1,101 @@
+"""Chunks as they are in a file: where they are, and what they hold."""
+
+from __future__ import annotations
+
+import math
+
+import h5py
+import numpy as np
+
+from ptychoproduct.aliases import Array
+from ptychoproduct.compression.filters import filter_pipeline
+from ptychoproduct.errors import ContractError
+from ptychoproduct.hdf5.chunks import ChunkIndex, StoredChunk, own_descriptor, read_chunk
+from ptychoproduct.hdf5.local_links import reading
+from ptychoproduct.hdf5.row_checksums import changed_rows, stored_row_checksums
+from ptychoproduct.hdf5.selection import Piece
+from ptychoproduct_native import FilterError
+
+# After so many chunks, it is worth the time to look up where all chunks are.
+_FETCHED_BY_HDF5 = 8
+
+_Encoded = tuple[int, bytes] | StoredChunk
+
+
+class EncodedChunks:
+    """Chunks as they are in the file, decoded by our own threads.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        With chunks.
+    accept_damage : bool
+        Whether a chunk that cannot be decoded is all fill value.
+    verify : bool
+        Whether rows are compared with their checksums, where chunks have none.
+
+    Raises
+    ------
+    FilterError
+        A filter can only be run by HDF5.
+    """
+
+    def __init__(self, dataset: h5py.Dataset, accept_damage: bool, verify: bool) -> None:
+        self.chunk_shape: tuple[int, ...] = dataset.chunks
+        # Chunks with checksums of their own are verified by their filter.
+        is_wanted = verify and not dataset.fletcher32 and dataset.chunks[1:] == dataset.shape[1:]
+        self._checksums = stored_row_checksums(dataset) if is_wanted else None
+        self._accept_damage = accept_damage
+        self._dataset = dataset
+        self._dtype = dataset.dtype
+        self._nbytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        self._pipeline = filter_pipeline(dataset)
+        self._file: str = dataset.file.filename
+        self._name: str = dataset.name
+        self._fill = np.broadcast_to(np.asarray(dataset.fillvalue, dataset.dtype), dataset.chunks)
+        self._descriptor = own_descriptor(self, dataset.file)
+        self._index: ChunkIndex | None = None
+        self._fetched = 0
+
+    def fetch(self, piece: Piece) -> tuple[Piece, _Encoded | None]:
+        """Return the filter mask and the bytes, or where they are; None for a chunk that was never written."""
+        self._fetched += 1
+        with reading(self._dataset):
+            if self._fetched > _FETCHED_BY_HDF5 and self._descriptor is not None and not self._accept_damage:
+                return piece, self._indexed().find(piece.offset)
+            try:
+                return piece, self._dataset.id.read_direct_chunk(piece.offset)
+            except (OSError, RuntimeError, MemoryError):  # MemoryError where the dataset has no storage at all
+                if not self._accept_damage and self._indexed().find(piece.offset) is not None:
+                    raise
+        return piece, None
+
+    def decode(self, piece: Piece, fetched: _Encoded | None) -> Array:
+        """Return a chunk's elements."""
+        if fetched is None:
+            return self._fill
+        try:
+            if isinstance(fetched, StoredChunk):
+                assert self._descriptor is not None
+                encoded = read_chunk(self._descriptor, fetched)
+                chunk = self._pipeline.decode(encoded, fetched.filter_mask, self._nbytes, use_up=True)
+            else:
+                filter_mask, data = fetched
+                chunk = self._pipeline.decode(data, filter_mask, self._nbytes)
+        except (FilterError, EOFError, OSError) as error:
+            if self._accept_damage:
+                return self._fill
+            problem = f"cannot be read: chunk {piece.offset}: {error}"
+            raise ContractError(self._file, problem, key=self._name) from error
+        except MemoryError as error:
+            raise ContractError(self._file, "does not fit in memory", key=self._name) from error
+        rows = np.frombuffer(chunk, self._dtype).reshape(self.chunk_shape)
+        changed = "" if self._checksums is None else changed_rows(rows, piece.offset[0], self._checksums)
+        if changed:
+            raise ContractError(self._file, f"damaged: rows {changed}", key=self._name)
+        return rows
+
+    def _indexed(self) -> ChunkIndex:
+        if self._index is None:
+            self._index = ChunkIndex(self._dataset)
+        return self._index

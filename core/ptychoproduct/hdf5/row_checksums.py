@@ -1,0 +1,62 @@
+"""A checksum of each row, stored as an attribute of its dataset.
+
+``specs/data_contracts.md`` defines it. A CRC-32 finds every flipped bit, and tells in which frame; isal computes it at
+the speed of memory, where SHA-256 would take longer than the compression.
+"""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+from isal import isal_zlib
+
+from ptychoproduct.aliases import Array
+from ptychoproduct.errors import ContractError
+from ptychoproduct.hdf5.local_links import reading
+from ptychoproduct.model.contract import ROW_CHECKSUMS
+
+
+def row_checksums(rows: Array) -> Array:
+    """Compute the CRC-32 of each row, [n], uint32: of its elements in C order, little-endian."""
+    plain = np.ascontiguousarray(rows, rows.dtype.newbyteorder("<"))
+    if not plain.size:
+        return np.zeros(len(plain), np.uint32)
+    data = memoryview(plain.reshape(-1).view(np.uint8))
+    step = len(data) // len(plain)
+    return np.array([isal_zlib.crc32(data[first : first + step]) for first in range(0, len(data), step)], np.uint32)
+
+
+def stored_row_checksums(dataset: h5py.Dataset) -> Array | None:
+    """Return the checksums that are stored with a dataset; None where there are none.
+
+    Raises
+    ------
+    ContractError
+        They are not one whole number for each row.
+    """
+    with reading(dataset):
+        value = dataset.attrs.get(ROW_CHECKSUMS)
+    if value is None:
+        return None
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "u" or value.shape != dataset.shape[:1]:
+        expected = f"{dataset.shape[0]} numbers of uint32" if dataset.shape else "no such attribute"
+        key = f"{dataset.name}@{ROW_CHECKSUMS}"
+        raise ContractError(dataset.file.filename, key=key, found=repr(value)[:60], expected=expected)
+    return value
+
+
+def changed_rows(rows: Array, first: int, expected: Array) -> str:
+    """Say which rows have changed since their checksums were made; an empty text where none has.
+
+    Parameters
+    ----------
+    rows : array, [n, ...]
+        Those beyond the last checksum are not looked at.
+    first : int
+        The number of the first of them.
+    expected : array, [N], uint32
+        The checksums of all rows.
+    """
+    expected = expected[first : first + len(rows)]
+    changed = first + np.flatnonzero(row_checksums(rows[: len(expected)]) != expected)
+    return f"{changed[0]} to {changed[-1]} have changed since {ROW_CHECKSUMS} was written" if len(changed) else ""
