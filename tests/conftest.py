@@ -1,5 +1,6 @@
 """Scans small enough to be made anew in every test."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 
 from ptychoproduct import ExportMeta
+
+# A shell starts its background jobs with SIGINT ignored, and everything that they start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 POSITIONS = 12
 FRAME_PX = 16

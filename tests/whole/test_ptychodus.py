@@ -259,7 +259,8 @@ def test_ptychodus_pairs_each_pattern_with_its_own_position(export, make_scan):
 @pytest.mark.parametrize("shape", [(16, 16), (3, 16, 20), (2, 3, 16, 20)], ids=["HW", "IHW", "CIHW"])
 def test_ptychodus_reads_the_probe(export, shape, dtype):
     probe = complex_array(*shape, dtype=dtype)
-    found = export(probeGuess=probe).probes
+    frames = np.ones((N, *shape[-2:]), np.float32)
+    found = export(probeGuess=probe, diff3d=frames).probes
     np.testing.assert_array_equal(found.get_array(), probe.reshape((1,) * (4 - len(shape)) + shape), strict=True)
     assert found.get_pixel_geometry() == PixelGeometry(META.probe_pixel_width_m, META.probe_pixel_height_m)
 

@@ -219,8 +219,6 @@ def import_product_to_npz(
 
 def _frames(product: Product, wanted: bool, counts: bool) -> Frames | None:
     frames = product.frames if wanted else None
-    if frames is not None:
-        frames.warn_of_gaps()
     if frames is None or not counts or frames.dtype.kind in "biu":
         return frames
     if frames.counts is None:

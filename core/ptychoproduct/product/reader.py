@@ -25,7 +25,6 @@ from ptychoproduct.hdf5.contract_fields import (
     storage_problems,
 )
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
-from ptychoproduct.hdf5.gaps import gaps_of
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, naming_damage, open_hdf5, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
@@ -128,13 +127,6 @@ class Frames:
             The array has the wrong type or shape.
         """
         self.reader.read_into(out, index)
-
-    def warn_of_gaps(self) -> None:
-        """Give a warning where frames were never written; HDF5 makes them up."""
-        with reading(self._dataset):
-            gaps = gaps_of(self._dataset)
-        for gap in gaps:
-            warn(f"{self._dataset.file.filename}: {self._dataset.name}: {gap.instead('frames')}")
 
     def blocks(self) -> Iterator[Array]:
         """Give all frames in order, in blocks of whole chunks of about a MiB."""

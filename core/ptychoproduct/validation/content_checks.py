@@ -14,7 +14,6 @@ from ptychoproduct.errors import ContractError, OptionError, ProductError, Sourc
 from ptychoproduct.hdf5.chunk_grid import not_stored
 from ptychoproduct.hdf5.contract_fields import read_attribute, read_recipe, storage_problems
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
-from ptychoproduct.hdf5.gaps import gaps_of
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
@@ -90,14 +89,6 @@ def everything_decodes(subject: Subject) -> Iterator[Problem]:
     if unseen:
         listed = ", ".join(unseen[:_MOST_NAMED]) + (" and others" if unseen[_MOST_NAMED:] else "")
         yield Problem("warning", "/", f"there is no digest or checksum of {listed}: changed bytes there cannot be seen")
-
-
-@check
-def frames_written(subject: Subject) -> Iterator[Problem]:
-    """All frames are in the file; HDF5 reads those that are not as zeros."""
-    frames = subject.get(contract.DIFFRACTION)
-    for gap in () if frames is None else gaps_of(frames):
-        yield Problem("error", f"/{contract.DIFFRACTION.name}", gap.missing("frames"))
 
 
 @check

@@ -152,19 +152,6 @@ def set_energy(value):
 
 
 # What breaks the rule of each check, and no other.
-def write_frames_to(stop):
-    """An edit that leaves frames of the same shape, of which only the first are written."""
-
-    def change(file):
-        frames, attributes, dtype = file[FRAMES][:], dict(file[FRAMES].attrs), file[FRAMES].dtype
-        del file[FRAMES]
-        new = file.create_dataset(FRAMES, frames.shape, dtype, chunks=(1, *frames.shape[1:]))
-        new[:stop] = frames[:stop]
-        new.attrs.update(attributes)
-
-    return change
-
-
 BROKEN = {
     "attributes_present": [
         *(
@@ -303,9 +290,6 @@ BROKEN = {
     "frames_canonical": [
         error(f"/{FRAMES}@axis_canonical", "found 'HNW', expected NHW", set_attribute(FRAMES, "axis_canonical", "HNW")),
         error(f"/{FRAMES}@original_axis_order", "found 'WHN'", set_attribute(FRAMES, "original_axis_order", "WHN")),
-    ],
-    "frames_written": [
-        error(f"/{FRAMES}", "frames 5 to 11 were never written to product.h5", write_frames_to(5)),
     ],
     "counts_come_back": [
         error(
