@@ -46,7 +46,7 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
         return
     is_text = dataset.dtype.hasobject
     digest, is_intact = new_digest(), True
-    with closing(DatasetReader(dataset)) as reader:
+    with closing(DatasetReader(dataset, None if dataset.chunks else 1)) as reader:
         for rows, future in reader.blocks(_with_checksums if checksums is not None else _alone, block_bytes=1):
             try:
                 block, found = future.result()

@@ -19,6 +19,7 @@ from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.model.contract import ROW_CHECKSUMS
 from ptychoproduct.model.counts import CountsRecipe
+from ptychoproduct.streaming.chunk_stream import Convert
 from ptychoproduct.streaming.sources import RowSource, windows_of
 
 
@@ -62,6 +63,20 @@ def stored_row_checksums(dataset: h5py.Dataset) -> Array | None:
         key = f"{dataset.name}@{ROW_CHECKSUMS}"
         raise ContractError(dataset.file.filename, key=key, found=repr(value)[:60], expected=expected)
     return value
+
+
+def checked_counts(recipe: CountsRecipe, checksums: Array) -> Convert:
+    """Return a function that makes counts of amplitudes, and fills an array, [N], with the checksums of their rows.
+
+    The chunks have to be whole rows.
+    """
+
+    def convert(offset: tuple[int, ...], amplitudes: Array, counts: Array) -> None:
+        recipe.convert(offset, amplitudes, counts)
+        found = row_checksums(counts[: len(checksums) - offset[0]])
+        checksums[offset[0] : offset[0] + len(found)] = found
+
+    return convert
 
 
 class CheckedRows:
