@@ -49,32 +49,77 @@ void pp_unshuffle(unsigned char *restrict dst, const unsigned char *restrict src
     }
 }
 
-/* Sums modulo 65535, where 65535 may stand for 0: the carries are added back in. */
-static uint32_t folded(uint32_t sum) { return (sum & 0xFFFF) + (sum >> 16); }
+/* A sum modulo 65535, where 65535 stands for 0 unless all that was summed up is 0. */
+static uint64_t folded(uint64_t sum)
+{
+    while (sum >> 16) {
+        sum = (sum & 0xFFFF) + (sum >> 16);
+    }
+    return sum;
+}
 
+/* The bytes of a native word, the first one being the highest. */
+static uint32_t big_endian(uint64_t word)
+{
+    const uint16_t native = (uint16_t)word;
+    unsigned char bytes[2];
+    memcpy(bytes, &native, 2);
+    return (uint32_t)bytes[0] << 8 | bytes[1];
+}
+
+enum { LANES = 8 };
+
+/* Sum up lanes of words side by side, and their sums: loops that compilers make vectors of. */
+static void sum_lanes(const unsigned char *data, size_t steps, uint32_t *sums, uint32_t *sums_of_sums)
+{
+    uint32_t first[LANES] = {0}, second[LANES] = {0};
+    for (size_t step = 0; step < steps; step++) {
+        for (size_t lane = 0; lane < LANES; lane++) {
+            uint16_t word;
+            memcpy(&word, data + 2 * (step * LANES + lane), 2);
+            first[lane] += word;
+        }
+        for (size_t lane = 0; lane < LANES; lane++) {
+            second[lane] += first[lane];
+        }
+    }
+    memcpy(sums, first, sizeof first);
+    memcpy(sums_of_sums, second, sizeof second);
+}
+
+/*
+ * The words are big-endian. To swap the bytes of a word is to multiply it by 256 modulo 65535, so that native words may
+ * be summed up, and the bytes of the sums be swapped.
+ */
 uint32_t pp_fletcher32(const unsigned char *data, size_t nbytes)
 {
-    /* As many words as can be summed up before the second sum overflows 32 bits. */
-    const size_t most = 360;
-    uint32_t first = 0, second = 0;
+    const size_t most = 360; /* steps before a sum of sums overflows 32 bits */
+    uint64_t first = 0, second = 0;
     size_t words = nbytes / 2;
-    while (words) {
-        const size_t count = smaller(words, most);
-        for (size_t i = 0; i < count; i++, data += 2) {
-            first += (uint32_t)data[0] << 8 | data[1];
-            second += first;
+    while (words >= LANES) {
+        const size_t steps = smaller(words / LANES, most);
+        uint32_t sums[LANES], sums_of_sums[LANES];
+        sum_lanes(data, steps, sums, sums_of_sums);
+        second += first * steps * LANES;
+        for (size_t lane = 0; lane < LANES; lane++) {
+            first += sums[lane];
+            second += (uint64_t)LANES * sums_of_sums[lane] - (uint64_t)lane * sums[lane];
         }
         first = folded(first);
         second = folded(second);
-        words -= count;
+        data += 2 * steps * LANES;
+        words -= steps * LANES;
     }
-    if (nbytes % 2) {
-        first += (uint32_t)data[0] << 8;
+    for (size_t rest = 2 * words + nbytes % 2; rest;) {
+        const size_t taken = smaller(rest, 2);
+        uint16_t word = 0; /* behind an odd byte */
+        memcpy(&word, data, taken);
+        first += word;
         second += first;
-        first = folded(first);
-        second = folded(second);
+        data += taken;
+        rest -= taken;
     }
-    return folded(second) << 16 | folded(first);
+    return big_endian(folded(second)) << 16 | big_endian(folded(first));
 }
 
 void pp_byteswap(unsigned char *data, size_t n, size_t itemsize)

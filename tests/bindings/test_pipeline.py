@@ -327,3 +327,19 @@ def test_a_pipeline_of_anything_but_filters_is_a_type_error(stage):
 def test_only_chunk_buffers_can_be_encoded(chunk):
     with pytest.raises(TypeError):
         FilterPipeline([]).encode(chunk)
+
+
+@pytest.mark.parametrize(
+    "make", [bytes, lambda n: b"\xff" * n, np.random.default_rng(3).bytes], ids=["0", "255", "any"]
+)
+def test_the_checksum_is_that_of_hdf5_for_every_length(make):
+    pipeline = FilterPipeline([Filter(3, 0, ())])
+    for nbytes in (*range(1, 40), 719, 720, 721, 5759, 5760, 5761, 5775, 100_001, 300_000):
+        data = make(nbytes)
+        chunk = ChunkBuffer(nbytes)
+        memoryview(chunk)[:] = data
+        encoded, _ = pipeline.encode(chunk)
+        with h5py.File.in_memory() as file:
+            stored = file.create_dataset("a", data=np.frombuffer(data, "u1"), chunks=(nbytes,), fletcher32=True)
+            file.flush()
+            assert bytes(encoded) == stored.id.read_direct_chunk((0,))[1]

@@ -217,7 +217,8 @@ class FrameWriter:
 
         try:
             resources = replace(self._resources, progress=count)
-            write_rows([*beside, RowOutput(dataset, recipe.convert)], source, resources)
+            output = RowOutput(dataset, self._digests.converting(dataset, recipe))
+            write_rows([*beside, output], source, resources)
         except InexactError:
             self._resources.progress(-written)
             self._digests.forget_frames(dataset)

@@ -48,7 +48,7 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
         return
     is_text = dataset.dtype.hasobject
     digest, is_intact = new_digest(), True
-    with closing(DatasetReader(dataset, verify=False)) as reader:
+    with closing(DatasetReader(dataset, None if dataset.chunks else 1, verify=False)) as reader:
         for rows, future in reader.blocks(partial(_compared, checksums), block_bytes=1):
             try:
                 block, changed = future.result()

@@ -20,6 +20,8 @@ from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.model.contract import CONTENT_DIGEST
 from ptychoproduct.system.resources import Resources
 
+_WHOLE_BYTES = 16 * 1024**2  # of a dataset without chunks that is read at once
+
 
 class Digest(Protocol):
     """One of hashlib's objects."""
@@ -48,9 +50,8 @@ def add_elements(digest: Digest, array: Array) -> None:
 
 
 def add_texts(digest: Digest, texts: Array) -> None:
-    """Take in strings of variable length, each with a NUL behind it."""
-    plain = (text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text for text in texts.flat)
-    digest.update(b"".join(text + b"\0" for text in plain))
+    """Take in strings of variable length, which h5py reads as bytes, each with a NUL behind it."""
+    digest.update(b"".join(text + b"\0" for text in texts.flat))
 
 
 def content_digest(dataset: h5py.Dataset, resources: Resources | None = None) -> str:
@@ -78,7 +79,7 @@ def content_digest(dataset: h5py.Dataset, resources: Resources | None = None) ->
     if is_text(dataset.dtype):
         with reading(dataset):
             add_texts(digest, np.asarray(dataset[()], object))
-    elif not dataset.shape:
+    elif not dataset.shape or (not dataset.chunks and dataset.nbytes <= _WHOLE_BYTES):
         with reading(dataset):
             add_elements(digest, np.asarray(dataset[()]))
     else:

@@ -75,11 +75,10 @@ def _attribute(owner: Any, name: str) -> tuple[str, Any, str | None]:
     type_name = _type_name(stored.dtype)
     if stored.shape is None or not type_name:
         return type_name, stored.shape, None
-    digest, value = new_digest(), owner.attrs[name]
-    if type_name == "str":
-        add_texts(digest, np.asarray(value, object))
-    else:
-        add_elements(digest, np.asarray(value, stored.dtype))
+    digest, value = new_digest(), np.empty(stored.shape, stored.dtype)
+    if value.size:
+        stored.read(value)
+    (add_texts if type_name == "str" else add_elements)(digest, value)
     return type_name, stored.shape, digest.hexdigest()
 
 

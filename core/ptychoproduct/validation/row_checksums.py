@@ -12,6 +12,7 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.row_checksums import row_checksums
 from ptychoproduct.model.counts import CountsRecipe
+from ptychoproduct.streaming.chunk_stream import Convert
 from ptychoproduct.streaming.sources import RowSource, windows_of
 
 
@@ -26,6 +27,20 @@ def checksums_of_rows(dataset: h5py.Dataset, threads: int | None = None) -> Arra
     with closing(DatasetReader(dataset, threads)) as reader:
         found = [future.result() for _, future in reader.blocks(lambda _, block: row_checksums(block))]
     return np.concatenate(found) if found else np.zeros(0, np.uint32)
+
+
+def checked_counts(recipe: CountsRecipe, checksums: Array) -> Convert:
+    """Return a function that makes counts of amplitudes, and fills an array, [N], with the checksums of their rows.
+
+    The chunks have to be whole rows.
+    """
+
+    def convert(offset: tuple[int, ...], amplitudes: Array, counts: Array) -> None:
+        recipe.convert(offset, amplitudes, counts)
+        found = row_checksums(counts[: len(checksums) - offset[0]])
+        checksums[offset[0] : offset[0] + len(found)] = found
+
+    return convert
 
 
 class CheckedRows:

@@ -10,11 +10,12 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.model.contract import CONTENT_DIGEST, DIFFRACTION, METADATA_DIGEST, ROW_CHECKSUMS
 from ptychoproduct.model.counts import CountsRecipe
+from ptychoproduct.streaming.chunk_stream import Convert
 from ptychoproduct.streaming.sources import Access, RowSource, windows_of
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.digests import Digest, add_elements, content_digest, has_digest, new_digest
 from ptychoproduct.validation.metadata_digest import metadata_digest
-from ptychoproduct.validation.row_checksums import CheckedRows, checksums_of_rows
+from ptychoproduct.validation.row_checksums import CheckedRows, checked_counts, checksums_of_rows
 
 
 class DigestedRows:
@@ -92,8 +93,15 @@ class ContentDigests:
         """Return a source that makes checksums of frames on their way, and digests them where that is wanted."""
         if self._keep:
             self._checksums.append(np.zeros(source.shape[0], np.uint32))
-            source = CheckedRows(source, self._checksums[-1], recipe)
+            if recipe is None or not _has_whole_rows(frames):  # `converting` makes the others
+                source = CheckedRows(source, self._checksums[-1], recipe)
         return self.passing(source, frames, recipe) if self.has_frames else source
+
+    def converting(self, frames: h5py.Dataset, recipe: CountsRecipe) -> Convert:
+        """Return what makes counts of the frames that are passing, and their checksums."""
+        if self._keep and _has_whole_rows(frames):
+            return checked_counts(recipe, self._checksums[-1])
+        return recipe.convert
 
     def frames_copied(self, chunks: h5py.Dataset, threads: int) -> None:
         """Make checksums of frames whose chunks are copied: they are decoded, and not encoded again.
@@ -136,3 +144,8 @@ class ContentDigests:
                 dataset.attrs[CONTENT_DIGEST.name] = digest
         if self._keep:
             file.attrs[METADATA_DIGEST.name] = metadata_digest(file)
+
+
+def _has_whole_rows(dataset: h5py.Dataset) -> bool:
+    """Whether the chunks are whole rows."""
+    return bool(dataset.chunks[1:] == dataset.shape[1:])
