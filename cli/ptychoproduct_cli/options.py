@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ptychoproduct_cli.quantities import numbers_in
+
 if TYPE_CHECKING:
     from ptychoproduct import ScanFiles
 
@@ -51,6 +53,14 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         help="unit of the positions, also of those in an NPZ scan; px: object pixels (default: what the file says, "
         "else m where no position is above 0.001, else px)",
     )
+    group.add_argument(
+        "--scan-step-m",
+        "--scan-step",
+        type=numbers_in("m"),
+        metavar="m[,m]",
+        help="steps of a scan on a grid, frames [Ry, Rx, H, W], in place of positions: between rows, and between "
+        "columns if that is another, such as 0.2nm (default: what the file says)",
+    )
     if probe:
         group.add_argument(
             "--probe",
@@ -84,6 +94,7 @@ def scan_files(arguments: argparse.Namespace, path: str, kind: str | None = None
         positions_columns=arguments.positions_columns,
         probe=getattr(arguments, "probe", None),
         allow_gaps=arguments.allow_gaps,
+        scan_step_m=arguments.scan_step_m,
     )
 
 

@@ -110,6 +110,14 @@ class Hdf5Source:
             self._check_filters(found)
         return found
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a group, a dataset or a link of that name; the link may lead nowhere."""
+        self._links = 0
+        group, _, last = name.rpartition("/")
+        with self.reading(name):
+            found = self._follow(self._root["/"], group or "/")
+            return isinstance(found, h5py.Group) and found.get(last, getlink=True) is not None
+
     def attributes(self, name: str) -> Mapping[str, Any]:
         """Return the attributes of a group or dataset; none where there is none of that name."""
         self._links = 0

@@ -125,6 +125,7 @@ PHOTON_ENERGY = Attribute(
 )
 
 POLARIZATION = Attribute("polarization", "str", field="polarization")
+PARTICLE = Attribute("particle", "str", field="particle")
 
 # For NeXus viewers.
 NX_CLASS = Attribute("NX_class", "str")
@@ -156,10 +157,13 @@ ROOT_ATTRIBUTES = (
     POLARIZATION,
     Attribute("detector_pixel_width_m", "float64", "m", default=0.0, field="detector_pixel_width_m"),
     Attribute("detector_pixel_height_m", "float64", "m", default=0.0, field="detector_pixel_height_m"),
+    PARTICLE,
     NX_CLASS,
     NX_DEFAULT,
 )
 POLARIZATIONS = ("left_circular", "right_circular")
+PARTICLES = ("photon", "electron")
+CHOICES = {POLARIZATION: POLARIZATIONS, PARTICLE: PARTICLES}
 
 OPR_WEIGHTS = "opr_weights"
 PROBE_PIXEL_WIDTH = Attribute("pixel_width_m", "float64", "m", "required", field="probe_pixel_width_m")

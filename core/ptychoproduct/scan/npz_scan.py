@@ -15,7 +15,8 @@ from ptychoproduct.npz.stored_array import StoredArray
 from ptychoproduct.npz.unpickle import unpickle_text
 from ptychoproduct.scan.assembly import Companions, assembled, given_positions, paired, probe_of
 from ptychoproduct.scan.companions import Positions
-from ptychoproduct.scan.layouts import BAD_PIXELS, WITHOUT_FRAMES
+from ptychoproduct.scan.field_layouts import BAD_PIXELS
+from ptychoproduct.scan.layouts import WITHOUT_FRAMES
 from ptychoproduct.scan.scan import Extra, Scan, is_streamed
 from ptychoproduct.scan.source_metadata import npz_metadata
 from ptychoproduct.scan.stored_frames import stored_frames
@@ -56,7 +57,7 @@ def npz_scan(
     text, files = _metadata_text(archive), (archive.path,)
     frames = frames_array(archive, frames_key) if include_frames else None
     stack = None if frames is None else stored_frames(frames, resources)
-    positions = given_positions(companions)
+    positions = given_positions(companions, archive.path, () if frames is None else frames.shape)
     if positions is None:
         x, y = (read_if_there(archive, key) for key in ("xcoords", "ycoords"))
         if x is None or y is None:

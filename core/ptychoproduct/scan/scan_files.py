@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -51,6 +52,9 @@ class ScanFiles:
         the file of positions, or of the NPZ or HDF5 file itself.
     positions_columns : str, optional
         Names of a table's columns, such as ``"y,x"`` or ``"index,x_um,y_um"``; by default its header.
+    scan_step_m : float or pair of float, optional
+        Of frames on a grid, [Ry, Rx, H, W], in place of `positions`: the step between rows, and that between columns.
+        By default what an HDF5 file says.
     allow_gaps : bool
         Whether frames that an HDF5 file declares, and that are in no file, are a warning; they are an error by default.
 
@@ -72,6 +76,7 @@ class ScanFiles:
     frames_key: str | None = None
     drop: Sequence[str] = ()
     allow_gaps: bool = False
+    scan_step_m: float | tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.drop, str):
@@ -84,10 +89,22 @@ class ScanFiles:
         for key in ("frames_key", "drop"):
             if getattr(self, key) and self.kind != NPZ:
                 raise OptionError(key, f"applies to NPZ files; {this}")
-        if self.positions is None and self.kind == NPY:
+        if self.scan_step_m is not None:
+            steps = self.scan_steps_m or ()
+            if len(steps) not in (1, 2) or not all(step > 0 and math.isfinite(step) for step in steps):
+                raise OptionError("scan_step_m", "must be one or two lengths above zero: of rows, and of columns")
+            if self.positions is not None:
+                raise OptionError("scan_step_m", "cannot be used with positions; give only one of the two")
+        elif self.positions is None and self.kind == NPY:
             raise OptionError("positions", f"{this} without positions; give a file of positions")
         if self.positions_columns is not None and (self.positions is None or isinstance(self.positions, tuple)):
             raise OptionError("positions_columns", "names the columns of a file of positions, and no file is given")
+
+    @property
+    def scan_steps_m(self) -> tuple[float, ...] | None:
+        """The steps of the scan as a tuple; None where none is given."""
+        steps = self.scan_step_m
+        return (float(steps),) if isinstance(steps, int | float) else steps
 
 
 def _known_kind(path: Path) -> str:
@@ -121,7 +138,9 @@ def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = T
     """
     # What reads one kind of file is not imported for another: that is a tenth of a small conversion's time.
     path = Path(files.path)
-    companions = Companions(files.positions, files.positions_in, files.probe, files.positions_columns)
+    companions = Companions(
+        files.positions, files.positions_in, files.probe, files.positions_columns, files.scan_steps_m
+    )
     if files.kind == NPZ:
         from ptychoproduct.scan.npz_scan import npz_scan
 

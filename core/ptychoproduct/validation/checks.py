@@ -287,11 +287,11 @@ def _same(values: Array, others: Array) -> bool:
 
 @check
 def polarization_known(subject: Subject) -> Iterator[Problem]:
-    """The polarization is one that ptychodus knows."""
-    value = subject.attribute(None, contract.POLARIZATION)
-    if value is not None and value not in contract.POLARIZATIONS:
-        expected = " or ".join(contract.POLARIZATIONS)
-        yield Problem("error", "/@polarization", f"found {value!r}, expected {expected}")
+    """Polarization and particle are ones that are known."""
+    for attribute, known in contract.CHOICES.items():
+        value = subject.attribute(None, attribute)
+        if value is not None and value not in known:
+            yield Problem("error", f"/@{attribute.name}", f"found {value!r}, expected {' or '.join(known)}")
 
 
 @check

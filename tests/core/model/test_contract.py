@@ -123,6 +123,7 @@ def test_the_documented_values_are_the_coded_ones():
     values = {quoted(row["Attribute"])[0]: quoted(row["Values"]) for row in rows_of("Attribute", "Values")}
     assert values == {
         "polarization": contract.POLARIZATIONS,
+        "particle": contract.PARTICLES,
         contract.AXIS_CANONICAL.name: (contract.AXIS_CANONICAL.default,),
         contract.ORIGINAL_AXIS_ORDER.name: contract.AXIS_ORDERS,
         contract.QUANTITY.name: contract.QUANTITIES,
@@ -169,7 +170,11 @@ def full_product(save_scan, tmp_path):
     )
     center_m = 63 / 2 * 5e-8
     meta = ExportMeta(
-        name="everything", polarization="left_circular", object_center_x_m=center_m, object_center_y_m=center_m
+        name="everything",
+        polarization="left_circular",
+        particle="electron",
+        object_center_x_m=center_m,
+        object_center_y_m=center_m,
     )
     results = Reconstruction(
         opr_weights=np.ones((n, 2)),
