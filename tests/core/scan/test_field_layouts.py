@@ -1,11 +1,16 @@
 """Files in the layouts of other programs, written here as those do, become products with the values that they hold."""
 
+import runpy
+from pathlib import Path
+
 import h5py
 import hdf5plugin  # noqa: F401 - h5py reads the products with it
 import numpy as np
 import pytest
 
 from ptychoproduct import ExportMeta, OptionError, ScanFiles, SourceError, export_product_from_files
+from ptychoproduct.model.units import convert_unit, field_unit
+from ptychoproduct.scan.field_layouts import LAYOUTS
 
 pytestmark = pytest.mark.filterwarnings("ignore::ptychoproduct.errors.ProductWarning")
 N, H, W = 12, 10, 14
@@ -310,3 +315,23 @@ def test_the_wavelength_of_electrons_is_relativistic(tmp_path, particle):
     with h5py.File(convert(files, meta)) as product:
         assert np.isclose(product["object"].attrs["pixel_width_m"], wavelength_m * 1.5 / (W * 150e-6), rtol=1e-8)
         assert product.attrs.get("particle") == particle
+
+
+def test_the_docs_have_the_table_of_layouts():
+    """`python docs/layouts_table.py` writes it."""
+    docs = Path(__file__).parents[3] / "docs"
+    script = runpy.run_path(str(docs / "layouts_table.py"))
+    text = (docs / "layouts.md").read_text(encoding="utf-8")
+    assert text == script["page"](text)
+    assert all(f"| {layout.program}" in text for layout in LAYOUTS)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.program)
+def test_a_layout_names_fields_and_units_that_are_known(layout):
+    for place in layout.metadata:
+        ExportMeta(**{place.field: 1.0})
+        for unit in () if place.unit.startswith("/") else place.unit.split("/"):
+            wanted = field_unit(place.field)
+            assert unit == wanted or convert_unit(1.0, unit, wanted) > 0
+    for path in (*layout.frames, *layout.probe, *layout.object, *layout.mask):
+        assert path.startswith("/")
