@@ -189,6 +189,8 @@ OBJECT = Dataset(
     attributes=(OBJECT_CENTER_X, OBJECT_CENTER_Y, OBJECT_PIXEL_WIDTH, OBJECT_PIXEL_HEIGHT, SYNTHETIC),
 )
 OBJECT_LAYER_SPACING = Dataset("object_layer_spacing_m", REAL, (("L-1",),), "m")
+# What ptychodus wrote before; distances of layers, with one behind the last layer or without.
+OLD_LAYER_DISTANCE = Dataset("object_layer_distance_m", REAL, (("L",), ("L-1",)), "m", "optional")
 POSITION_X = Dataset("probe_position_x_m", REAL, (("N",),), "m", attributes=(UNITS,))
 POSITION_Y = Dataset("probe_position_y_m", REAL, (("N",),), "m", attributes=(UNITS,))
 POSITION_INDEXES = Dataset("probe_position_indexes", INTEGER, (("N",),))

@@ -124,7 +124,7 @@ def attributes_present(subject: Subject) -> Iterator[Problem]:
             if value is None and attribute.presence == "required":
                 yield Problem("error", f"{where}@{attribute.name}", "is missing; a product needs this attribute")
             if isinstance(value, float) and not np.isfinite(value):
-                yield Problem("error", f"{where}@{attribute.name}", f"found {value}, expected a finite number")
+                yield Problem("warning", f"{where}@{attribute.name}", f"found {value}, expected a finite number")
 
 
 @check
@@ -148,6 +148,9 @@ def datasets_present(subject: Subject) -> Iterator[Problem]:
             if expected.presence == "required" and (
                 expected in contract.ROOT_DATASETS or contract.RAW_DATA in subject.file
             ):
+                if expected == contract.OBJECT_LAYER_SPACING and contract.OLD_LAYER_DISTANCE.name in subject.file:
+                    yield Problem("warning", where, f"is missing; {contract.OLD_LAYER_DISTANCE.name} is read instead")
+                    continue
                 message = "is missing; a product needs this dataset"
                 if expected == contract.PROBE and contract.OBJECT.name not in subject.found:
                     message = f"is missing; this {not_a_product(Path(subject.file.filename), expected.name)}"
@@ -214,16 +217,6 @@ def indexes_pair(subject: Subject) -> Iterator[Problem]:
         yield Problem("warning", where, "the values are not in ascending order; ptychodus before 1.4 cannot pair them")
     if indexes.min() < 0:
         yield Problem("error", where, f"found {indexes.min()}, expected no negative index")
-
-
-@check
-def pixel_sizes_positive(subject: Subject) -> Iterator[Problem]:
-    """Pixels have a size."""
-    for expected in (contract.PROBE, contract.OBJECT):
-        for attribute in expected.attributes:
-            size = subject.attribute(expected, attribute) if attribute.name.startswith("pixel_") else None
-            if size is not None and not size > 0:
-                yield Problem("error", f"/{expected.name}@{attribute.name}", f"found {size}, expected a positive size")
 
 
 @check
