@@ -20,7 +20,7 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         help="path of frames in the HDF5 file (default: where ptychodus, fold_slice, CXI and NeXus files have them)",
     )
     group.add_argument(
-        "--frames-key", metavar="KEY", help="key of frames in the NPZ file (default: diff3d, else diffraction)"
+        "--frames-key", metavar="KEY", help="key of frames in the NPZ file (default: diff3d, diffraction or patterns)"
     )
     group.add_argument(
         "--drop",

@@ -24,6 +24,7 @@ from ptychoproduct.scan.field_layouts import BAD_PIXELS, LAYOUTS
 from ptychoproduct.scan.grid_positions import grid_positions, scan_grid, steps_in
 from ptychoproduct.scan.layout import PositionLayout
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
+from ptychoproduct.scan.npz_parts import POSITION_KEYS, npz_reconstruction, read_if_there
 from ptychoproduct.scan.places import as_text, layouts_of, parts_at, places, read_place
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
@@ -32,6 +33,9 @@ from ptychoproduct.scan.source_metadata import hdf5_metadata, npz_metadata
 from ptychoproduct.system.file_kinds import not_a
 
 _PROBE_KEYS = ("probeGuess", "probe")
+# The part of a layout that an option names, and where a file of that part alone has it.
+_PARTS = {"probe": "probe", "object": "object", "bad_pixels": "mask"}
+_FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",)}
 # The part of a layout that an option names, and where a file of that part alone has it.
 _PARTS = {"probe": "probe", "object": "object", "bad_pixels": "mask"}
 _FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",)}
@@ -122,29 +126,32 @@ def read_positions(reference: str | PathLike[str], unit: str | None = None, colu
             return replace(positions_in(source, unit), metadata=hdf5_metadata(source))
     if kind == NPZ:
         with NpzArchive(path) as archive:
-            return _positions_in_npz(archive, unit)
+            return positions_in_npz(archive, unit)
     table = read_npy_table(path, columns) if kind == NPY else read_text_table(path, unit, columns)
     return Positions(table.x, table.y, unit or table.unit, table.numbers, table.scan_index, files=(path,))
 
 
-def _positions_in_npz(archive: NpzArchive, unit: str | None) -> Positions:
-    """Read positions under PtychoPINN's names, or under those of ptychodus's products."""
-    known = (names for names in _NPZ_POSITIONS if names[0] in archive.members and names[1] in archive.members)
-    x, y, its_unit = next(known, _NPZ_POSITIONS[0])
+def positions_in_npz(archive: NpzArchive, unit: str | None) -> Positions:
+    """Read positions under PtychoPINN's names, or under those of ptychodus's products.
 
-    def read(key: str) -> Array | None:
-        return archive.members[key].read() if key in archive.members else None
-
+    Raises
+    ------
+    SourceError
+        There are none.
+    """
+    known = (names for names in POSITION_KEYS if names[0] in archive.members and names[1] in archive.members)
+    x, y, its_unit = next(known, POSITION_KEYS[0])
     by_ptychodus = its_unit is not None
     return Positions(
         archive.require(x).read(),
         archive.require(y).read(),
         unit or its_unit,
-        numbers=read("probe_position_indexes") if by_ptychodus else None,
-        scan_index=read("scan_index"),
-        probe=read("probe" if by_ptychodus else "probeGuess"),
-        object=read("objectGuess"),
+        numbers=read_if_there(archive, "probe_position_indexes") if by_ptychodus else None,
+        scan_index=read_if_there(archive, "scan_index"),
+        probe=read_if_there(archive, "probe" if by_ptychodus else "probeGuess"),
+        object=read_if_there(archive, "object" if by_ptychodus else "objectGuess"),
         files=(archive.path,),
+        reconstruction=npz_reconstruction(archive),
         metadata=npz_metadata(archive),
     )
 

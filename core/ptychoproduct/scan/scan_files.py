@@ -13,7 +13,6 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import OptionError, SourceError
-from ptychoproduct.model import contract
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.scan.assembly import Companions
@@ -182,6 +181,8 @@ def frame_bytes(files: ScanFiles) -> int:
             dtype = dataset.dtype if recipe is None else np.dtype(recipe.amplitude_dtype)
             nbytes: int = dataset.size * dtype.itemsize
             return nbytes
+    from ptychoproduct.scan.npz_scan import FRAME_KEYS
+
     with NpzArchive(path, files.drop) as archive:
-        keys = contract.FRAME_KEYS if files.frames_key is None else (files.frames_key,)
+        keys = FRAME_KEYS if files.frames_key is None else (files.frames_key,)
         return max((archive.members[key].nbytes for key in keys if key in archive.members), default=0)

@@ -20,6 +20,7 @@ from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.scan.cxi import cxi_texts
 from ptychoproduct.scan.field_layouts import LAYOUTS, detector_places
 from ptychoproduct.scan.layout import MetadataPlace
+from ptychoproduct.scan.npz_parts import npz_texts
 from ptychoproduct.scan.places import as_text, layouts_of, named, read_place, text_at
 from ptychoproduct.scan.product_source import product_parts
 
@@ -99,7 +100,7 @@ def npz_metadata(archive: NpzArchive) -> ExportMeta:
         for key, _, _ in _NAMES
         if key in members and members[key].is_array and math.prod(members[key].shape) == 1
     }
-    return ExportMeta(**_first_values(_named_values(found), archive.path))
+    return ExportMeta(**_first_values(_named_values(found), archive.path), **npz_texts(archive))
 
 
 def _is_unknown(name: str, value: Any) -> bool:
