@@ -37,9 +37,10 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
     )
     group.add_argument(
         "--positions",
-        metavar="FILE[:KEY]",
+        metavar="FILE[:KEY[,KEY]]",
         help="scan positions: a table (CSV, TXT, or an NPY array), NPZ with xcoords and ycoords, or HDF5; KEY: an "
-        "array [N, 2] in an NPZ or HDF5 file (default: those in the NPZ or HDF5 file itself)",
+        "array [N, 2] in an NPZ or HDF5 file, or two arrays, x and y; FILE::KEY is the same (default: those in the "
+        "NPZ or HDF5 file itself)",
     )
     group.add_argument(
         "--positions-columns",
@@ -54,8 +55,8 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         "else m where no position is above 0.001, else px)",
     )
     group.add_argument(
-        "--scan-step-m",
         "--scan-step",
+        dest="scan_step_m",
         type=numbers_in("m"),
         metavar="m[,m]",
         help="steps of a scan on a grid, frames [Ry, Rx, H, W], in place of positions: between rows, and between "
@@ -66,6 +67,12 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
             "--probe",
             metavar="FILE[:KEY]",
             help="probe: NPY, NPZ or HDF5 (default: the one in the file with the positions or the frames)",
+        )
+        group.add_argument("--object", metavar="FILE[:KEY]", help="object: as --probe (default: as of --probe)")
+        group.add_argument(
+            "--mask",
+            metavar="FILE[:KEY]",
+            help="mask of a frame's size, not zero where a pixel is bad: as --probe (default: that of the frames)",
         )
 
 
@@ -95,6 +102,8 @@ def scan_files(arguments: argparse.Namespace, path: str, kind: str | None = None
         probe=getattr(arguments, "probe", None),
         allow_gaps=arguments.allow_gaps,
         scan_step_m=arguments.scan_step_m,
+        object=getattr(arguments, "object", None),
+        mask=getattr(arguments, "mask", None),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -35,7 +36,7 @@ from ptychoproduct.system.file_kinds import not_a
 _PROBE_KEYS = ("probeGuess", "probe")
 # The part of a layout that an option names, and where a file of that part alone has it.
 _PARTS = {"probe": "probe", "object": "object", "bad_pixels": "mask"}
-_FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",)}
+_FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",), "object": ("/object",)}
 # The part of a layout that an option names, and where a file of that part alone has it.
 _PARTS = {"probe": "probe", "object": "object", "bad_pixels": "mask"}
 _FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",)}
@@ -97,7 +98,8 @@ def read_positions(reference: str | PathLike[str], unit: str | None = None, colu
     ----------
     reference : str or path
         A table as text or NPY, see `position_tables`, NPZ with ``xcoords`` and ``ycoords``, or HDF5 in one of the known
-        layouts; or, in an NPZ or HDF5 file, an array [N, 2] whose key stands behind a colon.
+        layouts; or, in an NPZ or HDF5 file, an array [N, 2] whose key stands behind a colon, or
+        arrays x and y [N] with two keys: ``FILE:KEY``, ``FILE:KEY,KEY``, or the same with two colons.
     unit : {"px", "m", "mm", "um", "nm"}, optional
         Of the numbers; by default what the file says.
     columns : str, optional
@@ -114,9 +116,7 @@ def read_positions(reference: str | PathLike[str], unit: str | None = None, colu
     path, key = _split(fspath(reference))
     kind = file_kind(path)
     if key is not None:
-        array, files = _read_array(fspath(reference), "positions", ())
-        table = table_of(array, path, columns)
-        return Positions(table.x, table.y, unit or table.unit, table.numbers, table.scan_index, files=files)
+        return _positions_at(path, key, unit, columns)
     if columns is not None and kind in (HDF5, NPZ):
         raise OptionError(
             "positions_columns", f"applies to tables (text and NPY files); {path.name} is an {kind.upper()} file"
@@ -129,6 +129,32 @@ def read_positions(reference: str | PathLike[str], unit: str | None = None, colu
             return positions_in_npz(archive, unit)
     table = read_npy_table(path, columns) if kind == NPY else read_text_table(path, unit, columns)
     return Positions(table.x, table.y, unit or table.unit, table.numbers, table.scan_index, files=(path,))
+
+
+def _positions_at(path: Path, key: str, unit: str | None, columns: str | None) -> Positions:
+    """Read positions from one array [N, 2] in a file, or from two arrays x,y [N]."""
+    keys, kind = key.split(","), file_kind(path)
+    if len(keys) != 2 or kind not in (HDF5, NPZ):
+        array, files = _read_array(f"{path}:{key}", "positions", ())
+        table = table_of(array, path, columns)
+        said = None
+        if kind == HDF5:
+            with Hdf5Source(path) as source:
+                said = unit_said(source.attributes(key))
+        return Positions(table.x, table.y, unit or table.unit or said, table.numbers, table.scan_index, files=files)
+    if columns is not None:
+        raise OptionError("positions_columns", "names the columns of one array; two arrays are x and y")
+    (x, files), (y, _) = (_read_array(f"{path}:{name}", "positions", ()) for name in keys)
+    if kind == HDF5:
+        with Hdf5Source(path) as source:
+            unit = unit or unit_said(source.attributes(keys[0]))
+    return Positions(_flat(x), _flat(y), unit, files=files)
+
+
+def unit_said(attributes: Mapping[str, Any]) -> str | None:
+    """Return the unit of positions that a dataset's attribute says; None where it is none that is known."""
+    said = as_text(attributes.get("units"))
+    return said if said in UNITS else None
 
 
 def positions_in_npz(archive: NpzArchive, unit: str | None) -> Positions:
@@ -176,7 +202,7 @@ def own_positions(source: Hdf5Source, shape: Sequence[int], unit: str | None = N
             if source.path.stem.endswith(before) and beside.is_file():
                 return read_positions(beside, unit)
         if scan_grid(shape) is not None:
-            problem = "there are no positions; give --positions or --scan-step-m, the step of the scan, such as 0.2nm"
+            problem = "there are no positions; give --positions or --scan-step, the step of the scan, such as 0.2nm"
             raise SourceError(source.path, problem) from None
         raise
 
@@ -227,8 +253,7 @@ def _columns(source: Hdf5Source, layout: PositionLayout) -> tuple[Array, Array, 
         return None
     for dataset in {dataset for of_axis in parts for dataset in of_axis}:
         source.require_rows(dataset, what="positions")
-    said = as_text(parts[0][0].attrs.get("units"))
-    unit = said if said in UNITS else None
+    unit = unit_said(parts[0][0].attrs)
     if layout.x != layout.y:
         x, y = (np.concatenate([_flat(source.read(part)) for part in of_axis]) for of_axis in parts)
         return x, y, unit
@@ -294,6 +319,11 @@ def read_probe(reference: str) -> tuple[Array, tuple[Path, ...]]:
     return _read_array(reference, "probe", _PROBE_KEYS)
 
 
+def read_object(reference: str) -> tuple[Array, tuple[Path, ...]]:
+    """Read an object from a file of its own; arguments, result and errors are as in `read_probe`."""
+    return _read_array(reference, "object", ("objectGuess", "object"))
+
+
 def read_bad_pixels(reference: str) -> tuple[Array, tuple[Path, ...]]:
     """Read a mask of bad pixels from a file of its own; arguments, result and errors are as in `read_probe`."""
     return _read_array(reference, "bad_pixels", (BAD_PIXELS, "mask"))
@@ -352,8 +382,9 @@ def _flat(array: Array) -> Array:
 
 
 def _split(reference: str) -> tuple[Path, str | None]:
-    """Split ``FILE:KEY``; a file whose own name has a colon is that file."""
+    """Split ``FILE:KEY`` or ``FILE::KEY``; a file whose own name has a colon is that file, as is one on a drive."""
     name, colon, key = reference.rpartition(":")
-    if not colon or not name or Path(reference).exists():
+    drive_only = len(name) == 1 and key.startswith(("\\", "/")) and not Path(name).exists()
+    if not colon or not name or drive_only or Path(reference).exists():
         return Path(reference), None
-    return Path(name), key
+    return Path(name.removesuffix(":")), key

@@ -16,6 +16,7 @@ from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.scan.assembly import Companions
+from ptychoproduct.scan.given_parts import Given, with_given_parts
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, content_kind, file_kind
 from ptychoproduct.scan.scan import Scan
 from ptychoproduct.system.file_kinds import not_a
@@ -54,6 +55,8 @@ class ScanFiles:
     scan_step_m : float or pair of float, optional
         Of frames on a grid, [Ry, Rx, H, W], in place of `positions`: the step between rows, and that between columns.
         By default what an HDF5 file says.
+    object, mask : path or array, optional
+        As `probe`: object [H, W] or [L, H, W]; mask of a frame's size, not zero where a pixel is bad.
     allow_gaps : bool
         Whether frames that an HDF5 file declares, and that are in no file, are a warning; they are an error by default.
 
@@ -76,6 +79,8 @@ class ScanFiles:
     drop: Sequence[str] = ()
     allow_gaps: bool = False
     scan_step_m: float | tuple[float, ...] | None = None
+    object: Given = None
+    mask: Given = None
 
     def __post_init__(self) -> None:
         if isinstance(self.drop, str):
@@ -135,6 +140,12 @@ def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = T
     SourceError
         A file is damaged, or the files do not hold a scan.
     """
+    with _opened(files, resources, include_frames) as scan:
+        yield with_given_parts(scan, files.object, files.mask)
+
+
+@contextmanager
+def _opened(files: ScanFiles, resources: Resources, include_frames: bool) -> Iterator[Scan]:
     # What reads one kind of file is not imported for another: that is a tenth of a small conversion's time.
     path = Path(files.path)
     companions = Companions(
