@@ -62,6 +62,19 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         help="steps of a scan on a grid, frames [Ry, Rx, H, W], in place of positions: between rows, and between "
         "columns if that is another, such as 0.2nm (default: what the file says)",
     )
+    group.add_argument(
+        "--frames",
+        metavar="FIRST:END[:STEP]|FILE",
+        help="frames to take, such as 0:1000:2 for every second one of the first 1000; or a file of their numbers, "
+        "which count from 0, text or NPY (default: all)",
+    )
+    group.add_argument(
+        "--crop",
+        type=whole_numbers,
+        metavar="ROWS,COLUMNS[,ROW,COLUMN]",
+        help="part of each frame to take: its size in pixel rows and columns, and which pixel becomes the middle one "
+        "(default: whole frames; about the middle of the frame)",
+    )
     if probe:
         group.add_argument(
             "--probe",
@@ -102,6 +115,8 @@ def scan_files(arguments: argparse.Namespace, path: str, kind: str | None = None
         probe=getattr(arguments, "probe", None),
         allow_gaps=arguments.allow_gaps,
         scan_step_m=arguments.scan_step_m,
+        frames=arguments.frames,
+        crop=arguments.crop,
         object=getattr(arguments, "object", None),
         mask=getattr(arguments, "mask", None),
     )

@@ -390,5 +390,6 @@ def export_product_from_files(
     resources = Resources(options.threads or available_threads(), options.memory_bytes, folder)
     if reorder_progress is not None:
         resources = replace(resources, reorder_progress=reorder_progress)
-    with opened_scan(files, resources, include_raw or choices.get("diffraction") is not None) as scan:
+    has_frames = include_raw or choices.get("diffraction") is not None
+    with opened_scan(files, resources, has_frames, options.axis_order) as scan:
         return export_product_from_scan(scan, out_path, meta, include_raw, **choices)

@@ -214,6 +214,7 @@ ROOT_DATASETS = (
 
 RAW_DATA = "raw_data"
 AXIS_CANONICAL = Attribute("axis_canonical", "str", presence="required", default="NHW")
+SELECTION = Attribute("selection", "str")
 ORIGINAL_AXIS_ORDER = Attribute("original_axis_order", "str", default="NHW")
 # On any dataset of /raw_data, where its name or type alone would not give back the NPZ member it was.
 SOURCE_MEMBER = Attribute("source_member", "str")
@@ -243,7 +244,7 @@ DIFFRACTION = Dataset(
     FRAME,
     (("N", "H", "W"),),
     presence="optional",
-    attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER, *RECIPE, INTERPRETATION),
+    attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER, SELECTION, *RECIPE, INTERPRETATION),
 )
 RAW_REAL = (*REAL, "float16")
 RAW_X = Dataset("raw_data/xcoords", (*RAW_REAL, *INTEGER), (("N",),), "px")

@@ -135,6 +135,8 @@ class FrameWriter:
         dataset = self._create(rows.shape[1:], dtype, rows.shape[0], sample)
         dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = frames.original_axis_order or axis_order
         dataset.attrs[contract.SOURCE_MEMBER.name] = frames.member
+        if frames.selection is not None:
+            dataset.attrs[contract.SELECTION.name] = frames.selection
         frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
         rows = self._digests.passing(rows, dataset, recipe)
         if recipe is not None:

@@ -19,6 +19,7 @@ from ptychoproduct.scan.assembly import Companions
 from ptychoproduct.scan.given_parts import Given, with_given_parts
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, content_kind, file_kind
 from ptychoproduct.scan.scan import Scan
+from ptychoproduct.scan.selection import Numbers, selected_scan
 from ptychoproduct.system.file_kinds import not_a
 from ptychoproduct.system.resources import Resources
 
@@ -57,6 +58,10 @@ class ScanFiles:
         By default what an HDF5 file says.
     object, mask : path or array, optional
         As `probe`: object [H, W] or [L, H, W]; mask of a frame's size, not zero where a pixel is bad.
+    frames : str, path, slice or sequence of int, optional
+        Which frames are taken, see `selected_scan`; all by default.
+    crop : tuple of int, optional
+        Which pixels: rows and columns, then row and column of the middle, by default that of the frames.
     allow_gaps : bool
         Whether frames that an HDF5 file declares, and that are in no file, are a warning; they are an error by default.
 
@@ -81,6 +86,8 @@ class ScanFiles:
     scan_step_m: float | tuple[float, ...] | None = None
     object: Given = None
     mask: Given = None
+    frames: Numbers | None = None
+    crop: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.drop, str):
@@ -124,7 +131,9 @@ def _known_kind(path: Path) -> str:
 
 
 @contextmanager
-def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = True) -> Iterator[Scan]:
+def opened_scan(
+    files: ScanFiles, resources: Resources, include_frames: bool = True, axis_order: str = "auto"
+) -> Iterator[Scan]:
     """Open a scan, its frames not read yet.
 
     Parameters
@@ -134,6 +143,8 @@ def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = T
         What may be used where frames' axes have to be reordered.
     include_frames : bool
         Whether there must be frames.
+    axis_order : {"auto", "NHW", "HNW", "HWN"}
+        Of the frames, for a selection.
 
     Raises
     ------
@@ -141,7 +152,8 @@ def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = T
         A file is damaged, or the files do not hold a scan.
     """
     with _opened(files, resources, include_frames) as scan:
-        yield with_given_parts(scan, files.object, files.mask)
+        scan = with_given_parts(scan, files.object, files.mask)
+        yield selected_scan(scan, files.frames, files.crop, axis_order)
 
 
 @contextmanager
