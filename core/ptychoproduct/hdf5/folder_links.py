@@ -112,11 +112,8 @@ class Hdf5Source:
 
     def exists(self, name: str) -> bool:
         """Whether there is a group, a dataset or a link of that name; the link may lead nowhere."""
-        self._links = 0
         group, _, last = name.rpartition("/")
-        with self.reading(name):
-            found = self._follow(self._root["/"], group or "/")
-            return isinstance(found, h5py.Group) and found.get(last, getlink=True) is not None
+        return last in self.names(group or "/")
 
     def attributes(self, name: str) -> Mapping[str, Any]:
         """Return the attributes of a group or dataset; none where there is none of that name."""
@@ -131,6 +128,16 @@ class Hdf5Source:
         with self.reading(group):
             found = self._follow(self._root["/"], group)
             return tuple(found) if isinstance(found, h5py.Group) else ()
+
+    def groups(self, group: str) -> tuple[str, ...]:
+        """Return the names of the groups in a group; none that are behind links."""
+        self._links = 0
+        with self.reading(group):
+            found = self._follow(self._root["/"], group)
+            if not isinstance(found, h5py.Group):
+                return ()
+            own = [name for name in found if isinstance(found.get(name, getlink=True), h5py.HardLink)]
+            return tuple(name for name in own if isinstance(open_member(found, name), h5py.Group))
 
     def file_of(self, dataset: h5py.Dataset) -> Path:
         """Return the file that a dataset lies in, for messages."""

@@ -36,7 +36,7 @@ def named(source: Hdf5Source, path: str) -> Iterator[str]:
     if not star:
         yield path
         return
-    for name in source.names(group or "/"):
+    for name in source.groups(group or "/"):
         yield from named(source, f"{group}/{name}{rest}")
 
 

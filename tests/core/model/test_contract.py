@@ -235,7 +235,7 @@ def test_the_writer_gives_each_dataset_the_attributes_of_the_contract(full_produ
     # An object that was given is not synthetic, and does not say so; a member of the plain name needs no attribute.
     # Frames that are stored as they were need no recipe.
     unsaid = {contract.SYNTHETIC.name, contract.SOURCE_MEMBER.name, contract.SOURCE_DTYPE.name}
-    unsaid |= {attribute.name for attribute in contract.RECIPE}
+    unsaid |= {attribute.name for attribute in (*contract.RECIPE, contract.SELECTION)}
     assert allowed - unsaid <= set(found.attrs) <= allowed
 
 
