@@ -11,7 +11,7 @@ _FOLLOWS = "lambda z / (N pixels) where the detector is known, else"
 # Flag, unit, default, meaning.
 _NUMBERS = (
     ("--detector-distance-m", "m", "0", "from object to detector"),
-    ("--probe-energy-eV", "eV", "0", "photon energy"),
+    ("--probe-energy-eV", "eV", "0", "energy of a photon, or of an electron, see --particle"),
     ("--exposure-time-s", "s", "0", "exposure time of one position"),
     ("--probe-photon-count", "count", "0", "photons of one exposure"),
     ("--mass-attenuation-m2-kg", "m2/kg", "0", "mass attenuation coefficient of the object"),
@@ -63,6 +63,12 @@ def add_metadata_options(parser: argparse.ArgumentParser) -> None:
         "--polarization",
         choices=("left_circular", "right_circular"),
         help="polarization of the beam (default: not known)",
+    )
+    group.add_argument(
+        "--particle",
+        choices=("photon", "electron"),
+        help="what the beam consists of; the wavelength of electrons follows from their kinetic energy, "
+        "--probe-energy-eV, by the relativistic relation (default: what the file says, else photons)",
     )
     group.add_argument(
         "--object-layer-spacing-m",

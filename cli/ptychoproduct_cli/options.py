@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ptychoproduct_cli.quantities import numbers_in
+
 if TYPE_CHECKING:
     from ptychoproduct import ScanFiles
 
@@ -18,7 +20,7 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         help="path of frames in the HDF5 file (default: where ptychodus, fold_slice, CXI and NeXus files have them)",
     )
     group.add_argument(
-        "--frames-key", metavar="KEY", help="key of frames in the NPZ file (default: diff3d, else diffraction)"
+        "--frames-key", metavar="KEY", help="key of frames in the NPZ file (default: diff3d, diffraction or patterns)"
     )
     group.add_argument(
         "--drop",
@@ -35,9 +37,10 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
     )
     group.add_argument(
         "--positions",
-        metavar="FILE[:KEY]",
+        metavar="FILE[:KEY[,KEY]]",
         help="scan positions: a table (CSV, TXT, or an NPY array), NPZ with xcoords and ycoords, or HDF5; KEY: an "
-        "array [N, 2] in an NPZ or HDF5 file (default: those in the NPZ or HDF5 file itself)",
+        "array [N, 2] in an NPZ or HDF5 file, or two arrays, x and y; FILE::KEY is the same (default: those in the "
+        "NPZ or HDF5 file itself)",
     )
     group.add_argument(
         "--positions-columns",
@@ -51,11 +54,38 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         help="unit of the positions, also of those in an NPZ scan; px: object pixels (default: what the file says, "
         "else m where no position is above 0.001, else px)",
     )
+    group.add_argument(
+        "--scan-step",
+        dest="scan_step_m",
+        type=numbers_in("m"),
+        metavar="m[,m]",
+        help="steps of a scan on a grid, frames [Ry, Rx, H, W], in place of positions: between rows, and between "
+        "columns if that is another, such as 0.2nm (default: what the file says)",
+    )
+    group.add_argument(
+        "--frames",
+        metavar="FIRST:END[:STEP]|FILE",
+        help="frames to take, such as 0:1000:2 for every second one of the first 1000; or a file of their numbers, "
+        "which count from 0, text or NPY (default: all)",
+    )
+    group.add_argument(
+        "--crop",
+        type=whole_numbers,
+        metavar="ROWS,COLUMNS[,ROW,COLUMN]",
+        help="part of each frame to take: its size in pixel rows and columns, and which pixel becomes the middle one "
+        "(default: whole frames; about the middle of the frame)",
+    )
     if probe:
         group.add_argument(
             "--probe",
             metavar="FILE[:KEY]",
             help="probe: NPY, NPZ or HDF5 (default: the one in the file with the positions or the frames)",
+        )
+        group.add_argument("--object", metavar="FILE[:KEY]", help="object: as --probe (default: as of --probe)")
+        group.add_argument(
+            "--mask",
+            metavar="FILE[:KEY]",
+            help="mask of a frame's size, not zero where a pixel is bad: as --probe (default: that of the frames)",
         )
 
 
@@ -84,6 +114,11 @@ def scan_files(arguments: argparse.Namespace, path: str, kind: str | None = None
         positions_columns=arguments.positions_columns,
         probe=getattr(arguments, "probe", None),
         allow_gaps=arguments.allow_gaps,
+        scan_step_m=arguments.scan_step_m,
+        frames=arguments.frames,
+        crop=arguments.crop,
+        object=getattr(arguments, "object", None),
+        mask=getattr(arguments, "mask", None),
     )
 
 

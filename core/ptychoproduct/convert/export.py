@@ -375,9 +375,10 @@ def export_product_from_files(
     resources = Resources(options.threads or available_threads(), options.memory_bytes, folder)
     if reorder_progress is not None:
         resources = replace(resources, reorder_progress=reorder_progress)
+    has_frames = include_raw or choices.get("diffraction") is not None
 
     def convert(options: ExportOptions) -> ExportSummary:
-        with opened_scan(files, resources, include_raw or choices.get("diffraction") is not None) as scan:
+        with opened_scan(files, resources, has_frames, options.axis_order) as scan:
             if scan.product is not None:
                 with naming_damage(scan.product), open_hdf5(scan.product, "a product") as product:
                     require_undamaged(product, frames=False)

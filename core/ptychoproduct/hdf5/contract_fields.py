@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import ContractError, OptionError
+from ptychoproduct.errors import ContractError, OptionError, warn
 from ptychoproduct.hdf5.chunk_grid import datasets_of, not_stored
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, reading
 from ptychoproduct.model import contract
@@ -20,6 +20,7 @@ from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.metadata import ExportMeta
 
 _LONGEST_VALUE = 60
+_PIXEL_SIZES = (contract.OBJECT_PIXEL_WIDTH.name, contract.OBJECT_PIXEL_HEIGHT.name)
 
 
 def find_dataset(file: h5py.File, expected: contract.Dataset) -> h5py.Dataset | None:
@@ -190,7 +191,11 @@ def read_metadata(root: h5py.File | h5py.Group, probe: h5py.Dataset, object_: h5
     ):
         for attribute in attributes:
             value = read_attribute(target, attribute) if attribute.field else None
-            if value is not None:
+            if stands_for_nothing(attribute, value):
+                warn(
+                    f"{root.file.filename}: {target.name}@{attribute.name}: is {value}; the value is taken as not known"
+                )
+            elif value is not None:
                 values[attribute.field] = value
     # ptychodus takes a probe without pixel size to be sampled like the object.
     for side in ("width", "height"):
@@ -200,6 +205,27 @@ def read_metadata(root: h5py.File | h5py.Group, probe: h5py.Dataset, object_: h5
         return ExportMeta(**values)
     except OptionError as error:
         raise ContractError(root.file.filename, error.sentence, key=error.option) from error
+
+
+def stands_for_nothing(attribute: contract.Attribute, value: Any) -> bool:
+    """Whether a number is what ptychodus writes where it does not know one: not finite, or a pixel of size zero."""
+    return isinstance(value, float) and (not np.isfinite(value) or (value == 0 and attribute.name in _PIXEL_SIZES))
+
+
+def read_layer_spacing(file: h5py.File, object_: h5py.Dataset) -> Array | None:
+    """Read the distances between an object's layers, also under their old name; None where there are none.
+
+    Raises
+    ------
+    ContractError
+        They cannot be read.
+    """
+    found = find_dataset(file, contract.OBJECT_LAYER_SPACING)
+    if found is not None:
+        return _read_values(found, contract.OBJECT_LAYER_SPACING)
+    found = find_dataset(file, contract.OLD_LAYER_DISTANCE)
+    layers = object_.shape[0] if object_.ndim == 3 else 1
+    return None if found is None else _read_values(found, contract.OLD_LAYER_DISTANCE)[: layers - 1]
 
 
 def _as_type(value: Any, dtype: str) -> str | bool | float:

@@ -23,6 +23,7 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, ProductError, SourceError, warn
 from ptychoproduct.hdf5.chunk_grid import not_stored
 from ptychoproduct.hdf5.gaps import gaps_of
+from ptychoproduct.hdf5.joined import join
 from ptychoproduct.hdf5.local_links import DAMAGE, last_words, open_hdf5, open_member
 from ptychoproduct.hdf5.matlab import complex_of_pairs, is_matlab, turned
 
@@ -112,6 +113,11 @@ class Hdf5Source:
             self._check_filters(found)
         return found
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a group, a dataset or a link of that name; the link may lead nowhere."""
+        group, _, last = name.rpartition("/")
+        return last in self.names(group or "/")
+
     def attributes(self, name: str) -> Mapping[str, Any]:
         """Return the attributes of a group or dataset; none where there is none of that name."""
         self._links = 0
@@ -125,6 +131,16 @@ class Hdf5Source:
         with self.reading(group):
             found = self._follow(self._root["/"], group)
             return tuple(found) if isinstance(found, h5py.Group) else ()
+
+    def groups(self, group: str) -> tuple[str, ...]:
+        """Return the names of the groups in a group; none that are behind links."""
+        self._links = 0
+        with self.reading(group):
+            found = self._follow(self._root["/"], group)
+            if not isinstance(found, h5py.Group):
+                return ()
+            own = [name for name in found if isinstance(found.get(name, getlink=True), h5py.HardLink)]
+            return tuple(name for name in own if isinstance(open_member(found, name), h5py.Group))
 
     def file_of(self, dataset: h5py.Dataset) -> Path:
         """Return the file that a dataset lies in, for messages."""
@@ -176,20 +192,11 @@ class Hdf5Source:
         return array
 
     def joined(self, name: str, parts: Sequence[h5py.Dataset]) -> h5py.Dataset:
-        """Return datasets one after the other as a virtual one, in a temporary file of a few kilobytes.
-
-        HDF5 opens the files of a virtual dataset as the file of that is opened: it must be on the disk, and read only.
-        """
-        layout = h5py.VirtualLayout((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
-        first = 0
-        for part in parts:
-            layout[first : first + len(part)] = h5py.VirtualSource(part)
-            first += len(part)
+        """Return datasets one after the other as a virtual one; see `join`."""
         with self.reading(name):
-            path = Path(self._stack.enter_context(TemporaryDirectory(prefix="ptychoproduct-"))) / "joined.h5"
-            with h5py.File(path, "w") as file:
-                file.create_virtual_dataset(name, layout)
-            return self._stack.enter_context(h5py.File(path))[name]
+            folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="ptychoproduct-")))
+            join(folder / "joined.h5", name, parts)
+            return self._stack.enter_context(h5py.File(folder / "joined.h5"))[name]
 
     def is_matlab(self, dataset: h5py.Dataset) -> bool:
         """Whether a dataset lies in a file of MATLAB's, which HDF5 shows with its axes reversed."""

@@ -125,6 +125,7 @@ PHOTON_ENERGY = Attribute(
 )
 
 POLARIZATION = Attribute("polarization", "str", field="polarization")
+PARTICLE = Attribute("particle", "str", field="particle")
 
 # On a product and on its patterns file: which conversion made them.
 CONVERSION_ID = Attribute("conversion_id", "str")
@@ -171,6 +172,7 @@ ROOT_ATTRIBUTES = (
     POLARIZATION,
     Attribute("detector_pixel_width_m", "float64", "m", default=0.0, field="detector_pixel_width_m"),
     Attribute("detector_pixel_height_m", "float64", "m", default=0.0, field="detector_pixel_height_m"),
+    PARTICLE,
     NX_CLASS,
     NX_DEFAULT,
     CONVERSION_ID,
@@ -182,6 +184,8 @@ ROOT_ATTRIBUTES = (
     METADATA_DIGEST,
 )
 POLARIZATIONS = ("left_circular", "right_circular")
+PARTICLES = ("photon", "electron")
+CHOICES = {POLARIZATION: POLARIZATIONS, PARTICLE: PARTICLES}
 
 OPR_WEIGHTS = "opr_weights"
 PROBE_PIXEL_WIDTH = Attribute("pixel_width_m", "float64", "m", "required", field="probe_pixel_width_m")
@@ -209,6 +213,8 @@ OBJECT = Dataset(
     attributes=(OBJECT_CENTER_X, OBJECT_CENTER_Y, OBJECT_PIXEL_WIDTH, OBJECT_PIXEL_HEIGHT, SYNTHETIC),
 )
 OBJECT_LAYER_SPACING = Dataset("object_layer_spacing_m", REAL, (("L-1",),), "m")
+# What ptychodus wrote before; distances of layers, with one behind the last layer or without.
+OLD_LAYER_DISTANCE = Dataset("object_layer_distance_m", REAL, (("L",), ("L-1",)), "m", "optional")
 POSITION_X = Dataset("probe_position_x_m", REAL, (("N",),), "m", attributes=(UNITS,))
 POSITION_Y = Dataset("probe_position_y_m", REAL, (("N",),), "m", attributes=(UNITS,))
 POSITIONS = (POSITION_X, POSITION_Y)
@@ -233,6 +239,7 @@ ROOT_DATASETS = (
 
 RAW_DATA = "raw_data"
 AXIS_CANONICAL = Attribute("axis_canonical", "str", presence="required", default="NHW")
+SELECTION = Attribute("selection", "str")
 ORIGINAL_AXIS_ORDER = Attribute("original_axis_order", "str", default="NHW")
 # On any dataset of /raw_data, where its name or type alone would not give back the NPZ member it was.
 SOURCE_MEMBER = Attribute("source_member", "str")
@@ -262,7 +269,7 @@ DIFFRACTION = Dataset(
     FRAME,
     (("N", "H", "W"),),
     presence="optional",
-    attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER, *RECIPE, INTERPRETATION, FRAMES_TRANSFORM),
+    attributes=(AXIS_CANONICAL, ORIGINAL_AXIS_ORDER, SELECTION, *RECIPE, INTERPRETATION, FRAMES_TRANSFORM),
 )
 RAW_REAL = (*REAL, "float16")
 RAW_X = Dataset("raw_data/xcoords", (*RAW_REAL, *INTEGER), (("N",),), "px")

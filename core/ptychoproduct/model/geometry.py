@@ -13,7 +13,7 @@ import numpy as np
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.errors import warn
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata, merged_metadata
-from ptychoproduct.model.units import HC_EV_M
+from ptychoproduct.model.units import ELECTRON_REST_ENERGY_EV, HC_EV_M
 
 # Over a scan of 1000 pixels, a difference of more than this is a pixel; people give sizes to three digits or more.
 _ROUNDING = 1e-3
@@ -25,25 +25,31 @@ _SIDES = (
 )
 
 
-def wavelength_m(photon_energy_eV: float) -> float:
-    """Return the wavelength of photons: hc / E."""
-    return HC_EV_M / photon_energy_eV
+def wavelength_m(energy_eV: float, particle: str | None = None) -> float:
+    """Return the wavelength of photons, hc / E, or of electrons of that kinetic energy, hc / √(E (E + 2 m c²))."""
+    if particle == "electron":
+        return HC_EV_M / math.sqrt(energy_eV) / math.sqrt(energy_eV + 2 * ELECTRON_REST_ENERGY_EV)
+    return HC_EV_M / energy_eV
 
 
-def far_field_pixel_m(photon_energy_eV: float, distance_m: float, pixels: int, pixel_m: float) -> float:
+def far_field_pixel_m(
+    energy_eV: float, distance_m: float, pixels: int, pixel_m: float, particle: str | None = None
+) -> float:
     """Return the pixel size at the other end of a far-field propagation: λz / (N·Δ).
 
     Parameters
     ----------
-    photon_energy_eV : float
+    energy_eV : float
     distance_m : float
         Between object and detector.
     pixels : int
         Of a frame, along one side.
     pixel_m : float
         Pixel size at this end; the relation is the same from either.
+    particle : {"photon", "electron"}, optional
+        Of the beam; a photon by default.
     """
-    return wavelength_m(photon_energy_eV) * distance_m / pixels / pixel_m
+    return wavelength_m(energy_eV, particle) * distance_m / pixels / pixel_m
 
 
 def resolve_metadata(
@@ -137,7 +143,7 @@ def _other_pixel_m(meta: ResolvedMetadata, name: str, pixels: int) -> float | No
     pixel_m = meta.known(name)
     if not meta.far_field or pixel_m is None or min(meta.probe_energy_eV, meta.detector_distance_m, pixel_m) <= 0:
         return None
-    return far_field_pixel_m(meta.probe_energy_eV, meta.detector_distance_m, pixels, pixel_m)
+    return far_field_pixel_m(meta.probe_energy_eV, meta.detector_distance_m, pixels, pixel_m, meta.particle)
 
 
 _MOST_PIXELS = 2**27  # 1 GiB of complex64: a scan that spans more has positions in another unit

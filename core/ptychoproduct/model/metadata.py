@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any, Literal, Self
 
 from ptychoproduct.errors import OptionError
-from ptychoproduct.model.contract import POLARIZATIONS
+from ptychoproduct.model.contract import PARTICLES, POLARIZATIONS
 from ptychoproduct.model.plausibility import check_signs
 
 Source = Literal["given", "source", "derived", "default"]
@@ -19,13 +19,14 @@ _DEFAULTS: dict[str, Any] = {
     "comments": "",
     "far_field": True,
     "polarization": None,
+    "particle": None,
     # The defaults of PtychoPINN's exporter.
     "object_pixel_width_m": 5e-8,
     "object_pixel_height_m": 5e-8,
     "probe_pixel_width_m": 1.25e-7,
     "probe_pixel_height_m": 1.25e-7,
 }
-_TEXTS_AND_CHOICES = ("name", "comments", "far_field", "polarization")
+_TEXTS_AND_CHOICES = ("name", "comments", "far_field", "polarization", "particle")
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,14 @@ class ExportMeta:
         "left_circular", "right_circular", or None.
     detector_pixel_width_m, detector_pixel_height_m : float
         Detector pixel size. With energy and distance, object and probe pixels that are not given follow from it.
+    particle : {"photon", "electron"} or None
+        What the beam consists of, so that the wavelength follows from the energy; photons by default.
 
     Raises
     ------
     OptionError
         A number is not finite; a pixel size is not positive; an energy, a distance, a time, or a number of photons is
-        negative; a text cannot be stored; or the polarization is unknown.
+        negative; a text cannot be stored; or the polarization or the particle is unknown.
     """
 
     name: str | None = None
@@ -93,6 +96,7 @@ class ExportMeta:
     polarization: str | None = None
     detector_pixel_width_m: float | None = None
     detector_pixel_height_m: float | None = None
+    particle: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -106,6 +110,8 @@ class ExportMeta:
         if self.polarization is not None and self.polarization not in POLARIZATIONS:
             expected = f"None, {', '.join(POLARIZATIONS)}"
             raise OptionError("polarization", found=repr(self.polarization), expected=expected)
+        if self.particle is not None and self.particle not in PARTICLES:
+            raise OptionError("particle", found=repr(self.particle), expected=f"None, {', '.join(PARTICLES)}")
 
 
 @dataclass(frozen=True)
@@ -142,6 +148,7 @@ class ResolvedMetadata:
     polarization: str | None
     detector_pixel_width_m: float
     detector_pixel_height_m: float
+    particle: str | None
     origins: Mapping[str, Source] = field(compare=False)
 
     @property

@@ -14,6 +14,7 @@ import unicodedata
 PLANCK_J_S = 6.62607015e-34
 LIGHT_SPEED_M_S = 299792458.0
 ELEMENTARY_CHARGE_C = 1.602176634e-19
+ELECTRON_REST_ENERGY_EV = 510998.95069
 HC_EV_M = PLANCK_J_S * LIGHT_SPEED_M_S / ELEMENTARY_CHARGE_C
 
 # The value of a unit in the unit of a field: as a power of ten where it is an int, else the number itself.

@@ -137,6 +137,8 @@ class FrameWriter:
         dataset.attrs[contract.SOURCE_MEMBER.name] = frames.member
         if frames.transform:
             dataset.attrs[contract.FRAMES_TRANSFORM.name] = frames.transform
+        if frames.selection is not None:
+            dataset.attrs[contract.SELECTION.name] = frames.selection
         frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
         if recipe is not None:
             self._write_counts(dataset, self._digests.passing_frames(rows, dataset, recipe), recipe, beside)

@@ -20,6 +20,7 @@ from ptychoproduct.hdf5.contract_fields import (
     find_dataset,
     not_a_product,
     read_attribute,
+    read_layer_spacing,
     read_metadata,
     read_recipe,
     storage_problems,
@@ -248,7 +249,7 @@ class Product:
         self.x_m = _read_values(self._require(contract.POSITION_X), contract.POSITION_X)
         self.y_m = _read_values(self._require(contract.POSITION_Y), contract.POSITION_Y)
         self.position_indexes = _read_values(self._require(contract.POSITION_INDEXES), contract.POSITION_INDEXES)
-        spacing = self._read_if_there(contract.OBJECT_LAYER_SPACING)
+        spacing = read_layer_spacing(self._file, object_)
         self.object_layer_spacing_m = np.empty(0) if spacing is None else spacing
         losses = self._read_if_there(contract.LOSS_VALUES)
         self.loss_values = np.empty(0) if losses is None else losses

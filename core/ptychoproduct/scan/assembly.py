@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -16,8 +16,9 @@ from ptychoproduct.hdf5.matlab import is_matlab_file
 from ptychoproduct.model.array_checks import require_length
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import check_unit, rows_of_frames
-from ptychoproduct.scan import layouts
 from ptychoproduct.scan.companions import Positions, read_positions, read_probe
+from ptychoproduct.scan.field_layouts import FRAME_NUMBERS
+from ptychoproduct.scan.grid_positions import grid_positions
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan
 from ptychoproduct.scan.source_metadata import said_by
 
@@ -36,18 +37,23 @@ class Companions:
         See `read_probe`; or the probe itself. By default that of the file of positions, or of frames.
     positions_columns : str, optional
         See `read_positions`.
+    scan_step_m : tuple of float, optional
+        Of frames on a grid, see `grid_positions`.
     """
 
     positions: str | PathLike[str] | tuple[Array, Array] | None = None
     positions_in: str | None = None
     probe: str | PathLike[str] | Array | None = None
     positions_columns: str | None = None
+    scan_step_m: tuple[float, ...] | None = None
 
 
-def given_positions(companions: Companions) -> Positions | None:
-    """Return positions that are not in the file that holds the frames; None where they are not given."""
+def given_positions(companions: Companions, path: Path, shape: Sequence[int]) -> Positions | None:
+    """Return positions that are not in the file of the frames, which have that shape; None where none are given."""
     given = companions.positions
     check_unit(companions.positions_in)
+    if companions.scan_step_m is not None:
+        return Positions(*grid_positions(shape, companions.scan_step_m, path), "m")
     if given is None:
         return None
     if isinstance(given, tuple):
@@ -77,7 +83,7 @@ def paired(origin: Path, shape: tuple[int, ...], positions: Positions, numbers: 
         return positions if numbers is None else replace(positions, scan_index=numbers)
     if numbers is None:
         numbers = np.arange(len(positions.numbers) if len(positions.numbers) in shape else shape[0])
-    rows = rows_of_frames(numbers, positions.numbers, origin, layouts.FRAME_NUMBERS)
+    rows = rows_of_frames(numbers, positions.numbers, origin, FRAME_NUMBERS)
     x, y, scan_index = positions.x, positions.y, positions.scan_index
     for key, values in (("x", x), ("y", y), ("scan_index", x if scan_index is None else scan_index)):
         require_length(len(values), len(positions.numbers), key, origin, "numbers of positions")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 import h5py
+import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import OptionError, SourceError
@@ -15,20 +17,29 @@ from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.hdf5.matlab import complex_of_pairs, turned
 from ptychoproduct.model import contract
 from ptychoproduct.model.metadata import ExportMeta
-from ptychoproduct.model.positions import check_unit
+from ptychoproduct.model.positions import UNITS, check_unit
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
-from ptychoproduct.scan import layouts
 from ptychoproduct.scan.cxi import cxi_object, cxi_results
+from ptychoproduct.scan.field_layouts import BAD_PIXELS, LAYOUTS
+from ptychoproduct.scan.grid_positions import grid_positions, scan_grid, steps_in
+from ptychoproduct.scan.layout import PositionLayout
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
+from ptychoproduct.scan.npz_parts import POSITION_KEYS, npz_reconstruction, read_if_there
+from ptychoproduct.scan.places import as_text, layouts_of, parts_at, places, read_place
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
-from ptychoproduct.scan.ptypy import ptypy_positions
 from ptychoproduct.scan.scan import Reconstruction
 from ptychoproduct.scan.source_metadata import hdf5_metadata, npz_metadata
 from ptychoproduct.system.file_kinds import not_a
 
 _PROBE_KEYS = ("probeGuess", "probe")
+# The part of a layout that an option names, and where a file of that part alone has it.
+_PARTS = {"probe": "probe", "object": "object", "bad_pixels": "mask"}
+_FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",), "object": ("/object",)}
+# The part of a layout that an option names, and where a file of that part alone has it.
+_PARTS = {"probe": "probe", "object": "object", "bad_pixels": "mask"}
+_FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",)}
 # Names of positions in archives, and their unit: PtychoPINN's, and those of ptychodus's products.
 _NPZ_POSITIONS = (("xcoords", "ycoords", None), ("probe_position_x_m", "probe_position_y_m", "m"))
 
@@ -87,7 +98,8 @@ def read_positions(reference: str | PathLike[str], unit: str | None = None, colu
     ----------
     reference : str or path
         A table as text or NPY, see `position_tables`, NPZ with ``xcoords`` and ``ycoords``, or HDF5 in one of the known
-        layouts; or, in an NPZ or HDF5 file, an array [N, 2] whose key stands behind a colon.
+        layouts; or, in an NPZ or HDF5 file, an array [N, 2] whose key stands behind a colon, or
+        arrays x and y [N] with two keys: ``FILE:KEY``, ``FILE:KEY,KEY``, or the same with two colons.
     unit : {"px", "m", "mm", "um", "nm"}, optional
         Of the numbers; by default what the file says.
     columns : str, optional
@@ -104,9 +116,7 @@ def read_positions(reference: str | PathLike[str], unit: str | None = None, colu
     path, key = _split(fspath(reference))
     kind = file_kind(path)
     if key is not None:
-        array, files = _read_array(fspath(reference), "positions", (), ())
-        table = table_of(array, path, columns)
-        return Positions(table.x, table.y, unit or table.unit, table.numbers, table.scan_index, files=files)
+        return _positions_at(path, key, unit, columns)
     if columns is not None and kind in (HDF5, NPZ):
         raise OptionError(
             "positions_columns", f"applies to tables (text and NPY files); {path.name} is an {kind.upper()} file"
@@ -116,31 +126,89 @@ def read_positions(reference: str | PathLike[str], unit: str | None = None, colu
             return replace(positions_in(source, unit), metadata=hdf5_metadata(source))
     if kind == NPZ:
         with NpzArchive(path) as archive:
-            return _positions_in_npz(archive, unit)
+            return positions_in_npz(archive, unit)
     table = read_npy_table(path, columns) if kind == NPY else read_text_table(path, unit, columns)
     return Positions(table.x, table.y, unit or table.unit, table.numbers, table.scan_index, files=(path,))
 
 
-def _positions_in_npz(archive: NpzArchive, unit: str | None) -> Positions:
-    """Read positions under PtychoPINN's names, or under those of ptychodus's products."""
-    known = (names for names in _NPZ_POSITIONS if names[0] in archive.members and names[1] in archive.members)
-    x, y, its_unit = next(known, _NPZ_POSITIONS[0])
+def _positions_at(path: Path, key: str, unit: str | None, columns: str | None) -> Positions:
+    """Read positions from one array [N, 2] in a file, or from two arrays x,y [N]."""
+    keys, kind = key.split(","), file_kind(path)
+    if len(keys) != 2 or kind not in (HDF5, NPZ):
+        array, files = _read_array(f"{path}:{key}", "positions", ())
+        table = table_of(array, path, columns)
+        said = None
+        if kind == HDF5:
+            with Hdf5Source(path) as source:
+                said = unit_said(source.attributes(key))
+        return Positions(table.x, table.y, unit or table.unit or said, table.numbers, table.scan_index, files=files)
+    if columns is not None:
+        raise OptionError("positions_columns", "names the columns of one array; two arrays are x and y")
+    (x, files), (y, _) = (_read_array(f"{path}:{name}", "positions", ()) for name in keys)
+    if kind == HDF5:
+        with Hdf5Source(path) as source:
+            unit = unit or unit_said(source.attributes(keys[0]))
+    return Positions(_flat(x), _flat(y), unit, files=files)
 
-    def read(key: str) -> Array | None:
-        return archive.members[key].read() if key in archive.members else None
 
+def unit_said(attributes: Mapping[str, Any]) -> str | None:
+    """Return the unit of positions that a dataset's attribute says; None where it is none that is known."""
+    said = as_text(attributes.get("units"))
+    return said if said in UNITS else None
+
+
+def positions_in_npz(archive: NpzArchive, unit: str | None) -> Positions:
+    """Read positions under PtychoPINN's names, or under those of ptychodus's products.
+
+    Raises
+    ------
+    SourceError
+        There are none.
+    """
+    known = (names for names in POSITION_KEYS if names[0] in archive.members and names[1] in archive.members)
+    x, y, its_unit = next(known, POSITION_KEYS[0])
     by_ptychodus = its_unit is not None
     return Positions(
         archive.require(x).read(),
         archive.require(y).read(),
         unit or its_unit,
-        numbers=read("probe_position_indexes") if by_ptychodus else None,
-        scan_index=read("scan_index"),
-        probe=read("probe" if by_ptychodus else "probeGuess"),
-        object=read("objectGuess"),
+        numbers=read_if_there(archive, "probe_position_indexes") if by_ptychodus else None,
+        scan_index=read_if_there(archive, "scan_index"),
+        probe=read_if_there(archive, "probe" if by_ptychodus else "probeGuess"),
+        object=read_if_there(archive, "object" if by_ptychodus else "objectGuess"),
         files=(archive.path,),
+        reconstruction=npz_reconstruction(archive),
         metadata=npz_metadata(archive),
     )
+
+
+def own_positions(source: Hdf5Source, shape: Sequence[int], unit: str | None = None) -> Positions:
+    """Read the positions of frames of that shape from their file: its own, those of its grid, or of the file beside it.
+
+    Raises
+    ------
+    SourceError
+        There are none.
+    """
+    try:
+        return positions_in(source, unit)
+    except NoPositionsError:
+        steps_m = None if scan_grid(shape) is None else steps_in(source)
+        if steps_m is not None:
+            return Positions(*grid_positions(shape, steps_m, source.path), "m", files=source.files)
+        for before, after in (layout.beside for layout in layouts_of(source) if layout.beside is not None):
+            name = source.path.stem.removesuffix(before) + after
+            beside = source.path.with_name(name + source.path.suffix)
+            if source.path.stem.endswith(before) and beside.is_file():
+                return read_positions(beside, unit)
+        if scan_grid(shape) is not None:
+            problem = "there are no positions; give --positions or --scan-step, the step of the scan, such as 0.2nm"
+            raise SourceError(source.path, problem) from None
+        raise
+
+
+class NoPositionsError(SourceError):
+    """No layout has positions."""
 
 
 def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
@@ -151,27 +219,18 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
     SourceError
         None has.
     """
-    for layout in layouts.POSITIONS:
-        x, y = source.find(layout.x), source.find(layout.y)
-        if x is None or y is None:
+    for layout in (layout for program in layouts_of(source) for layout in program.positions):
+        columns = _columns(source, layout)
+        if columns is None:
             continue
-        for dataset in (x, y):
-            source.require_rows(dataset, what="positions")
-        if layout.x == layout.y:
-            table = source.read_table(x)
-            if table.ndim != 2 or table.shape[1] not in (2, 3):
-                raise SourceError(
-                    source.path, key=layout.x, found=f"shape {table.shape}", expected="[N, 3], positions along x, y, z"
-                )
-            columns = table[:, 0], table[:, 1]
-        else:
-            columns = _flat(source.read(x)), _flat(source.read(y))
-        object_ = _first_picture(source, layouts.OBJECTS)
+        x, y, said = columns
+        object_ = _first_picture(source, "object")
         found = Positions(
-            *columns,
-            unit or layout.unit,
-            numbers=_read_if_there(source, layout.numbers),
-            scan_index=_read_if_there(source, layout.scan_index),
+            x,
+            y,
+            unit or said or layout.unit,
+            numbers=_numbers(source, layout.numbers, len(x)),
+            scan_index=_numbers(source, layout.scan_index, len(x)),
             probe=find_probe(source),
             object=cxi_object(source) if object_ is None else object_,
             files=source.files,
@@ -181,11 +240,42 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
         if product is None:
             return found
         return _of_product(source, found, product[1], has_metres=unit in (None, layout.unit))
-    chunks = ptypy_positions(source)
-    if chunks is not None:
-        return Positions(*chunks[:2], unit or "m", scan_index=chunks[2], files=source.files)
-    known = ", ".join(dict.fromkeys(name for layout in layouts.POSITIONS for name in (layout.x, layout.y)))
-    raise SourceError(source.path, f"there are no positions; give --positions, or store them under one of {known}")
+    known = dict.fromkeys(name for program in LAYOUTS for layout in program.positions for name in (layout.x, layout.y))
+    raise NoPositionsError(
+        source.path, f"there are no positions; give --positions, or store them under one of {', '.join(known)}"
+    )
+
+
+def _columns(source: Hdf5Source, layout: PositionLayout) -> tuple[Array, Array, str | None] | None:
+    """Read x and y, and the unit that their dataset says; None where they are not there."""
+    parts = [parts_at(source, path) for path in (layout.x, layout.y)]
+    if not all(parts):
+        return None
+    for dataset in {dataset for of_axis in parts for dataset in of_axis}:
+        source.require_rows(dataset, what="positions")
+    unit = unit_said(parts[0][0].attrs)
+    if layout.x != layout.y:
+        x, y = (np.concatenate([_flat(source.read(part)) for part in of_axis]) for of_axis in parts)
+        return x, y, unit
+    tables = [source.read_table(part) for part in parts[0]]
+    if layout.is_transposed:
+        tables = [table.T for table in tables]
+    for table in tables:
+        if table.ndim != 2 or table.shape[1] not in (2, 3):
+            expected = "[2, N]" if layout.is_transposed else f"[N, 3], positions along {layout.order}, z"
+            raise SourceError(source.path, key=layout.x, found=f"shape {table.shape}", expected=expected)
+    columns = dict(zip(layout.order.split(", "), np.concatenate([table[:, :2] for table in tables]).T, strict=True))
+    return columns["x"], columns["y"], unit
+
+
+def _numbers(source: Hdf5Source, path: str | None, positions: int) -> Array | None:
+    """Read the numbers of positions; where these are in parts and do not have one each, they are counted."""
+    numbers = None if path is None else read_place(source, path)
+    if numbers is None or path is None:
+        return None
+    if "#" not in path:
+        return _flat(numbers)
+    return numbers.reshape(-1).astype(np.int64) if numbers.size == positions else np.arange(positions)
 
 
 def _of_product(source: Hdf5Source, positions: Positions, object_: h5py.Dataset, has_metres: bool) -> Positions:
@@ -226,18 +316,20 @@ def read_probe(reference: str) -> tuple[Array, tuple[Path, ...]]:
     SourceError
         The file has no probe.
     """
-    return _read_array(reference, "probe", _PROBE_KEYS, layouts.PROBES)
+    return _read_array(reference, "probe", _PROBE_KEYS)
+
+
+def read_object(reference: str) -> tuple[Array, tuple[Path, ...]]:
+    """Read an object from a file of its own; arguments, result and errors are as in `read_probe`."""
+    return _read_array(reference, "object", ("objectGuess", "object"))
 
 
 def read_bad_pixels(reference: str) -> tuple[Array, tuple[Path, ...]]:
     """Read a mask of bad pixels from a file of its own; arguments, result and errors are as in `read_probe`."""
-    keys = (layouts.BAD_PIXELS, "mask")
-    return _read_array(reference, "bad_pixels", keys, (f"/{layouts.BAD_PIXELS}", *layouts.MASKS))
+    return _read_array(reference, "bad_pixels", (BAD_PIXELS, "mask"))
 
 
-def _read_array(
-    reference: str, option: str, npz_keys: Sequence[str], datasets: Sequence[str]
-) -> tuple[Array, tuple[Path, ...]]:
+def _read_array(reference: str, option: str, npz_keys: Sequence[str]) -> tuple[Array, tuple[Path, ...]]:
     path, key = _split(reference)
     what = option.replace("_", " ")
     kind = file_kind(path)
@@ -252,9 +344,10 @@ def _read_array(
             return _from_pairs(archive.require(key or usual).read()), (path,)
     if kind == HDF5:
         with Hdf5Source(path) as source:
-            found = next(filter(None, map(source.find, datasets if key is None else (key,))), None)
+            usual_places = (*_FIRST.get(option, ()), *(places(source, _PARTS[option]) if option in _PARTS else ()))
+            found = next(filter(None, map(source.find, usual_places if key is None else (key,))), None)
             if found is None:
-                names = repr(key) if key else f"named {' or '.join(datasets)}"
+                names = repr(key) if key else f"named {' or '.join(usual_places)}"
                 raise SourceError(path, f"there is no {what}: no dataset {names}")
             return source.read_pictures(found), source.files
     if not path.exists():
@@ -265,11 +358,11 @@ def _read_array(
 
 def find_probe(source: Hdf5Source) -> Array | None:
     """Read the probe where one of the known layouts has it; None where there is none."""
-    return _first_picture(source, layouts.PROBES)
+    return _first_picture(source, "probe")
 
 
-def _first_picture(source: Hdf5Source, names: Sequence[str]) -> Array | None:
-    found = next(filter(None, map(source.find, names)), None)
+def _first_picture(source: Hdf5Source, part: str) -> Array | None:
+    found = next(filter(None, map(source.find, places(source, part))), None)
     return None if found is None else source.read_pictures(found)
 
 
@@ -289,8 +382,9 @@ def _flat(array: Array) -> Array:
 
 
 def _split(reference: str) -> tuple[Path, str | None]:
-    """Split ``FILE:KEY``; a file whose own name has a colon is that file."""
+    """Split ``FILE:KEY`` or ``FILE::KEY``; a file whose own name has a colon is that file, as is one on a drive."""
     name, colon, key = reference.rpartition(":")
-    if not colon or not name or Path(reference).exists():
+    drive_only = len(name) == 1 and key.startswith(("\\", "/")) and not Path(name).exists()
+    if not colon or not name or drive_only or Path(reference).exists():
         return Path(reference), None
-    return Path(name), key
+    return Path(name.removesuffix(":")), key

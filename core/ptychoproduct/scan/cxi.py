@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import warn
 from ptychoproduct.hdf5.folder_links import Hdf5Source
-from ptychoproduct.scan import layouts
+from ptychoproduct.scan.places import places, text_at
 from ptychoproduct.scan.scan import Reconstruction
 
 _ENTRY = "/entry_1"
@@ -30,7 +29,7 @@ def cxi_object(source: Hdf5Source) -> Array | None:
     ProductWarning
         It has layers whose distances are not known.
     """
-    probe = next(filter(None, map(source.find, layouts.PROBES)), None)
+    probe = next(filter(None, map(source.find, places(source, "probe"))), None)
     for name in _IMAGES:
         found = source.find(name)
         if found is None or found == probe or found.dtype.kind != "c" or found.ndim not in (2, 3) or not found.size:
@@ -62,17 +61,8 @@ def cxi_texts(source: Hdf5Source) -> dict[str, Any]:
     """Read name and comments, by the fields of `ExportMeta`; none that is empty."""
     texts: dict[str, Any] = {}
     for field, names in _TEXTS:
-        read = (_text(source, source.find(name)) for name in names)
+        read = (text_at(source, name) for name in names)
         text = next(filter(None, read), "")
         if text:
             texts[field] = text
     return texts
-
-
-def _text(source: Hdf5Source, dataset: h5py.Dataset | None) -> str:
-    if dataset is None or dataset.shape != () or h5py.check_string_dtype(dataset.dtype) is None:
-        return ""
-    with source.reading(dataset.name):
-        value = dataset[()]
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return text.replace("\0", "")

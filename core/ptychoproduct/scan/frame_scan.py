@@ -20,11 +20,13 @@ from ptychoproduct.model.contract import DIFFRACTION, FRAME, FRAMES_TRANSFORM, O
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.positions import distinct_values
 from ptychoproduct.npz.npy import NPY_SUFFIX, NpyFile
-from ptychoproduct.scan import layouts
 from ptychoproduct.scan.assembly import Companions, assembled, given_positions, paired, probe_of
-from ptychoproduct.scan.companions import Positions, find_probe, positions_in
+from ptychoproduct.scan.companions import Positions, find_probe, own_positions
+from ptychoproduct.scan.field_layouts import BAD_PIXELS, FRAME_NUMBERS, MASK_NAMES, PATTERNS
+from ptychoproduct.scan.layouts import WITHOUT_FRAMES
+from ptychoproduct.scan.places import find_place, places
 from ptychoproduct.scan.product_source import frames_member_name, product_extras
-from ptychoproduct.scan.ptypy import ptypy_bad_pixels, ptypy_frames
+from ptychoproduct.scan.ptypy import ptypy_bad_pixels
 from ptychoproduct.scan.scan import Extra, Scan, frame_stack
 from ptychoproduct.scan.source_metadata import hdf5_metadata
 from ptychoproduct.scan.stored_frames import stored_frames
@@ -51,7 +53,7 @@ def npy_scan(file: NpyFile, companions: Companions, resources: Resources) -> Sca
     SourceError
         The files do not hold a scan.
     """
-    positions = given_positions(companions)
+    positions = given_positions(companions, file.path, file.array.shape)
     if positions is None:
         raise SourceError(file.path, "no positions in an NPY file", expected="--positions")
     frames = stored_frames(file.array, resources)
@@ -76,7 +78,7 @@ def hdf5_scan(
     resources : Resources
         What may be used to reorder axes.
     dataset : str, optional
-        Path of the frames; by default the first of `layouts.FRAMES` that is there.
+        Path of the frames; by default the first that a layout has.
     include_frames : bool
         Whether there must be frames.
 
@@ -87,9 +89,10 @@ def hdf5_scan(
     """
     frames = frames_dataset(source, dataset) if include_frames else None
     metadata = hdf5_metadata(source, frames)
-    positions = given_positions(companions)
+    shape = () if frames is None else frames.shape
+    positions = given_positions(companions, source.path, shape)
     if positions is None:
-        positions = replace(positions_in(source, companions.positions_in), metadata=metadata)
+        positions = own_positions(source, shape, companions.positions_in)
     probe = probe_of(source.path, companions, positions, partial(find_probe, source))
     if frames is None:
         return assembled(source.path, source.files, None, positions, probe, metadata=metadata)
@@ -126,7 +129,7 @@ def hdf5_scan(
 
 def _extras(bad_pixels: Array | None, product: Path | None, positions: Positions, threads: int) -> Iterator[Extra]:
     """Give the bad pixels, and what else the products have that frames and positions are of; the first that has it."""
-    member = f"{layouts.BAD_PIXELS}{NPY_SUFFIX}"
+    member = f"{BAD_PIXELS}{NPY_SUFFIX}"
     given = set() if bad_pixels is None else {member}
     if bad_pixels is not None:
         yield Extra(member, bad_pixels)
@@ -145,7 +148,7 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
     ----------
     source : Hdf5Source
     name : str, optional
-        Its path; by default the first of `layouts.FRAMES` that is a stack.
+        Its path; by default the first of a layout that is a stack.
 
     Raises
     ------
@@ -153,8 +156,8 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
         There is none; the message lists what could be meant.
     """
     unfit = []
-    for key in layouts.FRAMES if name is None else (name,):
-        dataset = source.find(key)
+    for key in places(source, "frames") if name is None else (name,):
+        dataset = find_place(source, key)
         if dataset is None:
             continue
         with source.reading(key):
@@ -165,9 +168,6 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
             unfit.append(SourceError(source.path, key=key, found=f"dtype {dtype}", expected="real numbers"))
         else:
             return dataset
-    joined = ptypy_frames(source) if name is None else None
-    if joined is not None:
-        return joined
     stacks = [f"{key} {shape}" for key, shape in source.stacks()[:_MOST_STACKS]]
     if unfit and (name is not None or not stacks):
         raise unfit[0]
@@ -176,7 +176,7 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
         problem += f"; {source.missing[0]}, which the file links to, is not beside it: copy it there"
     which = f"give --dataset {'one of ' if len(stacks) > 1 else ''}{', '.join(stacks)}"
     cure = which if stacks else "no other dataset could be frames"
-    raise SourceError(source.path, f"{problem}; {cure}" + ("" if name else f"; {layouts.WITHOUT_FRAMES}"), key=name)
+    raise SourceError(source.path, f"{problem}; {cure}" + ("" if name else f"; {WITHOUT_FRAMES}"), key=name)
 
 
 def _is_real(dataset: h5py.Dataset) -> bool:
@@ -198,19 +198,19 @@ def _frame_numbers(source: Hdf5Source, frames: h5py.Dataset) -> Array | None:
         beside = source.find(f"/{POSITION_INDEXES.name}")
         numbers = None if beside is None else source.read(beside)
         return numbers if numbers is not None and distinct_values(numbers) == len(numbers) else None
-    beside = source.find(f"{frames.parent.name}/{layouts.FRAME_NUMBERS}") if frames.name == layouts.FRAMES[0] else None
+    beside = source.find(f"{frames.parent.name}/{FRAME_NUMBERS}") if frames.name == PATTERNS else None
     return None if beside is None else source.read(beside)
 
 
 def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset, shape: tuple[int, ...]) -> Array | None:
     """Read the mask beside the frames, or where the detector of a known layout has it; not zero means bad."""
     beside = frames.parent.name.rstrip("/")
-    names = [f"{beside}/{name}" for name in layouts.MASK_NAMES]
-    if frames.name == layouts.FRAMES[0] or _are_of_product(frames):
+    names = [f"{beside}/{name}" for name in MASK_NAMES]
+    if frames.name == PATTERNS or _are_of_product(frames):
         names = names[:1]  # what ptychodus keeps, and PtychoPINN knows under the same name
     elif frames.name.startswith("/entry"):
-        names += layouts.DETECTOR_MASKS
-    for name in names if beside or frames.name == layouts.FRAMES[0] else ():
+        names += [path for path in places(source, "mask") if path.startswith("/entry")]
+    for name in names if beside or frames.name == PATTERNS else ():
         found = source.find(name)
         if found is None or found == frames or found.dtype.kind not in "biu":
             continue

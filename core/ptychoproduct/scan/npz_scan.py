@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from ptychoproduct.aliases import Array
 from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5 import arrays
 from ptychoproduct.model import contract
@@ -14,8 +13,10 @@ from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.stored_array import StoredArray
 from ptychoproduct.npz.unpickle import unpickle_text
 from ptychoproduct.scan.assembly import Companions, assembled, given_positions, paired, probe_of
-from ptychoproduct.scan.companions import Positions
-from ptychoproduct.scan.layouts import BAD_PIXELS, WITHOUT_FRAMES
+from ptychoproduct.scan.companions import positions_in_npz
+from ptychoproduct.scan.field_layouts import BAD_PIXELS, FRAME_NUMBERS, PATTERNS
+from ptychoproduct.scan.layouts import WITHOUT_FRAMES
+from ptychoproduct.scan.npz_parts import POSITION_KEYS, own_keys, read_if_there
 from ptychoproduct.scan.scan import Extra, Scan, is_streamed
 from ptychoproduct.scan.source_metadata import npz_metadata
 from ptychoproduct.scan.stored_frames import stored_frames
@@ -24,7 +25,7 @@ from ptychoproduct.streaming.stored_rows import stored_rows
 from ptychoproduct.system.resources import Resources
 
 _MOST_PICKLE_BYTES = 64 * 1024**2
-_PRODUCT_KEYS = ("xcoords", "ycoords", "scan_index", "probeGuess", "objectGuess")
+FRAME_KEYS = (*contract.FRAME_KEYS, PATTERNS[1:])
 
 
 def npz_scan(
@@ -44,7 +45,7 @@ def npz_scan(
     resources : Resources
         What may be used to reorder axes.
     frames_key : str, optional
-        Key of the frames; by default the first of `contract.FRAME_KEYS` that is there.
+        Key of the frames; by default the first of `FRAME_KEYS` that is there.
     include_frames : bool
         Whether there must be frames.
 
@@ -56,14 +57,14 @@ def npz_scan(
     text, files = _metadata_text(archive), (archive.path,)
     frames = frames_array(archive, frames_key) if include_frames else None
     stack = None if frames is None else stored_frames(frames, resources)
-    positions = given_positions(companions)
+    positions = given_positions(companions, archive.path, () if frames is None else frames.shape)
     if positions is None:
-        x, y = (read_if_there(archive, key) for key in ("xcoords", "ycoords"))
-        if x is None or y is None:
+        if not any({x, y} <= set(archive.members) for x, y, _ in POSITION_KEYS):
             raise _no_positions(archive)
-        positions = Positions(x, y, companions.positions_in, files=files)
+        positions = positions_in_npz(archive, companions.positions_in)
     elif stack is not None:
-        positions = paired(archive.path, stack.shape, positions)
+        numbers = read_if_there(archive, FRAME_NUMBERS) if frames is not None and frames.key == PATTERNS[1:] else None
+        positions = paired(archive.path, stack.shape, positions, numbers)
     if positions.numbers is None and positions.scan_index is None:
         positions = replace(positions, scan_index=read_if_there(archive, "scan_index"))
     if positions.object is None:
@@ -84,7 +85,7 @@ def npz_scan(
 
 def frames_array(archive: NpzArchive, key: str | None = None) -> StoredArray:
     """Return the array that holds the diffraction frames, or SourceError where there is none."""
-    for usual in contract.FRAME_KEYS if key is None else (key,):
+    for usual in FRAME_KEYS if key is None else (key,):
         if usual in archive.members:
             return archive.members[usual]
     stacks = [
@@ -92,7 +93,7 @@ def frames_array(archive: NpzArchive, key: str | None = None) -> StoredArray:
         for name, array in archive.members.items()
         if array.dtype.newbyteorder("=").name in contract.FRAME and stack_axes(array.shape) is not None
     ]
-    problem = f"there are no frames under {key or ' or '.join(contract.FRAME_KEYS)}"
+    problem = f"there are no frames under {key or ' or '.join(FRAME_KEYS)}"
     if stacks:
         problem += f"; give their key by --frames-key, one of {', '.join(stacks)}"
     raise SourceError(archive.path, problem if key else f"{problem}; {WITHOUT_FRAMES}", key=key)
@@ -105,15 +106,10 @@ def _no_positions(archive: NpzArchive) -> SourceError:
     return SourceError(archive.path, f"there are no positions; give them {advice}", key=" and ".join(missing))
 
 
-def read_if_there(archive: NpzArchive, key: str) -> Array | None:
-    """Read a member whole; None where the archive has none of that key."""
-    array = archive.members.get(key)
-    return None if array is None else array.read()
-
-
 def _extras(archive: NpzArchive, frames: StoredArray | None, text: str | None, resources: Resources) -> Iterator[Extra]:
+    written_anew = own_keys(archive)
     for array in archive.members.values():
-        if array is frames or array.key in _PRODUCT_KEYS:
+        if array is frames or array.key in written_anew:
             continue
         source_dtype = None if array.is_array else arrays.MEMBER_BYTES
         if array.dtype.hasobject:

@@ -9,7 +9,7 @@ import h5py
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.hdf5 import arrays
-from ptychoproduct.hdf5.contract_fields import read_attribute
+from ptychoproduct.hdf5.contract_fields import read_attribute, read_layer_spacing
 from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.model import contract
 from ptychoproduct.npz.npy import NPY_SUFFIX
@@ -38,7 +38,8 @@ def product_reconstruction(source: Hdf5Source) -> Reconstruction:
         return None if found is None else source.read(found)
 
     probe = source.find(contract.PROBE.name)
-    spacing_m, losses, weights = read(contract.OBJECT_LAYER_SPACING), read(contract.LOSS_VALUES), read(contract.OPR)
+    object_, losses, weights = source.find(contract.OBJECT.name), read(contract.LOSS_VALUES), read(contract.OPR)
+    spacing_m = None if object_ is None else read_layer_spacing(object_.file, object_)
     if weights is None and probe is not None:  # PtychoPINN's contract has them as an attribute of the probe
         weights = probe.attrs.get(contract.OPR.name)
     return Reconstruction(

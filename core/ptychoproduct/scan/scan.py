@@ -57,6 +57,8 @@ class FrameStack:
         axes are reordered at some expense.
     note : str, optional
         What was made of the source's axes.
+    selection : str, optional
+        Which of the source's frames and pixels they are, where not all.
     usual_axis_order : {"NHW", "HNW", "HWN"}
         That of stacks from the same kind of file, where the numbers of frames and pixels fit several.
     transform : str
@@ -73,6 +75,7 @@ class FrameStack:
     note: str | None = None
     usual_axis_order: str = "NHW"
     transform: str = ""
+    selection: str | None = None
 
     def axis_order(self, positions: int, requested: str, origin: Origin) -> str:
         """Decide how the axes are ordered, see `axis_order`."""

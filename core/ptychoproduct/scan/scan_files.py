@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,12 +13,13 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import OptionError, SourceError
-from ptychoproduct.model import contract
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.scan.assembly import Companions
+from ptychoproduct.scan.given_parts import Given, with_given_parts
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, content_kind, file_kind
 from ptychoproduct.scan.scan import Scan
+from ptychoproduct.scan.selection import Numbers, selected_scan
 from ptychoproduct.system.file_kinds import not_a
 from ptychoproduct.system.resources import Resources
 
@@ -51,6 +53,15 @@ class ScanFiles:
         the file of positions, or of the NPZ or HDF5 file itself.
     positions_columns : str, optional
         Names of a table's columns, such as ``"y,x"`` or ``"index,x_um,y_um"``; by default its header.
+    scan_step_m : float or pair of float, optional
+        Of frames on a grid, [Ry, Rx, H, W], in place of `positions`: the step between rows, and that between columns.
+        By default what an HDF5 file says.
+    object, mask : path or array, optional
+        As `probe`: object [H, W] or [L, H, W]; mask of a frame's size, not zero where a pixel is bad.
+    frames : str, path, slice or sequence of int, optional
+        Which frames are taken, see `selected_scan`; all by default.
+    crop : tuple of int, optional
+        Which pixels: rows and columns, then row and column of the middle, by default that of the frames.
     allow_gaps : bool
         Whether frames that an HDF5 file declares, and that are in no file, are a warning; they are an error by default.
 
@@ -72,6 +83,11 @@ class ScanFiles:
     frames_key: str | None = None
     drop: Sequence[str] = ()
     allow_gaps: bool = False
+    scan_step_m: float | tuple[float, ...] | None = None
+    object: Given = None
+    mask: Given = None
+    frames: Numbers | None = None
+    crop: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.drop, str):
@@ -84,10 +100,22 @@ class ScanFiles:
         for key in ("frames_key", "drop"):
             if getattr(self, key) and self.kind != NPZ:
                 raise OptionError(key, f"applies to NPZ files; {this}")
-        if self.positions is None and self.kind == NPY:
+        if self.scan_step_m is not None:
+            steps = self.scan_steps_m or ()
+            if len(steps) not in (1, 2) or not all(step > 0 and math.isfinite(step) for step in steps):
+                raise OptionError("scan_step_m", "must be one or two lengths above zero: of rows, and of columns")
+            if self.positions is not None:
+                raise OptionError("scan_step_m", "cannot be used with positions; give only one of the two")
+        elif self.positions is None and self.kind == NPY:
             raise OptionError("positions", f"{this} without positions; give a file of positions")
         if self.positions_columns is not None and (self.positions is None or isinstance(self.positions, tuple)):
             raise OptionError("positions_columns", "names the columns of a file of positions, and no file is given")
+
+    @property
+    def scan_steps_m(self) -> tuple[float, ...] | None:
+        """The steps of the scan as a tuple; None where none is given."""
+        steps = self.scan_step_m
+        return (float(steps),) if isinstance(steps, int | float) else steps
 
 
 def _known_kind(path: Path) -> str:
@@ -103,7 +131,9 @@ def _known_kind(path: Path) -> str:
 
 
 @contextmanager
-def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = True) -> Iterator[Scan]:
+def opened_scan(
+    files: ScanFiles, resources: Resources, include_frames: bool = True, axis_order: str = "auto"
+) -> Iterator[Scan]:
     """Open a scan, its frames not read yet.
 
     Parameters
@@ -113,15 +143,26 @@ def opened_scan(files: ScanFiles, resources: Resources, include_frames: bool = T
         What may be used where frames' axes have to be reordered.
     include_frames : bool
         Whether there must be frames.
+    axis_order : {"auto", "NHW", "HNW", "HWN"}
+        Of the frames, for a selection.
 
     Raises
     ------
     SourceError
         A file is damaged, or the files do not hold a scan.
     """
+    with _opened(files, resources, include_frames) as scan:
+        scan = with_given_parts(scan, files.object, files.mask)
+        yield selected_scan(scan, files.frames, files.crop, axis_order)
+
+
+@contextmanager
+def _opened(files: ScanFiles, resources: Resources, include_frames: bool) -> Iterator[Scan]:
     # What reads one kind of file is not imported for another: that is a tenth of a small conversion's time.
     path = Path(files.path)
-    companions = Companions(files.positions, files.positions_in, files.probe, files.positions_columns)
+    companions = Companions(
+        files.positions, files.positions_in, files.probe, files.positions_columns, files.scan_steps_m
+    )
     if files.kind == NPZ:
         from ptychoproduct.scan.npz_scan import npz_scan
 
@@ -165,6 +206,8 @@ def frame_bytes(files: ScanFiles) -> int:
             dtype = dataset.dtype if recipe is None else np.dtype(recipe.amplitude_dtype)
             nbytes: int = dataset.size * dtype.itemsize
             return nbytes
+    from ptychoproduct.scan.npz_scan import FRAME_KEYS
+
     with NpzArchive(path, files.drop) as archive:
-        keys = contract.FRAME_KEYS if files.frames_key is None else (files.frames_key,)
+        keys = FRAME_KEYS if files.frames_key is None else (files.frames_key,)
         return max((archive.members[key].nbytes for key in keys if key in archive.members), default=0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -18,103 +18,16 @@ from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.units import convert_unit, field_unit
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.scan.cxi import cxi_texts
+from ptychoproduct.scan.field_layouts import LAYOUTS, detector_places
+from ptychoproduct.scan.layout import MetadataPlace
+from ptychoproduct.scan.npz_parts import npz_texts
+from ptychoproduct.scan.places import as_text, layouts_of, named, read_place, text_at
 from ptychoproduct.scan.product_source import product_parts
 
-# Texts and choices have no unit, and `field_unit` calls what it does not know a count.
-_NUMBERS = tuple(name for name in vars(ExportMeta()) if field_unit(name) != "count" or name == "probe_photon_count")
-_CXI = "/entry_1/instrument_1"
-_CXI_PTYCHODUS = "/entry_1/ptychodus"
-_DETECTORS = ("/entry/instrument/detector", "/entry/instrument/detector/detectorSpecific")
-_BEAMS = ("/entry/instrument/beam", "/entry/sample/beam", "/entry/instrument/monochromator")
 # A number larger than that is no energy of a photon in joules, nor one in metres a wavelength.
 _MOST_ENERGY_J = 1e-9
 _MOST_WAVELENGTH_M = 1e-5
-
-
-@dataclass(frozen=True)
-class MetadataPlace:
-    """Where a program keeps a value.
-
-    Parameters
-    ----------
-    field : str
-        Of `ExportMeta`.
-    path : str
-        A dataset in an HDF5 file, from the root.
-    unit : str
-        Of the number, where the dataset has no attribute ``units``; "J/eV" and "m/Å" are told apart by its size.
-    index : int, optional
-        Of the value in an array; by default all elements must be the same.
-    """
-
-    field: str
-    path: str
-    unit: str
-    index: int | None = None
-
-
-def _detector(group: str) -> tuple[MetadataPlace, ...]:
-    """Return what CXI and NeXus keep in the group of a detector."""
-    return (
-        MetadataPlace("detector_distance_m", f"{group}/detector_distance", "m"),
-        MetadataPlace("detector_distance_m", f"{group}/distance", "m"),
-        MetadataPlace("detector_pixel_width_m", f"{group}/x_pixel_size", "m"),
-        MetadataPlace("detector_pixel_height_m", f"{group}/y_pixel_size", "m"),
-        MetadataPlace("exposure_time_s", f"{group}/count_time", "s"),
-        MetadataPlace("probe_energy_eV", f"{group}/photon_energy", "J/eV"),
-    )
-
-
-def _beam(group: str) -> tuple[MetadataPlace, ...]:
-    energies = ("incident_energy", "incident_beam_energy", "energy")
-    wavelengths = ("incident_wavelength", "wavelength")
-    return (
-        *(MetadataPlace("probe_energy_eV", f"{group}/{name}", "J/eV") for name in energies),
-        *(MetadataPlace("probe_energy_eV", f"{group}/{name}", "m/Å") for name in wavelengths),
-    )
-
-
-_PLACES = (
-    # CXI; ptychodus keeps more of it in a group of its own, under the names of the fields
-    *_beam(f"{_CXI}/source_1"),
-    *_detector(f"{_CXI}/detector_1"),
-    *(MetadataPlace(name, f"{_CXI_PTYCHODUS}/{name}", field_unit(name)) for name in _NUMBERS),
-    MetadataPlace("mass_attenuation_m2_kg", f"{_CXI_PTYCHODUS}/mass_attenuation_m2_per_kg", "m2/kg"),
-    # NeXus
-    *(place for group in _BEAMS for place in _beam(group)),
-    *(place for group in _DETECTORS for place in _detector(group)),
-    # ptypy
-    MetadataPlace("probe_energy_eV", "/meta/energy", "keV"),
-    MetadataPlace("detector_distance_m", "/meta/distance", "m"),
-    MetadataPlace("detector_pixel_height_m", "/meta/psize", "m", 0),
-    MetadataPlace("detector_pixel_width_m", "/meta/psize", "m", -1),
-)
-
-# Single numbers at the root of HDF5 files and in NPZ files, by name; one size stands for both sides of a pixel.
-_SIDES = ("width", "height")
-_NAMES: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    *((name, (name,), field_unit(name)) for name in _NUMBERS),
-    ("photon_energy_eV", ("probe_energy_eV",), "eV"),
-    ("energy_eV", ("probe_energy_eV",), "eV"),
-    ("energy_keV", ("probe_energy_eV",), "keV"),
-    ("lambda", ("probe_energy_eV",), "m/Å"),  # fold_slice
-    ("lambda_nm", ("probe_energy_eV",), "nm"),  # NSLS-II
-    ("wavelength", ("probe_energy_eV",), "m/Å"),  # PtyLab
-    ("wavelength_m", ("probe_energy_eV",), "m"),
-    ("wavelength_nm", ("probe_energy_eV",), "nm"),
-    ("detector_object_distance_m", ("detector_distance_m",), "m"),
-    ("distance_m", ("detector_distance_m",), "m"),
-    ("z_m", ("detector_distance_m",), "m"),  # NSLS-II
-    ("zo", ("detector_distance_m",), "m"),  # PtyLab
-    ("dxd", tuple(f"detector_pixel_{side}_m" for side in _SIDES), "m"),  # PtyLab
-    ("ccd_pixel_um", tuple(f"detector_pixel_{side}_m" for side in _SIDES), "um"),  # NSLS-II
-    ("detector_pixel_size_m", tuple(f"detector_pixel_{side}_m" for side in _SIDES), "m"),
-    ("dx", tuple(f"{of}_pixel_{side}_m" for of in ("object", "probe") for side in _SIDES), "m"),  # fold_slice
-    ("object_pixel_size_m", tuple(f"object_pixel_{side}_m" for side in _SIDES), "m"),
-    ("probe_pixel_size_m", tuple(f"probe_pixel_{side}_m" for side in _SIDES), "m"),
-    ("angle", ("tomography_angle_deg",), "deg"),  # fold_slice
-    ("mass_attenuation_m2_per_kg", ("mass_attenuation_m2_kg",), "m2/kg"),
-)
+_NAMES = tuple(name for layout in LAYOUTS for name in layout.names)
 # How NeXus files spell units, where `UNITS` has them otherwise.
 _SPELLINGS = {
     **dict.fromkeys(("metre", "metres", "meter", "meters"), "m"),
@@ -123,6 +36,9 @@ _SPELLINGS = {
     **dict.fromkeys(("radian", "radians"), "rad"),
     **dict.fromkeys(("angstroms", "ångström"), "Å"),
 }
+# One over a length: 1/nm, A^-1, $A^{-1}$.
+_ORNAMENTS = str.maketrans("", "", "[]{}$()_ ")
+_RECIPROCAL = re.compile(r"1/(\w+)|(\w+)\^?-1")
 _MAY_BE_ZERO_OR_LESS = (
     *("tomography_angle_deg", "tilt_angle_deg", "focus_object_distance_m"),
     *("object_center_x_m", "object_center_y_m"),
@@ -154,15 +70,26 @@ def hdf5_metadata(source: Hdf5Source, frames: h5py.Dataset | None = None) -> Exp
     if product is not None:
         meta = read_metadata(product[0].file, *product)
         return ExportMeta(**{name: value for name, value in vars(meta).items() if not _is_unknown(name, value)})
-    places = [*_PLACES, *(MetadataPlace(name, f"/{key}", unit) for key, names, unit in _NAMES for name in names)]
+    known = [place for layout in layouts_of(source) for place in layout.metadata]
+    known += [MetadataPlace(name, f"/{key}", unit) for key, names, unit in _NAMES for name in names]
     if frames is not None:
-        places = [*_detector(frames.parent.name), *places]
-    found = [*_hdf5_values(source, places)]
+        known = [*detector_places(frames.parent.name), *known]
+    found = [*_hdf5_values(source, known, frames)]
     for attributes in (None if frames is None else frames.attrs, source.attributes("/")):
         if attributes is not None:
             with source.reading("attributes"):
                 found += _named_values(attributes)
-    return ExportMeta(**_first_values(found, source.path), **cxi_texts(source))
+    particle = None if frames is None else _particle(source, frames)
+    return ExportMeta(**_first_values(found, source.path), **cxi_texts(source), particle=particle)
+
+
+def _particle(source: Hdf5Source, frames: h5py.Dataset) -> str | None:
+    """Return the particle of the layout that the frames have; None where it does not say one."""
+    for layout in layouts_of(source):
+        for path in layout.frames if layout.particle is not None else ():
+            if any(source.find(name) == frames for name in named(source, path)):
+                return layout.particle
+    return None
 
 
 def npz_metadata(archive: NpzArchive) -> ExportMeta:
@@ -173,7 +100,7 @@ def npz_metadata(archive: NpzArchive) -> ExportMeta:
         for key, _, _ in _NAMES
         if key in members and members[key].is_array and math.prod(members[key].shape) == 1
     }
-    return ExportMeta(**_first_values(_named_values(found), archive.path))
+    return ExportMeta(**_first_values(_named_values(found), archive.path), **npz_texts(archive))
 
 
 def _is_unknown(name: str, value: Any) -> bool:
@@ -181,18 +108,27 @@ def _is_unknown(name: str, value: Any) -> bool:
     return value == 0 and not isinstance(value, bool) and not name.startswith("object_center")
 
 
-def _hdf5_values(source: Hdf5Source, places: Iterable[MetadataPlace]) -> Iterator[tuple[str, str, Any, str]]:
-    for place in places:
+def _hdf5_values(
+    source: Hdf5Source, known: Iterable[MetadataPlace], frames: h5py.Dataset | None
+) -> Iterator[tuple[str, str, Any, str]]:
+    for place, path in ((known_place, path) for known_place in known for path in named(source, known_place.path)):
         try:
-            dataset = source.find(place.path)
+            numbers = read_place(source, path)
         except SourceError:  # a link to a file that is not there must not keep the scan from being read
             continue
-        if dataset is None or dataset.dtype.kind not in "iuf" or not dataset.size:
+        if numbers is None or not numbers.size:
             continue
-        values = source.read(dataset).reshape(-1)
-        unit = dataset.attrs.get("units")
-        unit = unit.decode("utf-8", "replace") if isinstance(unit, bytes) else unit
-        yield place.field, place.path, values if place.index is None else values[place.index], unit or place.unit
+        values = numbers.reshape(-1)
+        values = values if place.index is None else values[place.index]
+        unit = "" if "@" in path else as_text(source.attributes(path).get("units"))
+        if place.unit.startswith("/"):  # of a pixel in reciprocal space: N of them are one over that at the object
+            texts = (text_at(source, name) for name in named(source, place.unit))
+            length = _RECIPROCAL.fullmatch(next(texts, "").translate(_ORNAMENTS))
+            if length is None or frames is None or not np.all(values > 0):
+                continue
+            unit = length[1] or length[2]
+            values = 1 / (values * frames.shape[-1 if "width" in place.field else -2])
+        yield place.field, path, values, unit or place.unit
 
 
 def _named_values(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, str]]:

@@ -127,7 +127,7 @@ def attributes_present(subject: Subject) -> Iterator[Problem]:
             if value is None and attribute.presence == "required":
                 yield Problem("error", f"{where}@{attribute.name}", "is missing; a product needs this attribute")
             if isinstance(value, float) and not np.isfinite(value):
-                yield Problem("error", f"{where}@{attribute.name}", f"found {value}, expected a finite number")
+                yield Problem("warning", f"{where}@{attribute.name}", f"found {value}, expected a finite number")
 
 
 @check
@@ -151,6 +151,9 @@ def datasets_present(subject: Subject) -> Iterator[Problem]:
             if expected.presence == "required" and (
                 expected in contract.ROOT_DATASETS or contract.RAW_DATA in subject.file
             ):
+                if expected == contract.OBJECT_LAYER_SPACING and contract.OLD_LAYER_DISTANCE.name in subject.file:
+                    yield Problem("warning", where, f"is missing; {contract.OLD_LAYER_DISTANCE.name} is read instead")
+                    continue
                 message = "is missing; a product needs this dataset"
                 if expected == contract.PROBE and contract.OBJECT.name not in subject.found:
                     message = f"is missing; this {not_a_product(Path(subject.file.filename), expected.name)}"
@@ -249,11 +252,11 @@ def _same(values: Array, others: Array) -> bool:
 
 @check
 def polarization_known(subject: Subject) -> Iterator[Problem]:
-    """The polarization is one that ptychodus knows."""
-    value = subject.attribute(None, contract.POLARIZATION)
-    if value is not None and value not in contract.POLARIZATIONS:
-        expected = " or ".join(contract.POLARIZATIONS)
-        yield Problem("error", "/@polarization", f"found {value!r}, expected {expected}")
+    """Polarization and particle are ones that are known."""
+    for attribute, known in contract.CHOICES.items():
+        value = subject.attribute(None, attribute)
+        if value is not None and value not in known:
+            yield Problem("error", f"/@{attribute.name}", f"found {value!r}, expected {' or '.join(known)}")
 
 
 @check

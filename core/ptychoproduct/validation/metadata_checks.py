@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from ptychoproduct.model import contract
 from ptychoproduct.model.plausibility import NOT_NEGATIVE, implausible, stands_for_unknown, wrong_signs
@@ -24,6 +24,18 @@ def units_plausible(subject: Subject) -> Iterator[Problem]:
     values, places = _fields(subject)
     for field, sentence in implausible(values).items():
         yield Problem("warning", places[field], sentence)
+
+
+@check
+def pixel_sizes_positive(subject: Subject) -> Iterator[Problem]:
+    """Pixels have a size."""
+    for expected in (contract.PROBE, contract.OBJECT):
+        for attribute in expected.attributes:
+            size = subject.attribute(expected, attribute) if attribute.name.startswith("pixel_") else None
+            if size is not None and size <= 0:
+                severity: Literal["error", "warning"] = "error" if size < 0 else "warning"
+                where = f"/{expected.name}@{attribute.name}"
+                yield Problem(severity, where, f"found {size}, expected a positive size")
 
 
 def not_given(subject: Subject) -> tuple[str, ...]:

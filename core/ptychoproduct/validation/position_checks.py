@@ -47,16 +47,6 @@ def indexes_pair(subject: Subject) -> Iterator[Problem]:
 
 
 @check
-def pixel_sizes_positive(subject: Subject) -> Iterator[Problem]:
-    """Pixels have a size."""
-    for expected in (contract.PROBE, contract.OBJECT):
-        for attribute in expected.attributes:
-            size = subject.attribute(expected, attribute) if attribute.name.startswith("pixel_") else None
-            if size is not None and not size > 0:
-                yield Problem("error", f"/{expected.name}@{attribute.name}", f"found {size}, expected a positive size")
-
-
-@check
 def pixels_and_metres_agree(subject: Subject) -> Iterator[Problem]:
     """Positions in pixels, times the object pixel size, are the positions in metres."""
     for raw, positions, size in (

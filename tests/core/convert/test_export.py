@@ -163,6 +163,7 @@ def test_all_metadata_become_attributes_under_every_name(export):
         focus_object_distance_m=1e-3,
         far_field=False,
         polarization="left_circular",
+        particle="electron",
         object_center_x_m=31.5 * PIXEL_M,
         object_center_y_m=32.5 * PIXEL_M,
         probe_pixel_width_m=1e-7,

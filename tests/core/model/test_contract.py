@@ -130,6 +130,7 @@ def test_the_documented_values_are_the_coded_ones():
     values = {quoted(row["Attribute"])[0]: quoted(row["Values"]) for row in rows_of("Attribute", "Values")}
     assert values == {
         "polarization": contract.POLARIZATIONS,
+        "particle": contract.PARTICLES,
         contract.AXIS_CANONICAL.name: (contract.AXIS_CANONICAL.default,),
         contract.ORIGINAL_AXIS_ORDER.name: contract.AXIS_ORDERS,
         contract.QUANTITY.name: contract.QUANTITIES,
@@ -178,6 +179,7 @@ def full_product(save_scan, tmp_path):
     meta = ExportMeta(
         name="everything",
         polarization="left_circular",
+        particle="electron",
         object_center_x_m=center_m,
         object_center_y_m=center_m,
         detector_pixel_width_m=1e-5,
@@ -253,7 +255,7 @@ def test_the_writer_gives_each_dataset_the_attributes_of_the_contract(full_produ
     # An object that was given is not synthetic, and does not say so; a member of the plain name needs no attribute.
     # Frames that are stored as they were need no recipe.
     unsaid = {contract.SYNTHETIC.name, contract.SOURCE_MEMBER.name, contract.SOURCE_DTYPE.name}
-    unsaid |= {attribute.name for attribute in (*contract.RECIPE, contract.FRAMES_TRANSFORM)}
+    unsaid |= {attribute.name for attribute in (*contract.RECIPE, contract.FRAMES_TRANSFORM, contract.SELECTION)}
     assert allowed - unsaid <= set(found.attrs) - {digest} <= allowed
     assert digest in found.attrs
 

@@ -14,12 +14,16 @@ from ptychoproduct import (
     ExportMeta,
     ExportOptions,
     ProductError,
+    ProductWarning,
     Reconstruction,
+    ScanFiles,
     SourceError,
+    export_product_from_files,
     export_product_from_npz,
     import_product_to_npz,
     import_product_to_rawdata,
     open_product,
+    validate_product,
 )
 from ptychoproduct.model.contract import ROOT_DATASETS
 from ptychoproduct.model.geometry import resolve_metadata
@@ -346,14 +350,11 @@ def test_a_truncated_product_is_a_product_error(product, tmp_path, part):
     [
         ("/", "photon_energy_eV", "high"),
         ("/", "photon_energy_eV", [1.0, 2.0]),
-        ("/", "photon_energy_eV", np.nan),
         ("/", "photon_energy_eV", h5py.Empty("f8")),
         ("/", "name", np.bytes_(b"\xff\xfe")),
         ("/", "polarization", "vertical"),
         ("/", "far_field", [True, False]),
-        ("probe", "pixel_width_m", 0.0),
         ("object", "pixel_width_m", -1.0),
-        ("object", "pixel_height_m", np.inf),
         ("object", "center_x_m", "middle"),
     ],
     ids=str,
@@ -362,6 +363,51 @@ def test_an_attribute_that_makes_no_sense_is_a_contract_error_that_names_the_fil
     edit(product, lambda file: file[target].attrs.__setitem__(name, value))
     with pytest.raises(ContractError, match=r"product\.h5"):
         read(product)
+
+
+@READERS
+@pytest.mark.parametrize(
+    ("target", "name", "value"),
+    [
+        ("/", "photon_energy_eV", np.nan),
+        ("/", "exposure_time_s", np.inf),
+        ("probe", "pixel_width_m", 0.0),
+        ("object", "pixel_width_m", 0.0),
+        ("object", "pixel_height_m", np.nan),
+    ],
+    ids=str,
+)
+def test_what_ptychodus_writes_for_unknown_numbers_is_a_warning(product, read, target, name, value):
+    edit(product, lambda file: file[target].attrs.__setitem__(name, value))
+    with pytest.warns(
+        ProductWarning,
+        match=rf"product\.h5: .*@{name}: is .*not known",
+    ):
+        read(product)
+
+
+@pytest.mark.parametrize(
+    ("layers", "distances"), [(1, [np.inf]), (1, []), (3, [1e-6, 2e-6, np.inf]), (3, [1e-6, 2e-6])]
+)
+def test_layers_of_old_products_have_their_distances(product, tmp_path, layers, distances):
+    """Before ptychodus called it spacing, there was a distance behind each layer."""
+
+    def make_old(file):
+        attributes = dict(file["object"].attrs)
+        array = np.repeat(file["object"][()].reshape(1, *file["object"].shape[-2:]), layers, axis=0)
+        del file["object"], file["object_layer_spacing_m"]
+        file["object"], file["object_layer_distance_m"] = array, np.array(distances, np.float64)
+        file["object"].attrs.update(attributes)
+
+    edit(product, make_old)
+    with open_product(product) as old:
+        assert np.array_equal(old.object_layer_spacing_m, distances[: layers - 1])
+    result = validate_product(product)
+    assert result.is_valid
+    assert any(problem.where == "/object_layer_spacing_m" for problem in result.problems)
+    export_product_from_files(ScanFiles(product), tmp_path / "new.h5")
+    with h5py.File(tmp_path / "new.h5") as new:
+        assert np.array_equal(new["object_layer_spacing_m"], distances[: layers - 1])
 
 
 HOSTILE_VALUES = {

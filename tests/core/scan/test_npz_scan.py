@@ -95,7 +95,7 @@ def test_none_in_the_file_of_positions_and_in_one_to_tune_for(tmp_path):
 
 
 def test_a_required_none_is_missing(tmp_path):
-    with pytest.raises(SourceError, match=r"there are no frames under diff3d or diffraction; .*no-include-diffraction"):
+    with pytest.raises(SourceError, match=r"there are no frames under diff3d or diffraction or patterns; .*no-include"):
         convert(to_file(tmp_path / "scan.npz", np.savez, diff3d=None))
     with pytest.raises(SourceError, match=r"probeGuess: found no probe, expected --probe"):
         convert(to_file(tmp_path / "scan.npz", np.savez, probeGuess=None))

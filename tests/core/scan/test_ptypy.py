@@ -100,7 +100,7 @@ def test_chunks_of_different_frames_are_refused(tmp_path):
     with h5py.File(path, "r+") as file:
         del file["chunks/3/data"]
         file["chunks/3/data"] = FRAMES[:4, 1:]
-    with pytest.raises(SourceError, match="chunks do not go together"):
+    with pytest.raises(SourceError, match="the parts do not go together"):
         convert(path)
 
 

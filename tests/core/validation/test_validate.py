@@ -174,8 +174,8 @@ BROKEN = {
             if attribute.presence == "required"
         ),
         error("/@exposure_time_s", "one value of float64", set_attribute("/", "exposure_time_s", "long")),
-        error("/@exposure_time_s", "finite", set_attribute("/", "exposure_time_s", np.nan)),
-        error("/object@center_x_m", "finite", set_attribute("object", "center_x_m", np.inf)),
+        warning("/@exposure_time_s", "finite", set_attribute("/", "exposure_time_s", np.nan)),
+        warning("/object@center_x_m", "finite", set_attribute("object", "center_x_m", np.inf)),
         error("/@far_field", "one value of bool", set_attribute("/", "far_field", [True, False])),
     ],
     "attribute_aliases_agree": [
@@ -232,9 +232,9 @@ BROKEN = {
         error("/probe_position_indexes", "no negative", set_item("probe_position_indexes", 0, -1)),
     ],
     "pixel_sizes_positive": [
-        error("/probe@pixel_width_m", "expected a positive size", set_attribute("probe", "pixel_width_m", 0.0)),
+        warning("/probe@pixel_width_m", "expected a positive size", set_attribute("probe", "pixel_width_m", 0.0)),
         error("/probe@pixel_height_m", "expected a positive size", set_attribute("probe", "pixel_height_m", -1e-8)),
-        error(
+        warning(
             "/object@pixel_width_m",
             "expected a positive size",
             delete("raw_data"),
