@@ -11,20 +11,22 @@ import difflib
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from ptychoproduct_cli.command import EXIT_INTERRUPTED, Command
+from ptychoproduct_cli.batch import run_batch
+from ptychoproduct_cli.batch_options import is_batch, take_more
+from ptychoproduct_cli.command import EXIT_COULD_NOT_RUN, EXIT_INTERRUPTED, Command
 from ptychoproduct_cli.output import collected_warnings, print_error, print_json
 from ptychoproduct_cli.signals import Terminated, answer_signals
 from ptychoproduct_cli.streams import prepare_streams, printing_failure
 
 if TYPE_CHECKING:
-    from ptychoproduct import ProductError
+    pass
 
 
 def run(parser: argparse.ArgumentParser) -> NoReturn:
     """Run the command that the command line asks for, and end the process with its exit code."""
     prepare_streams()
     arguments, unknown = parser.parse_known_args()
-    if unknown:
+    if unknown and not take_more(arguments, unknown):
         _refuse(arguments.parser, next((word for word in unknown if word.startswith("-")), unknown[0]))
     command: Command = arguments.command
     code = _run_to_exit_code(command, arguments)
@@ -38,7 +40,8 @@ def run(parser: argparse.ArgumentParser) -> NoReturn:
 def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
     """End with an error about a word that a command does not know; it names the nearest option."""
     if not word.startswith("-"):
-        parser.error(f"{word!r} is one argument too many")
+        hint = "; for several inputs give --output-dir DIR" if "--output-dir" in parser._option_string_actions else ""
+        parser.error(f"{word!r} is one argument too many{hint}")
     name = word.partition("=")[0]
     near = difflib.get_close_matches(name, parser._option_string_actions, n=1)
     parser.error(f"there is no option {name}; " + (f"did you mean {near[0]}?" if near else f"see {parser.prog} --help"))
@@ -54,10 +57,12 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     answer_signals()
     try:
         with collected_warnings(arguments):
+            if is_batch(arguments):
+                return run_batch(arguments, lambda error: _message(error, arguments))
             return command.run(arguments)
     except ProductError as error:
         _fail(command.prog, _message(error, arguments), arguments)
-        return command.failure
+        return EXIT_COULD_NOT_RUN if is_batch(arguments) else command.failure
     except KeyboardInterrupt as error:
         _fail(command.prog, f"interrupted; {_what_was_removed(error)}", arguments)
         return EXIT_INTERRUPTED
@@ -72,7 +77,7 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
         return command.failure
 
 
-def _message(error: ProductError, arguments: argparse.Namespace) -> str:
+def _message(error: Exception, arguments: argparse.Namespace) -> str:
     """Return the text of an error, in which an option has the name that the command line gives it."""
     from ptychoproduct import OptionError
 

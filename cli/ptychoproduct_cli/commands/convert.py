@@ -5,27 +5,25 @@ from __future__ import annotations
 import argparse
 import shlex
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli import options
-from ptychoproduct_cli.command import EXIT_OK, Command
+from ptychoproduct_cli.batch_options import add_batch_options
+from ptychoproduct_cli.command import EXIT_OK, Batch, Command
+from ptychoproduct_cli.convert_rows import summary_rows
 from ptychoproduct_cli.metadata_options import PIXEL_SIZE_FLAGS, add_metadata_options, given_metadata
-from ptychoproduct_cli.output import megabytes, report
+from ptychoproduct_cli.output import report
 from ptychoproduct_cli.progress import progress_bars
 from ptychoproduct_cli.running import run
 
 if TYPE_CHECKING:
-    from ptychoproduct import (
-        DiffractionFile,
-        DiffractionSummary,
-        ExportOptions,
-        ExportSummary,
-        NamedMetadata,
-        ScanFiles,
-    )
+    from ptychoproduct import DiffractionFile, ExportOptions, ExportSummary, NamedMetadata, ScanFiles
 
 
+# Of the files that are taken from a folder.
+SUFFIXES = (".npz", ".npy", ".h5", ".hdf5", ".cxi", ".nxs", ".mat", ".ptyr", ".ptyd")
 SUMMARY = "convert a scan (NPZ, NPY or HDF5) to a ptychodus product (HDF5)"
 DESCRIPTION = """\
 Convert a ptychography scan to an HDF5 product that every ptychodus release opens. The scan is a PtychoPINN NPZ file; or
@@ -36,6 +34,7 @@ too; all cores compress. The product appears under its name only when it is comp
 EXAMPLES = (
     "ptychoproduct convert scan.npz scan.h5 --probe-energy-eV 8000",
     "ptychoproduct convert scan.npz scan.h5 --compression archive --verify",
+    "ptychoproduct convert 'scans/*.npz' --output-dir products --resume",
     "ptychoproduct convert scan.npz --standard-layout scan12 --threads 2",
     """\
 ptychoproduct convert frames.npy scan.h5 \\
@@ -53,12 +52,16 @@ convert_to_ptychodus_product --input-npy frames.npy --output-product scan.h5 \\
 
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "%(prog)s [options] SCAN {PRODUCT.h5 | --standard-layout DIR}"
+    parser.usage = (
+        "%(prog)s [options] SCAN {PRODUCT.h5 | --standard-layout DIR}\n"
+        "       %(prog)s [options] SCAN... --output-dir DIR"
+    )
     parser.add_argument(
         "scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5; its content counts, not its name"
     )
     parser.add_argument("output_product", metavar="PRODUCT.h5", help="product to write, *.h5 or *.hdf5")
     _add_options(parser, object_center="auto")
+    add_batch_options(parser, "scans", "products")
 
 
 def _add_path_options(parser: argparse.ArgumentParser) -> None:
@@ -200,28 +203,43 @@ def _add_patterns_options(parser: argparse.ArgumentParser) -> None:
 
 def convert(arguments: argparse.Namespace) -> int:
     """Convert, and print a summary."""
-    from ptychoproduct import ExportMeta, Reconstruction, export_product_from_files
     from ptychoproduct.scan.scan_files import frame_bytes
 
-    files, options, metadata = _files(arguments), _options(arguments), _metadata(arguments)
-    product, diffraction = _outputs(arguments)
+    work = _work(arguments)
 
     def totals() -> dict[str, int]:
-        nbytes = frame_bytes(files) if arguments.include_diffraction or diffraction else 0
+        has_frames = arguments.include_diffraction or work.keywords["diffraction"]
+        nbytes = frame_bytes(work.args[0]) if has_frames else 0
         return {"reorder": nbytes, "convert": nbytes * (2 if arguments.verify else 1)}
 
     with progress_bars(totals, 2, arguments) as (reorder_progress, progress):
-        summary = export_product_from_files(
-            files,
-            product,
-            ExportMeta(**metadata.fields),
-            arguments.include_diffraction,
-            reconstruction=Reconstruction(object_layer_spacing_m=metadata.object_layer_spacing_m or ()),
-            diffraction=diffraction,
-            options=options,
-            progress=progress,
-            reorder_progress=reorder_progress,
-        )
+        summary = work(progress=progress, reorder_progress=reorder_progress)
+    rows = summary_rows(summary)
+    if arguments.verify:
+        rows["verified"] = "the product, read back from the disk: every dataset is as it was to be written"
+    report(_result(summary), rows, arguments)
+    return EXIT_OK
+
+
+def _work(arguments: argparse.Namespace) -> partial[ExportSummary]:
+    """Return what converts the scan."""
+    from ptychoproduct import ExportMeta, Reconstruction, export_product_from_files
+
+    files, options, metadata = _files(arguments), _options(arguments), _metadata(arguments)
+    product, diffraction = _outputs(arguments)
+    return partial(
+        export_product_from_files,
+        files,
+        product,
+        ExportMeta(**metadata.fields),
+        arguments.include_diffraction,
+        reconstruction=Reconstruction(object_layer_spacing_m=metadata.object_layer_spacing_m or ()),
+        diffraction=diffraction,
+        options=options,
+    )
+
+
+def _result(summary: ExportSummary) -> dict[str, Any]:
     result = asdict(summary) | {
         "ratio": summary.ratio,
         "throughput_mb_s": summary.throughput_mb_s,
@@ -230,11 +248,19 @@ def convert(arguments: argparse.Namespace) -> int:
         "origins": summary.meta.origins,
     }
     del result["meta"]["origins"]
-    rows = _rows(summary)
-    if arguments.verify:
-        rows["verified"] = "the product, read back from the disk: every dataset is as it was to be written"
-    report(result, rows, arguments)
-    return EXIT_OK
+    return result
+
+
+def _check_batch(arguments: argparse.Namespace) -> None:
+    """Raise what is wrong with options, whatever the scan."""
+    from ptychoproduct import ExportMeta, OptionError
+
+    for name in ("standard_layout", "diffraction_output"):
+        if getattr(arguments, name) is not None:
+            raise OptionError(name, "is for one scan; it cannot be used with --output-dir")
+    _options(arguments)
+    ExportMeta(**_metadata(arguments).fields)
+    _outputs(arguments)
 
 
 def _files(arguments: argparse.Namespace) -> ScanFiles:
@@ -304,86 +330,23 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
     )
 
 
-def _rows(summary: ExportSummary) -> dict[str, str]:
-    rows = {
-        "product": f"{summary.product}  ({megabytes(summary.file_bytes)})",
-        "positions": f"{summary.positions:,}",
-    }
-    if summary.position_index_note is not None:
-        rows["position numbers"] = summary.position_index_note
-    if summary.frames:
-        shape = " x ".join(map(str, summary.frame_shape))
-        rows["frames"] = f"{summary.frames:,} of {shape}, {summary.frame_dtype}"
-        if summary.recipe is not None:
-            rows["stored as"] = f"exact counts, {summary.recipe.count_dtype} ({summary.recipe.operation_order})"
-        rows |= {
-            "codec": f"{summary.compression}, chunks of {' x '.join(map(str, summary.chunk_shape))}",
-            "ratio": f"{summary.ratio:.2f}  ({megabytes(summary.frame_bytes)} to {megabytes(summary.stored_bytes)})",
-            "speed": f"{summary.throughput_mb_s:,.0f} MB/s  ({summary.seconds:.2f} s)",
-        }
-    choice = summary.choice
-    if choice is not None:
-        rows["chosen"] = f"{choice.reason}  ({choice.objective}, {choice.seconds:.2f} s)"
-    if choice is not None and choice.trials:
-        tried = (f"{trial.codec}: {trial.ratio:.2f} at {trial.write_mb_s:,.0f} MB/s" for trial in choice.trials)
-        rows["tried"] = "\n".join(tried)
-    if summary.diffraction is not None:
-        rows |= _patterns_rows(summary.diffraction)
-    rows |= _metadata_rows(summary)
-    if summary.notes:
-        rows["notes"] = "\n".join(summary.notes)
-    return rows
-
-
-def _patterns_rows(summary: DiffractionSummary) -> dict[str, str]:
-    made_from = "frames as they are" if summary.frames_are == "counts" else "amplitudes squared"
-    if summary.scale is not None:
-        made_from += f", normalisation by {summary.scale:.6g} undone"
-    size = megabytes(summary.file_bytes)
-    rows = {
-        "diffraction": f"{summary.path}  ({size})",
-        "patterns": f"{summary.dtype}, {'whole ' if summary.exact else ''}counts; {made_from}",
-    }
-    if summary.bad_pixels:
-        marks = ", ".join(f"{count:,} with {mark} in place of counts" for mark, count in summary.gaps.items())
-        rows["bad pixels"] = f"{summary.bad_pixels:,}" + (f"  ({marks}; the patterns have 0 there)" if marks else "")
-    return rows
-
-
-def _metadata_rows(summary: ExportSummary) -> dict[str, str]:
-    """Say where the pixel sizes come from, what files say themselves, and which values were not given."""
-    rows, meta = {}, summary.meta
-    for owner in ("object", "probe"):
-        width, height = f"{owner}_pixel_width_m", f"{owner}_pixel_height_m"
-        origin = meta.origins[width].replace("default", "the default")
-        if width in summary.metadata_files:
-            origin = f"from {summary.metadata_files[width].name}"
-        rows[f"{owner} pixel"] = f"{getattr(meta, width):.6g} x {getattr(meta, height):.6g} m  ({origin})"
-    if "object_center_x_m" in meta.derived or "object_center_y_m" in meta.derived:
-        rows["object centre"] = (
-            f"{meta.object_center_x_m:.6g}, {meta.object_center_y_m:.6g} m  (positions count from the object's corner)"
-        )
-    for file in dict.fromkeys(summary.metadata_files.values()):
-        said = {name: getattr(meta, name) for name, found in summary.metadata_files.items() if found == file}
-        rows[f"from {file.name}"] = ", ".join(
-            f"{name} {value:.6g}"
-            for name, value in said.items()
-            if isinstance(value, float) and not name.startswith(("object_pixel", "probe_pixel"))
-        )
-    rows = {title: text for title, text in rows.items() if text}
-    missing = [name for name in meta.not_given if not name.startswith(("object_pixel", "probe_pixel"))]
-    for title, name, unit in (("energy", "probe_energy_eV", "eV"), ("distance", "detector_distance_m", "m")):
-        if name in missing:
-            rows[title] = f"not given, the product has 0 {unit}; give --{name.replace('_', '-')}"
-            missing.remove(name)
-    if missing:
-        rows["not given"] = ", ".join(missing)
-    return rows
-
-
-COMMAND = Command("ptychoproduct convert", SUMMARY, DESCRIPTION, _add_paths, convert, EXAMPLES, flags=PIXEL_SIZE_FLAGS)
+BATCH = Batch(("scan", "output_product"), _work, _result, SUFFIXES, ".h5", check=_check_batch)
+COMMAND = Command(
+    "ptychoproduct convert",
+    SUMMARY,
+    DESCRIPTION,
+    _add_paths,
+    convert,
+    EXAMPLES,
+    flags=PIXEL_SIZE_FLAGS,
+    batch=BATCH,
+)
 EXECUTABLE = replace(
-    COMMAND, prog="convert_to_ptychodus_product", add_arguments=_add_path_options, examples=EXECUTABLE_EXAMPLES
+    COMMAND,
+    prog="convert_to_ptychodus_product",
+    add_arguments=_add_path_options,
+    examples=EXECUTABLE_EXAMPLES,
+    batch=None,
 )
 
 # The man pages are built from these functions.
