@@ -122,7 +122,7 @@ def _journal(arguments: argparse.Namespace) -> Journal | None:
 def _engine(arguments: argparse.Namespace, stack: ExitStack) -> Engine:
     from ptychoproduct.batch.run import one_after_the_other
 
-    address = arguments.cluster or os.environ.get("DASK_SCHEDULER_ADDRESS")
+    address = arguments.cluster or os.environ.get("DASK_SCHEDULER_ADDRESS", "")
     if not address:
         return one_after_the_other
     from ptychoproduct.batch.cluster import connected, one_scan_a_task

@@ -28,7 +28,8 @@ def test_files_folders_and_patterns(folder):
     assert names(["night/**/*2.npz", "anything.txt", "night/deep/../deep/s2.npz"]) == ["s2.npz", "anything.txt"]
 
 
-def test_a_list(folder):
+@pytest.mark.usefixtures("folder")
+def test_a_list():
     Path("list").write_text("# tonight\n\n  night/s9.npz \nnight/*1.NPZ\n")
     assert names([], list_file="list") == ["s9.npz", "s1.NPZ"]
     Path("empty").touch()

@@ -1,0 +1,234 @@
+"""A Dask cluster: how it is reached, and one scan a task on it.
+
+Which worker does what, and what happens when one dies, is Dask's business. Here it is only seen to that no more scans
+are handed out than there are workers, as a scan takes all threads of its worker.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ptychoproduct.aliases import Progress
+from ptychoproduct.batch.jobs import Attempt, Job, Work, attempt
+from ptychoproduct.errors import OptionError, ProductError
+from ptychoproduct.system.part_files import parts_of, remove_leftovers
+from ptychoproduct.system.process import available_threads, prepare_process, threads_limited_to
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+_LOOK_S = 0.5
+_REPORT_S = 0.25
+_CANCEL_S = 10.0
+_CONNECT_S = 20
+# A scan that has killed so many workers is given up.
+MOST_KILLED = 3
+_one_scan_at_a_time = threading.Lock()
+
+
+class Cancelled(Exception):  # noqa: N818 - no fault
+    """The client wants this work no more."""
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """Give a client of a cluster.
+
+    Parameters
+    ----------
+    address : str
+        Of a scheduler; or its scheduler file, ``*.json``; or ``local`` or ``local:N`` for N processes on this machine,
+        which share its cores.
+
+    Raises
+    ------
+    OptionError
+        Dask is not installed, or there is no cluster.
+    """
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise OptionError(
+            "cluster", "needs dask.distributed; install it: pip install 'ptychoproduct[cluster]'"
+        ) from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said here
+    name, _, number = address.partition(":")
+    with ExitStack() as stack:
+        if name == "local" and (not number or number.isdigit()):
+            workers = int(number or available_threads())
+            if not workers:
+                raise OptionError("cluster", found=address, expected="at least 1 process")
+            stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": MOST_KILLED - 1}))
+            where: Any = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=max(1, available_threads() // workers),
+                    dashboard_address="localhost:0",
+                    silence_logs=logging.CRITICAL,
+                )
+            )
+        else:
+            where = address
+        try:
+            named = {"scheduler_file": address} if address.endswith(".json") else {"address": where}
+            client = stack.enter_context(Client(timeout=_CONNECT_S, **named))
+        except (OSError, ValueError) as error:
+            raise OptionError("cluster", f"there is no scheduler at {address}: {error}") from error
+        yield client
+
+
+def one_scan_a_task(
+    client: Client, jobs: Sequence[Job], progress: Progress
+) -> Generator[tuple[Job, Attempt], None, None]:
+    """Do jobs on a cluster, each on as many threads as its worker was given; see `Engine`."""
+    waiting, running = deque(jobs), dict[Any, tuple[Job, str]]()
+    with _progress_of(client) as (topic, taken):
+        try:
+            while waiting or running:
+                free = _free(client, [worker for _, worker in running.values()])
+                while waiting and free:
+                    job = waiting.popleft()
+                    try:
+                        future = _submit(client, job.prepare(), topic, free[-1])
+                    except ProductError as error:
+                        yield job, Attempt(error=error)
+                    else:
+                        running[future] = job, free.pop()
+                _wait(list(running))
+                progress(taken())
+                _require(client)
+                for future in [future for future in running if future.done()]:
+                    job, _ = running.pop(future)
+                    yield job, _attempt_of(future, job)
+        finally:
+            if running:
+                _cancel(client, list(running), [job for job, _ in running.values()])
+
+
+def _submit(client: Client, work: Work, topic: str, address: str) -> Future[Attempt]:
+    """Hand out work to a worker; to another where it has gone."""
+    return client.submit(
+        do_one, work, topic, key=f"scan-{uuid.uuid4().hex}", workers=[address], allow_other_workers=True, pure=False
+    )
+
+
+def do_one(work: Work, topic: str) -> Attempt:
+    """Do the work for one scan, on a worker."""
+    prepare_process()
+    with _one_scan_at_a_time, worker_threads(), reported_progress(topic) as progress:
+        return attempt(lambda: work, progress)
+
+
+@contextmanager
+def worker_threads() -> Iterator[int]:
+    """Use as many threads as this worker was given."""
+    from distributed import get_worker
+
+    threads = get_worker().state.nthreads
+    with threads_limited_to(threads):
+        yield threads
+
+
+@contextmanager
+def reported_progress(topic: str) -> Iterator[Progress]:
+    """Give a function that reports progress to the client now and then, and ends work that was cancelled."""
+    from distributed import get_worker
+
+    worker, key = get_worker(), get_worker().get_current_task()
+    counted, last = 0, time.monotonic()
+
+    def progress(nbytes: int) -> None:
+        nonlocal counted, last
+        task = worker.state.tasks.get(key)
+        if task is None or task.state == "cancelled":
+            raise Cancelled
+        counted += nbytes
+        if time.monotonic() - last >= _REPORT_S:
+            worker.log_event(topic, counted)
+            counted, last = 0, time.monotonic()
+
+    yield progress
+    if counted:
+        worker.log_event(topic, counted)
+
+
+@contextmanager
+def _progress_of(client: Client) -> Iterator[tuple[str, Callable[[], int]]]:
+    """Give a topic that workers report bytes to, and a function that returns those since it was last called."""
+    topic, reported = f"ptychoproduct-{uuid.uuid4().hex}", deque[int]()
+    client.subscribe_topic(topic, lambda event: reported.append(event[1]))
+
+    def taken() -> int:
+        return sum(reported.popleft() for _ in range(len(reported)))
+
+    try:
+        yield topic, taken
+    finally:
+        if client.status == "running":
+            client.unsubscribe_topic(topic)
+
+
+def _free(client: Client, busy: Sequence[str]) -> list[str]:
+    """Return the workers that have no scan of ours."""
+    try:
+        return [address for address in client.nthreads() if address not in busy]
+    except (OSError, TimeoutError):
+        return []
+
+
+def _wait(futures: Sequence[Any]) -> None:
+    """Wait until one is done, but not for long: workers come and go, and progress is shown."""
+    from distributed import wait
+
+    if not futures:
+        time.sleep(_LOOK_S)
+        return
+    try:
+        wait(futures, timeout=_LOOK_S, return_when="FIRST_COMPLETED")
+    except (TimeoutError, OSError):
+        return
+
+
+def _require(client: Client) -> None:
+    if client.status != "running":
+        problem = "the scheduler has gone; what is done is kept, and --resume goes on with the rest"
+        raise OptionError("cluster", problem)
+
+
+def _attempt_of(future: Any, job: Job) -> Attempt:
+    from distributed.scheduler import KilledWorker
+
+    if future.status == "finished":
+        found: Attempt = future.result()
+        return found
+    error = future.exception() if future.status == "error" else None
+    if isinstance(error, KilledWorker):
+        if job.output is not None:
+            remove_leftovers(job.output.resolve())
+        error = ProductError(
+            job.source,
+            f"{MOST_KILLED} workers died while they worked on this scan, most likely for want of memory; give workers "
+            "more memory or fewer threads",
+        )
+    return Attempt(error=error or ProductError(job.source, "the cluster has given this scan up"))
+
+
+def _cancel(client: Client, futures: Sequence[Any], jobs: Sequence[Job]) -> None:
+    """End what is running, and wait until it has removed its unfinished outputs."""
+    if client.status != "running":
+        return
+    client.cancel(futures)
+    outputs = [job.output.resolve() for job in jobs if job.output is not None]
+    end = time.monotonic() + _CANCEL_S
+    while any(map(parts_of, outputs)) and time.monotonic() < end:
+        time.sleep(0.05)
+    for output in outputs:
+        remove_leftovers(output)
