@@ -19,6 +19,8 @@ from ptychoproduct_cli.output import print_json
 from ptychoproduct_cli.signals import raise_signal
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from ptychoproduct.batch.jobs import Job
     from ptychoproduct.batch.journal import Journal
     from ptychoproduct.batch.run import Engine, Outcome
@@ -125,12 +127,29 @@ def _engine(arguments: argparse.Namespace, stack: ExitStack) -> Engine:
     address = arguments.cluster or os.environ.get("DASK_SCHEDULER_ADDRESS", "")
     if not address:
         return one_after_the_other
-    from ptychoproduct.batch.cluster import connected, one_scan_a_task
+    from ptychoproduct.batch.cluster import one_scan_a_task
 
-    client = stack.enter_context(connected(address))
-    if not arguments.quiet:
-        print(f"cluster: {client.scheduler.address}, dashboard: {client.dashboard_link}", file=sys.stderr)
-    return partial(one_scan_a_task, client)
+    return partial(one_scan_a_task, stack.enter_context(cluster(address, arguments)))
+
+
+@contextmanager
+def cluster(address: str, arguments: argparse.Namespace) -> Iterator[Client]:
+    """Give a client of a cluster, and print where its dashboard is."""
+    from ptychoproduct.batch.cluster import connected
+
+    with connected(address) as client:
+        if not arguments.quiet:
+            print(f"cluster: {client.scheduler.address}, dashboard: {client.dashboard_link}", file=sys.stderr)
+        yield client
+
+
+def check_cluster(arguments: argparse.Namespace) -> None:
+    """Raise OptionError where a command for one input cannot use a cluster."""
+    from ptychoproduct import OptionError
+
+    batch = arguments.command.batch
+    if batch is not None and not batch.splits and arguments.cluster is not None:
+        raise OptionError("cluster", "is for several inputs; give --output-dir DIR")
 
 
 def _list(jobs: Sequence[Job], journal: Journal | None, arguments: argparse.Namespace) -> int:

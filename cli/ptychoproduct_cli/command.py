@@ -55,6 +55,8 @@ class Batch:
         Says what is wrong with a summary.
     check : callable, optional
         Raises the errors of options, before anything is started.
+    splits : bool
+        Whether a cluster can do a part of one input.
     """
 
     positionals: tuple[str, ...]
@@ -64,6 +66,7 @@ class Batch:
     output_suffix: str | None = None
     problem_of: Callable[[Any], str | None] = lambda _: None
     check: Callable[[argparse.Namespace], None] | None = None
+    splits: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import difflib
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from ptychoproduct_cli.batch import run_batch
+from ptychoproduct_cli.batch import check_cluster, run_batch
 from ptychoproduct_cli.batch_options import is_batch, take_more
 from ptychoproduct_cli.command import EXIT_COULD_NOT_RUN, EXIT_INTERRUPTED, Command
 from ptychoproduct_cli.output import collected_warnings, print_error, print_json
@@ -59,6 +59,7 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
         with collected_warnings(arguments):
             if is_batch(arguments):
                 return run_batch(arguments, lambda error: _message(error, arguments))
+            check_cluster(arguments)
             return command.run(arguments)
     except ProductError as error:
         _fail(command.prog, _message(error, arguments), arguments)

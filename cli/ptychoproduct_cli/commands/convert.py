@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli import options
+from ptychoproduct_cli.batch import cluster
 from ptychoproduct_cli.batch_options import add_batch_options
 from ptychoproduct_cli.command import EXIT_OK, Batch, Command
 from ptychoproduct_cli.convert_rows import summary_rows
@@ -206,13 +208,20 @@ def convert(arguments: argparse.Namespace) -> int:
     from ptychoproduct.scan.scan_files import frame_bytes
 
     work = _work(arguments)
+    files = work.args[0]
 
     def totals() -> dict[str, int]:
         has_frames = arguments.include_diffraction or work.keywords["diffraction"]
-        nbytes = frame_bytes(work.args[0]) if has_frames else 0
+        nbytes = frame_bytes(files) if has_frames else 0
         return {"reorder": nbytes, "convert": nbytes * (2 if arguments.verify else 1)}
 
-    with progress_bars(totals, 2, arguments) as (reorder_progress, progress):
+    with ExitStack() as stack:
+        if getattr(arguments, "cluster", None) is not None:
+            from ptychoproduct.batch.one_scan import export_on_cluster
+
+            client = stack.enter_context(cluster(arguments.cluster, arguments))
+            work = partial(export_on_cluster, client, *work.args, **work.keywords)
+        reorder_progress, progress = stack.enter_context(progress_bars(totals, 2, arguments))
         summary = work(progress=progress, reorder_progress=reorder_progress)
     rows = summary_rows(summary)
     if arguments.verify:
@@ -330,7 +339,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
     )
 
 
-BATCH = Batch(("scan", "output_product"), _work, _result, SUFFIXES, ".h5", check=_check_batch)
+BATCH = Batch(("scan", "output_product"), _work, _result, SUFFIXES, ".h5", check=_check_batch, splits=True)
 COMMAND = Command(
     "ptychoproduct convert",
     SUMMARY,

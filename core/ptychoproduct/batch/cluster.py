@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptychoproduct.aliases import Progress
@@ -78,6 +79,8 @@ def connected(address: str) -> Iterator[Client]:
         else:
             where = address
         try:
+            if address.endswith(".json") and not Path(address).exists():  # Dask would wait for it
+                raise OptionError("cluster", f"there is no scheduler file {address}")
             named = {"scheduler_file": address} if address.endswith(".json") else {"address": where}
             client = stack.enter_context(Client(timeout=_CONNECT_S, **named))
         except (OSError, ValueError) as error:
@@ -89,35 +92,30 @@ def one_scan_a_task(
     client: Client, jobs: Sequence[Job], progress: Progress
 ) -> Generator[tuple[Job, Attempt], None, None]:
     """Do jobs on a cluster, each on as many threads as its worker was given; see `Engine`."""
-    waiting, running = deque(jobs), dict[Any, tuple[Job, str]]()
+    waiting, running = deque(jobs), dict[Any, Job]()
     with _progress_of(client) as (topic, taken):
         try:
             while waiting or running:
-                free = _free(client, [worker for _, worker in running.values()])
-                while waiting and free:
+                while waiting and len(running) < worker_count(client):
                     job = waiting.popleft()
                     try:
-                        future = _submit(client, job.prepare(), topic, free[-1])
+                        running[_submit(client, job.prepare(), topic)] = job
                     except ProductError as error:
                         yield job, Attempt(error=error)
-                    else:
-                        running[future] = job, free.pop()
                 _wait(list(running))
                 progress(taken())
                 _require(client)
                 for future in [future for future in running if future.done()]:
-                    job, _ = running.pop(future)
+                    job = running.pop(future)
                     yield job, _attempt_of(future, job)
         finally:
             if running:
-                _cancel(client, list(running), [job for job, _ in running.values()])
+                _cancel(client, list(running), list(running.values()))
 
 
-def _submit(client: Client, work: Work, topic: str, address: str) -> Future[Attempt]:
-    """Hand out work to a worker; to another where it has gone."""
-    return client.submit(
-        do_one, work, topic, key=f"scan-{uuid.uuid4().hex}", workers=[address], allow_other_workers=True, pure=False
-    )
+def _submit(client: Client, work: Work, topic: str) -> Future[Attempt]:
+    """Hand out work. No worker is named: Dask would not give the work to one that comes later."""
+    return client.submit(do_one, work, topic, key=f"scan-{uuid.uuid4().hex}", pure=False)
 
 
 def do_one(work: Work, topic: str) -> Attempt:
@@ -176,12 +174,12 @@ def _progress_of(client: Client) -> Iterator[tuple[str, Callable[[], int]]]:
             client.unsubscribe_topic(topic)
 
 
-def _free(client: Client, busy: Sequence[str]) -> list[str]:
-    """Return the workers that have no scan of ours."""
+def worker_count(client: Client) -> int:
+    """Return how many workers there are now."""
     try:
-        return [address for address in client.nthreads() if address not in busy]
+        return len(client.nthreads())
     except (OSError, TimeoutError):
-        return []
+        return 0
 
 
 def _wait(futures: Sequence[Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -137,8 +137,9 @@ class FrameWriter:
         dataset.attrs[contract.SOURCE_MEMBER.name] = frames.member
         frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
         rows = self._digests.passing(rows, dataset, recipe)
+        write = write_rows if frames.write_rows is None else partial(frames.write_rows, canonical_axes(axis_order))
         if recipe is not None:
-            self._write_counts(dataset, rows, recipe, beside)
+            self._write_counts(dataset, rows, recipe, beside, write)
             return
         left = None
         chunks = frames.chunks if axis_order == "NHW" else None
@@ -146,7 +147,7 @@ class FrameWriter:
         may_copy = not beside and not self._digests.wanted
         if chunks is not None and may_copy and has_same_chunks(chunks, dataset):
             left = copy_chunks(chunks, dataset, lambda copied: self._resources.progress(copied * frame_bytes))
-        write_rows([*beside, RowOutput(dataset)], rows, self._resources, left)
+        write([*beside, RowOutput(dataset)], rows, self._resources, left)
 
     def facts(self) -> dict[str, Any]:
         """Return the fields of an `ExportSummary` that describe the frames."""
@@ -201,7 +202,12 @@ class FrameWriter:
         return self.dataset
 
     def _write_counts(
-        self, dataset: h5py.Dataset, source: RowSource, recipe: CountsRecipe, beside: Sequence[RowOutput]
+        self,
+        dataset: h5py.Dataset,
+        source: RowSource,
+        recipe: CountsRecipe,
+        beside: Sequence[RowOutput],
+        write: Callable[..., None],
     ) -> None:
         for attribute in contract.RECIPE:
             dataset.attrs[attribute.name] = getattr(recipe, attribute.name)
@@ -215,7 +221,7 @@ class FrameWriter:
 
         try:
             resources = replace(self._resources, progress=count)
-            write_rows([*beside, RowOutput(dataset, recipe.convert)], source, resources)
+            write([*beside, RowOutput(dataset, recipe.convert)], source, resources)
         except InexactError:
             self._resources.progress(-written)
             self._digests.forget(dataset)

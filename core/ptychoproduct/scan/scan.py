@@ -59,6 +59,8 @@ class FrameStack:
         What was made of the source's axes.
     usual_axis_order : {"NHW", "HNW", "HWN"}
         That of stacks from the same kind of file, where the numbers of frames and pixels fit several.
+    write_rows : callable, optional
+        Writes the rows in place of `streaming.chunk_stream.write_rows`; gets the axes before its arguments.
     """
 
     key: str
@@ -70,6 +72,7 @@ class FrameStack:
     as_stored: Callable[[], RowSource] | None = None
     note: str | None = None
     usual_axis_order: str = "NHW"
+    write_rows: Callable[..., None] | None = None
 
     def axis_order(self, positions: int, requested: str, origin: Origin) -> str:
         """Decide how the axes are ordered, see `axis_order`."""

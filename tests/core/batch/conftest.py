@@ -1,7 +1,7 @@
 import pytest
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def client():
     """A cluster of two processes on this machine."""
     pytest.importorskip("distributed")
