@@ -24,6 +24,7 @@ from ptychoproduct.batch.cluster import MOST_KILLED
 from ptychoproduct.compression.filters import filters_of
 from ptychoproduct.convert.export import ExportChoices, export_product_from_scan
 from ptychoproduct.errors import OptionError, ProductError
+from ptychoproduct.model.counts import InexactError
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.summary import ExportSummary
@@ -43,7 +44,7 @@ _RANGE_BYTES = 32 * 1024**2
 # Ranges for each thread of the cluster that are not written yet.
 _AHEAD = 2
 _Chunk = tuple[tuple[int, ...], bytes, int]
-_Checksums = dict[int, tuple[int, int]]
+_Encoded = tuple[list[_Chunk], dict[int, tuple[int, int]], InexactError | None]
 
 
 def export_on_cluster(
@@ -182,10 +183,12 @@ def _write_rows(
                 key = f"frames-{encoding.token}-{part.start}"
                 running.append((part, client.submit(encode_range, encoding, part, key=key, pure=False)))
             part, future = running[0]
-            chunks, checksums = _result(future, files)
+            chunks, checksums, error = _result(future, files)
             running.popleft()
             for offset, data, filter_mask in chunks:
                 dataset.id.write_direct_chunk(offset, data, filter_mask)
+            if error is not None:
+                raise error
             if isinstance(rows, StoredRows):
                 rows.add_checksums(checksums)
             del future, chunks  # its worker may forget it
@@ -216,11 +219,11 @@ def _require_any_range(rows: RowSource, files: ScanFiles) -> None:
     raise OptionError("cluster", f"{problem}; {advice}", file=files.path)
 
 
-def _result(future: Any, files: ScanFiles) -> tuple[list[_Chunk], _Checksums]:
+def _result(future: Any, files: ScanFiles) -> _Encoded:
     from distributed.scheduler import KilledWorker
 
     try:
-        found: tuple[list[_Chunk], _Checksums] = future.result()
+        found: _Encoded = future.result()
     except KilledWorker as error:
         problem = f"{MOST_KILLED} workers died over the same frames, most likely for want of memory"
         raise ProductError(files.path, problem) from error
@@ -233,13 +236,27 @@ _open: dict[tuple[str, int], tuple[ExitStack, RowSource]] = {}
 _open_lock = threading.Lock()
 
 
-def encode_range(encoding: _Encoding, part: range) -> tuple[list[_Chunk], _Checksums]:
-    """Read and encode a range of frames, on one thread of a worker; return chunks, and checksums of what was read."""
+def encode_range(encoding: _Encoding, part: range) -> _Encoded:
+    """Read and encode a range of frames, on one thread of a worker.
+
+    Returns
+    -------
+    list of tuple
+        Offset, bytes and filter mask of the chunks; of those before the one that is not exact, where one is not.
+    dict
+        Checksums of what was read, see `StoredRows.take_checksums`.
+    InexactError or None
+        The chunks before it are written by one machine, too, and leave the same gap in the file.
+    """
     rows = _rows(encoding)
     collected: Any = _CollectedDataset(encoding)
-    with ChunkStream([RowOutput(collected, encoding.convert)], rows.dtype, Resources(1)) as stream:
-        stream.submit_rows(rows, part)
-    return collected.written, rows.take_checksums() if isinstance(rows, StoredRows) else {}
+    error = None
+    try:
+        with ChunkStream([RowOutput(collected, encoding.convert)], rows.dtype, Resources(1)) as stream:
+            stream.submit_rows(rows, part)
+    except InexactError as found:
+        error = found
+    return collected.written, rows.take_checksums() if isinstance(rows, StoredRows) else {}, error
 
 
 def _rows(encoding: _Encoding) -> RowSource:
