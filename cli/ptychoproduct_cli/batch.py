@@ -53,7 +53,10 @@ def run_batch(arguments: argparse.Namespace, message_of: Message) -> int:
         engine = _engine(arguments, stack)
         show = stack.enter_context(_bar(jobs, arguments))
 
+        seen: list[Outcome] = []
+
         def on_outcome(outcome: Outcome) -> None:
+            seen.append(outcome)
             show(outcome)
             if arguments.json:
                 result = {} if outcome.attempt.summary is None else batch.result(outcome.attempt.summary)
@@ -62,6 +65,7 @@ def run_batch(arguments: argparse.Namespace, message_of: Message) -> int:
                 for warning in outcome.attempt.warnings:
                     print(f"warning: {warning}", file=sys.stderr)
 
+        stack.enter_context(_told_if_interrupted(seen, len(jobs), arguments))
         outcomes = run_batch(
             jobs,
             engine,
@@ -195,6 +199,18 @@ def _summarise(
         nbytes = sum(getattr(outcome.attempt.summary, "frame_bytes", 0) for outcome in outcomes)
         speed = f", {nbytes / 1e9 / seconds:.2f} GB/s" if nbytes else ""
         print(f"{', '.join(parts)}; {seconds:.1f} s{speed}" + ("" if journal is None else f"; journal: {journal.path}"))
+
+
+@contextmanager
+def _told_if_interrupted(seen: Sequence[Outcome], jobs: int, arguments: argparse.Namespace) -> Iterator[None]:
+    """Say how much is done when the batch does not come to its end."""
+    try:
+        yield
+    except BaseException:
+        done = sum(outcome.status != "failed" for outcome in seen)
+        advice = "; the same command with --resume does the rest" if hasattr(arguments, "resume") else ""
+        print(f"{done} of {jobs} are done{advice}", file=sys.stderr)
+        raise
 
 
 def _one_line(error: Exception, message_of: Message) -> str:

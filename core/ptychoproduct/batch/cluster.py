@@ -12,7 +12,8 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ _CANCEL_S = 10.0
 _CONNECT_S = 20
 # A scan that has killed so many workers is given up.
 MOST_KILLED = 3
+LOST = "the connection to the scheduler was lost"
 _one_scan_at_a_time = threading.Lock()
 
 
@@ -60,14 +62,19 @@ def connected(address: str) -> Iterator[Client]:
         raise OptionError(
             "cluster", "needs dask.distributed; install it: pip install 'ptychoproduct[cluster]'"
         ) from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said here
+    for logger in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(logger).setLevel(logging.CRITICAL + 1)  # what goes wrong is said here
     name, _, number = address.partition(":")
     with ExitStack() as stack:
         if name == "local" and (not number or number.isdigit()):
             workers = int(number or available_threads())
             if not workers:
                 raise OptionError("cluster", found=address, expected="at least 1 process")
-            stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": MOST_KILLED - 1}))
+            settings = {
+                "distributed.scheduler.allowed-failures": MOST_KILLED - 1,
+                "distributed.worker.preload": ["ptychoproduct.batch.local_worker"],
+            }
+            stack.enter_context(dask.config.set(settings))
             where: Any = stack.enter_context(
                 LocalCluster(
                     n_workers=workers,
@@ -170,16 +177,15 @@ def _progress_of(client: Client) -> Iterator[tuple[str, Callable[[], int]]]:
     try:
         yield topic, taken
     finally:
-        if client.status == "running":
+        with suppress(OSError, ValueError):
             client.unsubscribe_topic(topic)
 
 
 def worker_count(client: Client) -> int:
     """Return how many workers there are now."""
-    try:
+    with suppress(OSError, TimeoutError):
         return len(client.nthreads())
-    except (OSError, TimeoutError):
-        return 0
+    return 0
 
 
 def _wait(futures: Sequence[Any]) -> None:
@@ -191,14 +197,13 @@ def _wait(futures: Sequence[Any]) -> None:
         return
     try:
         wait(futures, timeout=_LOOK_S, return_when="FIRST_COMPLETED")
-    except (TimeoutError, OSError):
+    except (TimeoutError, OSError, CancelledError):
         return
 
 
 def _require(client: Client) -> None:
     if client.status != "running":
-        problem = "the scheduler has gone; what is done is kept, and --resume goes on with the rest"
-        raise OptionError("cluster", problem)
+        raise OptionError("cluster", LOST)
 
 
 def _attempt_of(future: Any, job: Job) -> Attempt:
@@ -223,7 +228,8 @@ def _cancel(client: Client, futures: Sequence[Any], jobs: Sequence[Job]) -> None
     """End what is running, and wait until it has removed its unfinished outputs."""
     if client.status != "running":
         return
-    client.cancel(futures)
+    with suppress(OSError):
+        client.cancel(futures)
     outputs = [job.output.resolve() for job in jobs if job.output is not None]
     end = time.monotonic() + _CANCEL_S
     while any(map(parts_of, outputs)) and time.monotonic() < end:

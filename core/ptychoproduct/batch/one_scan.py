@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import deque
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from ptychoproduct.aliases import Progress
-from ptychoproduct.batch.cluster import MOST_KILLED
+from ptychoproduct.batch.cluster import LOST, MOST_KILLED
 from ptychoproduct.compression.filters import filters_of
 from ptychoproduct.convert.export import ExportChoices, export_product_from_scan
 from ptychoproduct.errors import OptionError, ProductError
@@ -178,12 +179,13 @@ def _write_rows(
     running: deque[tuple[range, Any]] = deque()
     try:
         while waiting or running:
-            while waiting and len(running) < _AHEAD * max(1, sum(client.nthreads().values())):
-                part = waiting.popleft()
-                key = f"frames-{encoding.token}-{part.start}"
-                running.append((part, client.submit(encode_range, encoding, part, key=key, pure=False)))
-            part, future = running[0]
-            chunks, checksums, error = _result(future, files)
+            with _cluster_errors(files):
+                while waiting and len(running) < _AHEAD * max(1, sum(client.nthreads().values())):
+                    part = waiting.popleft()
+                    key = f"frames-{encoding.token}-{part.start}"
+                    running.append((part, client.submit(encode_range, encoding, part, key=key, pure=False)))
+                part, future = running[0]
+                chunks, checksums, error = future.result()
             running.popleft()
             for offset, data, filter_mask in chunks:
                 dataset.id.write_direct_chunk(offset, data, filter_mask)
@@ -194,7 +196,7 @@ def _write_rows(
             del future, chunks  # its worker may forget it
             resources.progress(len(part) * row_bytes_of(rows))
     finally:
-        if client.status == "running":
+        with suppress(OSError, ValueError):
             client.cancel([future for _, future in running])
             client.run(forget, encoding.token, on_error="ignore")
     rows.finish()
@@ -219,17 +221,17 @@ def _require_any_range(rows: RowSource, files: ScanFiles) -> None:
     raise OptionError("cluster", f"{problem}; {advice}", file=files.path)
 
 
-def _result(future: Any, files: ScanFiles) -> _Encoded:
+@contextmanager
+def _cluster_errors(files: ScanFiles) -> Iterator[None]:
     from distributed.scheduler import KilledWorker
 
     try:
-        found: _Encoded = future.result()
+        yield
     except KilledWorker as error:
         problem = f"{MOST_KILLED} workers died over the same frames, most likely for want of memory"
         raise ProductError(files.path, problem) from error
-    except OSError as error:
-        raise OptionError("cluster", f"the connection to the scheduler was lost: {error}") from error
-    return found
+    except (OSError, CancelledError) as error:
+        raise OptionError("cluster", LOST) from error
 
 
 _open: dict[tuple[str, int], tuple[ExitStack, RowSource]] = {}
