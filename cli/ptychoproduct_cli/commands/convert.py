@@ -36,7 +36,7 @@ too; all cores compress. The product appears under its name only when it is comp
 EXAMPLES = (
     "ptychoproduct convert scan.npz scan.h5 --probe-energy-eV 8000",
     "ptychoproduct convert scan.npz scan.h5 --compression archive --verify",
-    "ptychoproduct convert 'scans/*.npz' --output-dir products --resume",
+    "ptychoproduct convert 'scan*.npz' --output-dir products --resume",
     "ptychoproduct convert scan.npz --standard-layout scan12 --threads 2",
     """\
 ptychoproduct convert frames.npy scan.h5 \\

@@ -24,7 +24,7 @@ from ptychoproduct.aliases import Progress
 from ptychoproduct.batch.cluster import LOST, MOST_KILLED
 from ptychoproduct.compression.filters import filters_of
 from ptychoproduct.convert.export import ExportChoices, export_product_from_scan
-from ptychoproduct.errors import OptionError, ProductError
+from ptychoproduct.errors import OptionError, ProductError, SourceError
 from ptychoproduct.model.counts import InexactError
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.product.options import ExportOptions
@@ -258,6 +258,8 @@ def encode_range(encoding: _Encoding, part: range) -> _Encoded:
             stream.submit_rows(rows, part)
     except InexactError as found:
         error = found
+    except OSError as lost:  # an error of this kind that reaches the client is one of the connection
+        raise SourceError(encoding.files.path, f"cannot be read: {lost.strerror or lost}") from lost
     return collected.written, rows.take_checksums() if isinstance(rows, StoredRows) else {}, error
 
 
