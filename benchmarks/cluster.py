@@ -2,19 +2,21 @@
 
     python benchmarks/cluster.py [--scan-bytes 4e9] [--scans 16] [--folder DIR]
 
-Prints a table. The last line is the time of a task that does nothing, and how many workers of 300 MB/s one writer could
-serve: the rate at which it takes finished chunks, measured with workers that only wait.
+Prints a table. The last lines are the time of a task that does nothing, and the rate at which one writer takes finished
+chunks, from 64 threads that only wait and do not encode.
 """
 
 import argparse
 import shutil
 import tempfile
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
+from distributed import LocalCluster
 
 from ptychoproduct import ExportOptions, ScanFiles, ScanParameters, export_product_from_files, simulate_scan
 from ptychoproduct.batch.cluster import connected, one_scan_a_task
@@ -61,20 +63,22 @@ def overhead_s(client, tasks=200):
     return (time.perf_counter() - started) / tasks
 
 
-def writer_bytes_s(client, folder, chunks=2000, chunk_bytes=500_000):
-    """Return the raw bytes a second that one writer takes of workers that have chunks ready."""
-    data = np.random.default_rng(0).bytes(chunk_bytes)
-    per_task = 32
+def writer_bytes_s(client, folder, tasks=64, chunk_bytes=500_000):
+    """Return the raw bytes a second that one writer takes of workers that have chunks of 1 MiB, encoded, in 0.1 s."""
+
+    def encoded(number):
+        time.sleep(0.1)
+        blob = np.random.default_rng(number).bytes(chunk_bytes)
+        return [bytes(bytearray(blob)) for _ in range(32)]
+
     started = time.perf_counter()
     with h5py.File(folder / "writer.h5", "w") as file:
-        dataset = file.create_dataset("d", (chunks, 2**20), "u1", chunks=(1, 2**20), compression=1)
-        futures = [
-            client.submit(lambda _: [data] * per_task, number, pure=False) for number in range(chunks // per_task)
-        ]
+        dataset = file.create_dataset("d", (tasks * 32, 2**20), "u1", chunks=(1, 2**20), compression=1)
+        futures = client.map(encoded, range(tasks), pure=False)
         for number, future in enumerate(futures):
             for place, chunk in enumerate(future.result()):
-                dataset.id.write_direct_chunk((number * per_task + place, 0), chunk)
-    return chunks * 2**20 / (time.perf_counter() - started)
+                dataset.id.write_direct_chunk((number * 32 + place, 0), chunk)
+    return tasks * 32 * 2**20 / (time.perf_counter() - started)
 
 
 def main():
@@ -96,20 +100,27 @@ def main():
             timed("batch, one process", total, lambda: batch(scans, folder, one_after_the_other))
             timed("one scan, one process", big.stat().st_size, lambda: convert_here(big, folder))
         for workers in (1, 2):
-            with connected(f"local:{workers}") as client:
-                if workers == 1:
-                    print(f"(1 worker of {sum(client.nthreads().values())} threads)")
+            with local(workers, 1) as client:
                 engine = partial(one_scan_a_task, client)
-                timed(f"batch, {workers} workers", total, lambda engine=engine: batch(scans, folder, engine))
+                timed(f"batch, {workers} workers of 1 thread", total, partial(batch, scans, folder, engine))
                 work = partial(export_on_cluster, client, ScanFiles(big), folder / "there.h5", options=OPTIONS)
-                timed(f"one scan, {workers} workers", big.stat().st_size, work)
-                if workers == 2:
-                    rate = writer_bytes_s(client, folder)
-                    print(f"{overhead_s(client) * 1e3:.2f} ms a task; one writer: {rate / 1e9:.2f} GB/s of raw frames,")
-                    print(f"as much as {rate / 300e6:.0f} cores encode at 300 MB/s")
-                    assert (folder / "there.h5").read_bytes() == (folder / "here.h5").read_bytes()
+                timed(f"one scan, {workers} workers of 1 thread", big.stat().st_size, work)
+                assert (folder / "there.h5").read_bytes() == (folder / "here.h5").read_bytes()
+        with local(2, 32) as client:
+            print(f"{overhead_s(client) * 1e3:.2f} ms a task")
+            rate = writer_bytes_s(client, folder)
+            print(
+                f"one writer, 64 threads: {rate / 1e9:.2f} GB/s of frames, of {rate / 300e6:.0f} cores at 300 MB/s each"
+            )
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def local(workers, threads):
+    cluster = LocalCluster(n_workers=workers, threads_per_worker=threads, dashboard_address="localhost:0")
+    with cluster, connected(cluster.scheduler_address) as client:
+        yield client
 
 
 def convert_here(scan, folder):

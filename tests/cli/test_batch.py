@@ -165,3 +165,22 @@ def test_ctrl_c_keeps_what_is_done(scans, tmp_path):
     assert process.returncode == 130
     assert left(tmp_path / "out") == ["a.h5", "b.h5", "c.h5", "ptychoproduct-batch.jsonl"]
     assert len((tmp_path / "out" / "ptychoproduct-batch.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_batch_that_was_killed_goes_on(run_command, scans, save_scan, tmp_path):
+    scans += [save_scan(f"{name}.npz") for name in "defgh"]
+    words = ["convert", *scans, "--output-dir", "out", "--resume", "--quiet"]
+    process = subprocess.Popen([Path(sys.executable).with_name("ptychoproduct"), *words], cwd=tmp_path)
+    journal = tmp_path / "out" / "ptychoproduct-batch.jsonl"
+    while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") >= 3):
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    before = [json.loads(line)["output"] for line in journal.read_text().splitlines() if line.endswith("}")]
+    again = run_command("ptychoproduct", *words, "--json")
+    made = [Path(line["output"]).name for line in json_lines(again)[:-1] if line["status"] == "done"]
+    assert sorted([*before, *made]) == [f"{scan.stem}.h5" for scan in scans]
+    assert left(tmp_path / "out") == [*(f"{scan.stem}.h5" for scan in scans), journal.name]
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.h5")}
+    run_command("ptychoproduct", "convert", *scans, "--output-dir", "undisturbed", "--quiet")
+    assert kept == {path.name: path.read_bytes() for path in (tmp_path / "undisturbed").glob("*.h5")}
