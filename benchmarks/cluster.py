@@ -109,9 +109,7 @@ def main():
         with local(2, 32) as client:
             print(f"{overhead_s(client) * 1e3:.2f} ms a task")
             rate = writer_bytes_s(client, folder)
-            print(
-                f"one writer, 64 threads: {rate / 1e9:.2f} GB/s of frames, of {rate / 300e6:.0f} cores at 300 MB/s each"
-            )
+            print(f"one writer, 64 threads: {rate / 1e9:.2f} GB/s of frames, {rate / 300e6:.0f} cores of 300 MB/s")
     finally:
         shutil.rmtree(folder)
 

@@ -1,5 +1,8 @@
 """One scan on a cluster: the product is byte for byte that of one machine."""
 
+import os
+import signal
+
 import h5py
 import hdf5plugin
 import numpy as np
@@ -103,3 +106,18 @@ def test_what_a_cluster_cannot_do(client, arrays, tmp_path):
                 client, ScanFiles(tmp_path / "turned.npz"), tmp_path / "out.h5", options=ExportOptions(**option)
             )
     assert not (tmp_path / "out.h5").exists()
+
+
+@pytest.mark.usefixtures("many_ranges")
+def test_a_worker_that_dies_costs_its_ranges_only(client, arrays, tmp_path):
+    files, options = npz(arrays, tmp_path), ExportOptions(object_center="auto", chunk_frames=1)
+    export_product_from_files(files, tmp_path / "here.h5", options=options)
+    victims = list(client.run(os.getpid).values())[:1]
+
+    def progress(_):
+        if victims:
+            os.kill(victims.pop(), signal.SIGKILL)
+
+    export_on_cluster(client, files, tmp_path / "there.h5", options=options, progress=progress)
+    assert not victims
+    assert (tmp_path / "here.h5").read_bytes() == (tmp_path / "there.h5").read_bytes()
