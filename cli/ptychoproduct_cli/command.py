@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ptychoproduct_cli.quantities import NEGATIVE_NUMBER
 
@@ -35,6 +36,40 @@ class HelpFormatter(argparse.HelpFormatter):
 
 
 @dataclass(frozen=True)
+class Batch:
+    """What a command does with each of many inputs.
+
+    Parameters
+    ----------
+    positionals : tuple of str
+        Names of its positional arguments: the input, and the output if there is one.
+    work : callable
+        Returns what does the work for one input, see `ptychoproduct.batch.jobs.Work`.
+    result : callable
+        Makes a summary ready for JSON.
+    suffixes : sequence of str
+        Of the files that are taken from a folder.
+    output_suffix : str, optional
+        Of the outputs; that of the input by default.
+    problem_of : callable
+        Says what is wrong with a summary.
+    check : callable, optional
+        Raises the errors of options, before anything is started.
+    splits : bool
+        Whether a cluster can do a part of one input.
+    """
+
+    positionals: tuple[str, ...]
+    work: Callable[[argparse.Namespace], Callable[..., Any]]
+    result: Callable[[Any], Mapping[str, Any]]
+    suffixes: Sequence[str]
+    output_suffix: str | None = None
+    problem_of: Callable[[Any], str | None] = lambda _: None
+    check: Callable[[argparse.Namespace], None] | None = None
+    splits: bool = False
+
+
+@dataclass(frozen=True)
 class Command:
     """A command: its name, its help, and what it does.
 
@@ -58,6 +93,8 @@ class Command:
         The exit code of an error.
     flags : mapping of str to str
         Flags of those Python names that are not the flag's own name.
+    batch : Batch, optional
+        What it does with many inputs.
     """
 
     prog: str
@@ -69,6 +106,7 @@ class Command:
     exit_codes: Mapping[int, str] = field(default_factory=lambda: EXIT_CODES)
     failure: int = EXIT_BAD_INPUT
     flags: Mapping[str, str] = field(default_factory=dict)
+    batch: Batch | None = None
 
     def parser(self) -> argparse.ArgumentParser:
         """Build a parser for this command alone."""

@@ -11,7 +11,9 @@ import difflib
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED, Command
+from ptychoproduct_cli.batch import check_cluster, run_batch
+from ptychoproduct_cli.batch_options import is_batch, take_more
+from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_COULD_NOT_RUN, EXIT_INTERRUPTED, Command
 from ptychoproduct_cli.output import collected_warnings, print_error, print_json
 from ptychoproduct_cli.signals import (
     Terminated,
@@ -24,7 +26,7 @@ from ptychoproduct_cli.signals import (
 from ptychoproduct_cli.streams import prepare_streams, printing_failure
 
 if TYPE_CHECKING:
-    from ptychoproduct import ProductError
+    pass
 
 # Names of arguments that are files to be read.
 _INPUTS = ("scan", "input_npz", "product", "input_product", "source", "source_npz")
@@ -35,7 +37,7 @@ def run(parser: argparse.ArgumentParser) -> NoReturn:
     answer_while_starting()
     prepare_streams()
     arguments, unknown = parser.parse_known_args()
-    if unknown:
+    if unknown and not take_more(arguments, unknown):
         _refuse(arguments.parser, next((word for word in unknown if word.startswith("-")), unknown[0]))
     command: Command = arguments.command
     code = _run_to_exit_code(command, arguments)
@@ -50,7 +52,8 @@ def run(parser: argparse.ArgumentParser) -> NoReturn:
 def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
     """End with an error about a word that a command does not know; it names the nearest option."""
     if not word.startswith("-"):
-        parser.error(f"{word!r} is one argument too many")
+        hint = "; for several inputs give --output-dir DIR" if "--output-dir" in parser._option_string_actions else ""
+        parser.error(f"{word!r} is one argument too many{hint}")
     name = word.partition("=")[0]
     near = difflib.get_close_matches(name, parser._option_string_actions, n=1)
     parser.error(f"there is no option {name}; " + (f"did you mean {near[0]}?" if near else f"see {parser.prog} --help"))
@@ -68,13 +71,16 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     try:
         with collected_warnings(arguments):
             try:
+                if is_batch(arguments):
+                    return run_batch(arguments, lambda error: _message(error, arguments))
+                check_cluster(arguments)
                 return command.run(arguments)
             except Exception:
                 raise_signal()  # which an import, for one, may have turned into another exception
                 raise
     except ProductError as error:
         _fail(command.prog, _message(error, arguments), arguments)
-        return command.failure
+        return EXIT_COULD_NOT_RUN if is_batch(arguments) else command.failure
     except KeyboardInterrupt as error:
         _fail(command.prog, f"interrupted; {_what_was_removed(error)}", arguments)
         return EXIT_INTERRUPTED
@@ -106,7 +112,7 @@ def _start_watchdog(prog: str, arguments: argparse.Namespace) -> None:
     start_watchdog(line.encode())
 
 
-def _message(error: ProductError, arguments: argparse.Namespace) -> str:
+def _message(error: Exception, arguments: argparse.Namespace) -> str:
     """Return the text of an error, in which an option has the name that the command line gives it."""
     from ptychoproduct import OptionError
 

@@ -54,6 +54,9 @@ class ProductError(Exception):
         parts = [self.file, key, self.sentence]
         super().__init__(_one_line(": ".join(part for part in parts if part)))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _unpickled, (type(self), self.args, self.__dict__)
+
 
 class SourceError(ProductError):
     """An input file cannot be read, or does not hold what it should."""
@@ -109,6 +112,13 @@ def warn(message: str) -> None:
 def counted(number: int, noun: str) -> str:
     """Write a number of things: 1 warning, 2 warnings."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _unpickled(kind: type[ProductError], arguments: tuple[str, ...], state: dict[str, object]) -> ProductError:
+    """Make an error of another process again; its arguments are the message, not those of the constructor."""
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
 
 
 def _one_line(text: str) -> str:

@@ -22,7 +22,7 @@ FORBIDDEN = {
 # Each room imports from itself and from those before it; `benchmark` uses the front door, too, as a user does.
 ROOMS = (
     *("errors", "aliases", "system", "model", "npz", "compression", "hdf5", "streaming", "scan", "validation"),
-    *("plots", "tuning", "product", "convert", "benchmark"),
+    *("plots", "tuning", "product", "convert", "batch", "benchmark"),
 )
 FRONT_DOOR = {"benchmark"}
 MOST_LINES = 400

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli import options
-from ptychoproduct_cli.command import EXIT_OK, Command
+from ptychoproduct_cli.batch import cluster
+from ptychoproduct_cli.batch_options import add_batch_options
+from ptychoproduct_cli.command import EXIT_OK, Batch, Command
 from ptychoproduct_cli.convention_options import add_convention_options, given_convention, physics_json
 from ptychoproduct_cli.convert_rows import summary_rows
 from ptychoproduct_cli.metadata_options import PIXEL_SIZE_FLAGS, add_metadata_options, given_metadata
@@ -18,14 +22,11 @@ from ptychoproduct_cli.progress import progress_bars
 from ptychoproduct_cli.running import run
 
 if TYPE_CHECKING:
-    from ptychoproduct import (
-        DiffractionFile,
-        ExportOptions,
-        NamedMetadata,
-        ScanFiles,
-    )
+    from ptychoproduct import DiffractionFile, ExportOptions, ExportSummary, NamedMetadata, ScanFiles
 
 
+# Of the files that are taken from a folder.
+SUFFIXES = (".npz", ".npy", ".h5", ".hdf5", ".cxi", ".nxs", ".mat", ".ptyr", ".ptyd")
 SUMMARY = "convert a scan (NPZ, NPY or HDF5) to a ptychodus product (HDF5)"
 DESCRIPTION = """\
 Convert a ptychography scan to an HDF5 product that every ptychodus release opens. The scan is a PtychoPINN NPZ file; or
@@ -36,6 +37,7 @@ too; all cores compress. The product appears under its name only when it is comp
 EXAMPLES = (
     "ptychoproduct convert scan.npz scan.h5 --probe-energy-eV 8000",
     "ptychoproduct convert scan.npz scan.h5 --compression archive --verify",
+    "ptychoproduct convert 'scan*.npz' --output-dir products --resume",
     "ptychoproduct convert scan.npz --standard-layout scan12 --threads 2",
     """\
 ptychoproduct convert frames.npy scan.h5 \\
@@ -53,12 +55,16 @@ convert_to_ptychodus_product --input-npy frames.npy --output-product scan.h5 \\
 
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "%(prog)s [options] SCAN {PRODUCT.h5 | --standard-layout DIR}"
+    parser.usage = (
+        "%(prog)s [options] SCAN {PRODUCT.h5 | --standard-layout DIR}\n"
+        "       %(prog)s [options] SCAN... --output-dir DIR"
+    )
     parser.add_argument(
         "scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5; its content counts, not its name"
     )
     parser.add_argument("output_product", metavar="PRODUCT.h5", help="product to write, *.h5 or *.hdf5")
     _add_options(parser, object_center="auto")
+    add_batch_options(parser, "scans", "products")
 
 
 def _add_path_options(parser: argparse.ArgumentParser) -> None:
@@ -201,28 +207,50 @@ def _add_patterns_options(parser: argparse.ArgumentParser) -> None:
 
 def convert(arguments: argparse.Namespace) -> int:
     """Convert, and print a summary."""
-    from ptychoproduct import ExportMeta, Reconstruction, export_product_from_files
     from ptychoproduct.scan.scan_files import frame_bytes
+
+    work = _work(arguments)
+    files = work.args[0]
+
+    def totals() -> dict[str, int]:
+        has_frames = arguments.include_diffraction or work.keywords["diffraction"]
+        nbytes = frame_bytes(files) if has_frames else 0
+        return {"reorder": nbytes, "convert": nbytes * (2 if arguments.verify else 1)}
+
+    with ExitStack() as stack:
+        if getattr(arguments, "cluster", None) is not None:
+            from ptychoproduct.batch.one_scan import export_on_cluster
+
+            client = stack.enter_context(cluster(arguments.cluster, arguments))
+            work = partial(export_on_cluster, client, *work.args, **work.keywords)
+        reorder_progress, progress = stack.enter_context(progress_bars(totals, 2, arguments))
+        summary = work(progress=progress, reorder_progress=reorder_progress)
+    rows = summary_rows(summary)
+    if arguments.verify:
+        rows["verified"] = "the product, read back from the disk: every dataset is as it was to be written"
+    report(_result(summary), rows, arguments)
+    return EXIT_OK
+
+
+def _work(arguments: argparse.Namespace) -> partial[ExportSummary]:
+    """Return what converts the scan."""
+    from ptychoproduct import ExportMeta, Reconstruction, export_product_from_files
 
     files, options, metadata = _files(arguments), _options(arguments), _metadata(arguments)
     product, diffraction = _outputs(arguments)
+    return partial(
+        export_product_from_files,
+        files,
+        product,
+        ExportMeta(**metadata.fields),
+        arguments.include_diffraction,
+        reconstruction=Reconstruction(object_layer_spacing_m=metadata.object_layer_spacing_m or ()),
+        diffraction=diffraction,
+        options=options,
+    )
 
-    def totals() -> dict[str, int]:
-        nbytes = frame_bytes(files) if arguments.include_diffraction or diffraction else 0
-        return {"reorder": nbytes, "convert": nbytes * (2 if arguments.verify else 1)}
 
-    with progress_bars(totals, 2, arguments) as (reorder_progress, progress):
-        summary = export_product_from_files(
-            files,
-            product,
-            ExportMeta(**metadata.fields),
-            arguments.include_diffraction,
-            reconstruction=Reconstruction(object_layer_spacing_m=metadata.object_layer_spacing_m or ()),
-            diffraction=diffraction,
-            options=options,
-            progress=progress,
-            reorder_progress=reorder_progress,
-        )
+def _result(summary: ExportSummary) -> dict[str, Any]:
     result = asdict(summary) | {
         "ratio": summary.ratio,
         "throughput_mb_s": summary.throughput_mb_s,
@@ -232,11 +260,19 @@ def convert(arguments: argparse.Namespace) -> int:
     }
     del result["meta"]["origins"]
     result["physics"] = physics_json(summary.physics)
-    rows = summary_rows(summary)
-    if arguments.verify:
-        rows["verified"] = "the product, read back from the disk: every dataset is as it was to be written"
-    report(result, rows, arguments)
-    return EXIT_OK
+    return result
+
+
+def _check_batch(arguments: argparse.Namespace) -> None:
+    """Raise what is wrong with options, whatever the scan."""
+    from ptychoproduct import ExportMeta, OptionError
+
+    for name in ("standard_layout", "diffraction_output"):
+        if getattr(arguments, name) is not None:
+            raise OptionError(name, "is for one scan; it cannot be used with --output-dir")
+    _options(arguments)
+    ExportMeta(**_metadata(arguments).fields)
+    _outputs(arguments)
 
 
 def _files(arguments: argparse.Namespace) -> ScanFiles:
@@ -308,9 +344,23 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
     )
 
 
-COMMAND = Command("ptychoproduct convert", SUMMARY, DESCRIPTION, _add_paths, convert, EXAMPLES, flags=PIXEL_SIZE_FLAGS)
+BATCH = Batch(("scan", "output_product"), _work, _result, SUFFIXES, ".h5", check=_check_batch, splits=True)
+COMMAND = Command(
+    "ptychoproduct convert",
+    SUMMARY,
+    DESCRIPTION,
+    _add_paths,
+    convert,
+    EXAMPLES,
+    flags=PIXEL_SIZE_FLAGS,
+    batch=BATCH,
+)
 EXECUTABLE = replace(
-    COMMAND, prog="convert_to_ptychodus_product", add_arguments=_add_path_options, examples=EXECUTABLE_EXAMPLES
+    COMMAND,
+    prog="convert_to_ptychodus_product",
+    add_arguments=_add_path_options,
+    examples=EXECUTABLE_EXAMPLES,
+    batch=None,
 )
 
 # The man pages are built from these functions.

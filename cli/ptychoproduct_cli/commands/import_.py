@@ -10,12 +10,17 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ptychoproduct_cli.command import EXIT_OK, Command
+from ptychoproduct_cli.batch_options import add_batch_options
+from ptychoproduct_cli.command import EXIT_OK, Batch, Command
 from ptychoproduct_cli.options import add_memory_option, add_output_options, add_overwrite_option, memory_bytes
 from ptychoproduct_cli.output import megabytes, report
 from ptychoproduct_cli.progress import progress_bar
 from ptychoproduct_cli.running import run
+
+if TYPE_CHECKING:
+    from ptychoproduct import ImportSummary
 
 SUMMARY = "convert a ptychodus product (HDF5) to a PtychoPINN scan (NPZ)"
 DESCRIPTION = """\
@@ -33,6 +38,7 @@ def _add_paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input_product", metavar="PRODUCT.h5", help="product to convert")
     parser.add_argument("output_npz", metavar="SCAN.npz", help="scan to write")
     _add_options(parser)
+    add_batch_options(parser, "products", "scans")
 
 
 def _add_path_options(parser: argparse.ArgumentParser) -> None:
@@ -72,25 +78,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def import_product(arguments: argparse.Namespace) -> int:
     """Import, and print a summary."""
-    from ptychoproduct import import_product_to_npz
-
     with (
         _swapped_direction_named(arguments),
         progress_bar("import", partial(_frame_bytes, arguments), arguments) as progress,
     ):
-        summary = import_product_to_npz(
-            arguments.input_product,
-            arguments.output_npz,
-            include_diffraction=arguments.diffraction,
-            compress=arguments.compress,
-            original_axis_order=arguments.original_axis_order,
-            counts=arguments.counts,
-            accept_damage=arguments.accept_damage,
-            overwrite=not arguments.no_clobber,
-            force=arguments.force,
-            memory_bytes=memory_bytes(arguments),
-            progress=progress,
-        )
+        summary = _work(arguments)(progress=progress)
     rows = {
         "scan": f"{summary.archive}  ({megabytes(summary.file_bytes)})",
         "keys": ", ".join(member.removesuffix(".npy") for member in summary.members),
@@ -100,6 +92,25 @@ def import_product(arguments: argparse.Namespace) -> int:
         rows["frames"] = f"{summary.frames:,} of {shape}, {summary.frame_dtype}, in {summary.axis_order} order"
     report(asdict(summary), rows, arguments)
     return EXIT_OK
+
+
+def _work(arguments: argparse.Namespace) -> partial[ImportSummary]:
+    """Return what imports the product."""
+    from ptychoproduct import import_product_to_npz
+
+    return partial(
+        import_product_to_npz,
+        arguments.input_product,
+        arguments.output_npz,
+        include_diffraction=arguments.diffraction,
+        compress=arguments.compress,
+        original_axis_order=arguments.original_axis_order,
+        counts=arguments.counts,
+        accept_damage=arguments.accept_damage,
+        overwrite=not arguments.no_clobber,
+        force=arguments.force,
+        memory_bytes=memory_bytes(arguments),
+    )
 
 
 @contextmanager
@@ -121,6 +132,11 @@ def _swapped_direction_named(arguments: argparse.Namespace) -> Iterator[None]:
         raise SourceError(path, problem) from error
 
 
+def _check_batch(arguments: argparse.Namespace) -> None:
+    """Raise what is wrong with options, whatever the product."""
+    memory_bytes(arguments)
+
+
 def _frame_bytes(arguments: argparse.Namespace) -> int:
     """Return the size of the frames to be imported."""
     from ptychoproduct import open_product
@@ -135,9 +151,14 @@ def _frame_bytes(arguments: argparse.Namespace) -> int:
         return 0 if frames is None else frames.nbytes
 
 
-COMMAND = Command("ptychoproduct import", SUMMARY, DESCRIPTION, _add_paths, import_product, EXAMPLES)
+BATCH = Batch(("input_product", "output_npz"), _work, asdict, (".h5", ".hdf5"), ".npz", check=_check_batch)
+COMMAND = Command("ptychoproduct import", SUMMARY, DESCRIPTION, _add_paths, import_product, EXAMPLES, batch=BATCH)
 EXECUTABLE = replace(
-    COMMAND, prog="import_ptychodus_product", add_arguments=_add_path_options, examples=EXECUTABLE_EXAMPLES
+    COMMAND,
+    prog="import_ptychodus_product",
+    add_arguments=_add_path_options,
+    examples=EXECUTABLE_EXAMPLES,
+    batch=None,
 )
 
 # The man pages are built from these functions.

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ptychoproduct_cli.command import EXIT_OK, Command
+from ptychoproduct_cli.batch_options import add_batch_options
+from ptychoproduct_cli.command import EXIT_OK, Batch, Command
 from ptychoproduct_cli.options import add_chunk_options, add_output_options, add_overwrite_option
 from ptychoproduct_cli.output import megabytes, report
 from ptychoproduct_cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from ptychoproduct import RepackSummary
+    from ptychoproduct import ExportOptions, RepackSummary
 
 
 SUMMARY = "write a product again, in another codec or chunk shape"
@@ -56,14 +57,35 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_overwrite_option(parser, "OUT.h5")
     add_output_options(parser)
+    add_batch_options(parser, "products", "new products")
 
 
 def repack(arguments: argparse.Namespace) -> int:
     """Repack, and print a summary."""
-    from ptychoproduct import ExportOptions, repack_product
     from ptychoproduct.convert.repack import bytes_to_repack
 
-    options = ExportOptions(
+    total_bytes = partial(bytes_to_repack, arguments.product, verify=arguments.verify)
+    with progress_bar("repack", total_bytes, arguments) as progress:
+        summary = _work(arguments)(progress=progress)
+    result = _result(summary) | {"verified": arguments.verify}
+    rows = _rows(summary)
+    if arguments.verify:
+        rows["verified"] = "read back from the disk; everything is as in the old product"
+    report(result, rows, arguments)
+    return EXIT_OK
+
+
+def _work(arguments: argparse.Namespace) -> partial[RepackSummary]:
+    """Return what repacks the product."""
+    from ptychoproduct import repack_product
+
+    return partial(repack_product, arguments.product, arguments.output_product, options=_options(arguments))
+
+
+def _options(arguments: argparse.Namespace) -> ExportOptions:
+    from ptychoproduct import ExportOptions
+
+    return ExportOptions(
         compression=arguments.compression,
         chunk_frames=arguments.chunk_frames,
         chunk_shape=arguments.chunk_shape,
@@ -73,19 +95,15 @@ def repack(arguments: argparse.Namespace) -> int:
         digests=arguments.digest,
         verify=arguments.verify,
     )
-    total_bytes = partial(bytes_to_repack, arguments.product, verify=arguments.verify)
-    with progress_bar("repack", total_bytes, arguments) as progress:
-        summary = repack_product(arguments.product, arguments.output_product, options=options, progress=progress)
-    result = asdict(summary) | {
-        "ratio": summary.ratio,
-        "throughput_mb_s": summary.throughput_mb_s,
-        "verified": arguments.verify,
-    }
-    rows = _rows(summary)
-    if arguments.verify:
-        rows["verified"] = "read back from the disk; everything is as in the old product"
-    report(result, rows, arguments)
-    return EXIT_OK
+
+
+def _result(summary: RepackSummary) -> dict[str, Any]:
+    return asdict(summary) | {"ratio": summary.ratio, "throughput_mb_s": summary.throughput_mb_s}
+
+
+def _check_batch(arguments: argparse.Namespace) -> None:
+    """Raise what is wrong with options, whatever the product."""
+    _options(arguments)
 
 
 def _rows(summary: RepackSummary) -> dict[str, str]:
@@ -105,5 +123,6 @@ def _rows(summary: RepackSummary) -> dict[str, str]:
     return rows
 
 
-COMMAND = Command("ptychoproduct repack", SUMMARY, DESCRIPTION, _add_arguments, repack, EXAMPLES)
+BATCH = Batch(("product", "output_product"), _work, _result, (".h5", ".hdf5"), check=_check_batch)
+COMMAND = Command("ptychoproduct repack", SUMMARY, DESCRIPTION, _add_arguments, repack, EXAMPLES, batch=BATCH)
 build_command_parser = COMMAND.parser

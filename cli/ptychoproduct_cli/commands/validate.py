@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli import options
-from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_CODES, EXIT_COULD_NOT_RUN, EXIT_OK, Command
+from ptychoproduct_cli.batch_options import add_batch_options
+from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_CODES, EXIT_COULD_NOT_RUN, EXIT_OK, Batch, Command
 from ptychoproduct_cli.convention_options import physics_json
 from ptychoproduct_cli.output import print_result
 from ptychoproduct_cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from ptychoproduct import ScanFiles
+    from ptychoproduct import ScanFiles, ValidationReport
 
 SUMMARY = "check a product against the format's contract"
 DESCRIPTION = """\
@@ -58,22 +59,15 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_companion_options(parser, probe=False)
     options.add_output_options(parser)
+    add_batch_options(parser, "products", None)
 
 
 def validate(arguments: argparse.Namespace) -> int:
     """Check, and print all problems."""
-    from ptychoproduct import validate_product
     from ptychoproduct.errors import counted
 
     with progress_bar("validate", partial(_bytes_to_read, arguments), arguments) as progress:
-        report = validate_product(
-            arguments.product,
-            source=_source(arguments),
-            deep=arguments.deep,
-            physics=arguments.physics,
-            progress=progress,
-            patterns=arguments.patterns,
-        )
+        report = _work(arguments)(progress=progress)
     errors = sum(problem.severity == "error" for problem in report.problems)
     warnings = counted(len(report.problems) - errors, "warning")
 
@@ -89,9 +83,32 @@ def validate(arguments: argparse.Namespace) -> int:
         print(f"{report.product}: {verdict}: {checks}, {counted(errors, 'error')}, {warnings}")
 
     arguments.quiet = arguments.quiet and report.is_valid  # its problems are errors, which --quiet prints
-    result = asdict(report) | {"valid": report.is_valid, "physics": physics_json(report.physics)}
-    print_result(result, show, arguments)
+    print_result(_result(report), show, arguments)
     return EXIT_OK if report.is_valid else EXIT_BAD_INPUT
+
+
+def _work(arguments: argparse.Namespace) -> partial[ValidationReport]:
+    """Return what checks the product."""
+    from ptychoproduct import validate_product
+
+    return partial(
+        validate_product,
+        arguments.product,
+        source=_source(arguments),
+        deep=arguments.deep,
+        physics=arguments.physics,
+        patterns=arguments.patterns,
+    )
+
+
+def _result(report: ValidationReport) -> dict[str, Any]:
+    return asdict(report) | {"valid": report.is_valid, "physics": physics_json(report.physics)}
+
+
+def _problems(report: ValidationReport) -> str | None:
+    """Return the errors that make a product invalid, in one line."""
+    errors = [f"{problem.where}: {problem.message}" for problem in report.problems if problem.severity == "error"]
+    return "; ".join(errors) or None
 
 
 def _source(arguments: argparse.Namespace) -> ScanFiles | None:
@@ -106,6 +123,16 @@ def _source(arguments: argparse.Namespace) -> ScanFiles | None:
         return None
     kind = None if arguments.source_npz is None else "npz"
     return options.scan_files(arguments, arguments.source or arguments.source_npz, kind)
+
+
+def _check_batch(arguments: argparse.Namespace) -> None:
+    """Raise what is wrong with options, whatever the product."""
+    from ptychoproduct import OptionError
+
+    for name in ("source", "source_npz"):
+        if getattr(arguments, name) is not None:
+            raise OptionError(name, "is the scan of one product; check that product alone")
+    _source(arguments)
 
 
 def _bytes_to_read(arguments: argparse.Namespace) -> int:
@@ -135,5 +162,6 @@ COMMAND = Command(
     EXAMPLES,
     dict(sorted(EXIT_CODES.items())),
     failure=EXIT_COULD_NOT_RUN,
+    batch=Batch(("product",), _work, _result, (".h5", ".hdf5"), problem_of=_problems, check=_check_batch),
 )
 build_command_parser = COMMAND.parser

@@ -388,15 +388,11 @@ class Hdf5Source:
         properties = dataset.id.get_create_plist()
         for filter_id, _, _, name in map(properties.get_filter, range(properties.get_nfilters())):
             if not h5py.h5z.filter_avail(filter_id):
-                raise SourceError(
-                    self.path,
-                    f"needs HDF5 filter {filter_id} ({name.decode('utf-8', 'replace') or 'no name'}); install it",
-                    key=dataset.name,
-                )
+                name = name.decode("utf-8", "replace") or "no name"
+                raise SourceError(self.path, f"needs HDF5 filter {filter_id} ({name}); install it", key=dataset.name)
 
 
 def _could_be_frames(dataset: h5py.Dataset) -> bool:
     shape: tuple[int, ...] = dataset.shape or ()
-    if len(shape) not in (3, 4) or dataset.dtype.kind not in "iuf":
-        return False
-    return min(math.prod(shape[:-2]), math.prod(shape[-2:])) > 1
+    is_stack = len(shape) in (3, 4) and dataset.dtype.kind in "iuf"
+    return is_stack and min(math.prod(shape[:-2]), math.prod(shape[-2:])) > 1

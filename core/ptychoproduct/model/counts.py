@@ -37,6 +37,9 @@ class InexactError(ValueError):
         self.index = index
         super().__init__(f"{amplitudes.reshape(-1)[index]!r} is not exact")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.amplitudes, self.index)
+
 
 @dataclass(frozen=True)
 class CountsRecipe:

@@ -178,6 +178,17 @@ class Reading:
             raise SourceError(array.path, "the data ends early", key=array.member or None)
         self._fill(array.header_bytes + offset, view)
 
+    def take_checksums(self) -> dict[int, tuple[int, int]]:
+        """Return offset, and length and CRC-32, of what was read since the last call."""
+        with self._lock:
+            taken, self._crcs = self._crcs, {}
+        return taken
+
+    def add_checksums(self, checksums: dict[int, tuple[int, int]]) -> None:
+        """Take as read what another `Reading` of the same array has read."""
+        with self._lock:
+            self._crcs |= checksums
+
     def finish(self) -> None:
         """Compare the checksum with the file's, where it has one.
 

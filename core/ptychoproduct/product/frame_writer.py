@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -23,7 +23,7 @@ from ptychoproduct.model.counts import CountsRecipe, InexactError
 from ptychoproduct.model.probe_shape import probe_doubt
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.scan.scan import FrameStack
-from ptychoproduct.streaming.chunk_stream import RowAppender, RowOutput, write_rows
+from ptychoproduct.streaming.chunk_stream import Convert, RowAppender, RowOutput, write_rows
 from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks
 from ptychoproduct.streaming.sources import ArrayRows, RowSource
 from ptychoproduct.system.resources import Resources
@@ -140,8 +140,16 @@ class FrameWriter:
         if frames.selection is not None:
             dataset.attrs[contract.SELECTION.name] = frames.selection
         frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
+        if frames.write_rows is not None:  # on other machines, which do not tell what passed there
+            write = partial(frames.write_rows, canonical_axes(axis_order))
+            output = RowOutput(dataset) if recipe is None else self._counts_output(dataset, recipe, recipe.convert)
+            self._write(dataset, [*beside, output], rows, write)
+            self._digests.frames_copied(dataset, self._resources.threads)
+            return
         if recipe is not None:
-            self._write_counts(dataset, self._digests.passing_frames(rows, dataset, recipe), recipe, beside)
+            rows = self._digests.passing_frames(rows, dataset, recipe)
+            output = self._counts_output(dataset, recipe, self._digests.converting(dataset, recipe))
+            self._write(dataset, [*beside, output], rows, write_rows)
             return
         chunks = frames.chunks if axis_order == "NHW" and not beside and not self._digests.has_frames else None
         if chunks is None or not has_same_chunks(chunks, dataset):
@@ -204,12 +212,16 @@ class FrameWriter:
         self.dataset.attrs[contract.ORIGINAL_AXIS_ORDER.name] = "NHW"
         return self.dataset
 
-    def _write_counts(
-        self, dataset: h5py.Dataset, source: RowSource, recipe: CountsRecipe, beside: Sequence[RowOutput]
-    ) -> None:
+    def _counts_output(self, dataset: h5py.Dataset, recipe: CountsRecipe, convert: Convert) -> RowOutput:
         for attribute in contract.RECIPE:
             dataset.attrs[attribute.name] = getattr(recipe, attribute.name)
         self.recipe = recipe
+        return RowOutput(dataset, convert)
+
+    def _write(
+        self, dataset: h5py.Dataset, outputs: list[RowOutput], source: RowSource, write: Callable[..., None]
+    ) -> None:
+        """Write rows; where they are not the counts that they seemed to be, forget them."""
         written = 0
 
         def count(nbytes: int) -> None:
@@ -218,9 +230,7 @@ class FrameWriter:
             self._resources.progress(nbytes)
 
         try:
-            resources = replace(self._resources, progress=count)
-            output = RowOutput(dataset, self._digests.converting(dataset, recipe))
-            write_rows([*beside, output], source, resources)
+            write(outputs, source, replace(self._resources, progress=count))
         except InexactError:
             self._resources.progress(-written)
             self._digests.forget_frames(dataset)

@@ -63,6 +63,8 @@ class FrameStack:
         That of stacks from the same kind of file, where the numbers of frames and pixels fit several.
     transform : str
         By which they were made of the source's, see `parse_array_transform`.
+    write_rows : callable, optional
+        Writes the rows in place of `streaming.chunk_stream.write_rows`; gets the axes before its arguments.
     """
 
     key: str
@@ -76,6 +78,7 @@ class FrameStack:
     usual_axis_order: str = "NHW"
     transform: str = ""
     selection: str | None = None
+    write_rows: Callable[..., None] | None = None
 
     def axis_order(self, positions: int, requested: str, origin: Origin) -> str:
         """Decide how the axes are ordered, see `axis_order`."""

@@ -50,6 +50,14 @@ class StoredRows:
         """See `RowSource`."""
         self._reading.finish()
 
+    def take_checksums(self) -> dict[int, tuple[int, int]]:
+        """Return the checksums of what was read since the last call, for `add_checksums` in another process."""
+        return self._reading.take_checksums()
+
+    def add_checksums(self, checksums: dict[int, tuple[int, int]]) -> None:
+        """Take rows as read that another process has read."""
+        self._reading.add_checksums(checksums)
+
 
 def stored_rows(
     array: StoredArray, axes: Sequence[int] | None = None, resources: Resources | None = None

@@ -73,12 +73,21 @@ def remove_leftovers(target: Path) -> list[Path]:
         The output. What a run still holds, on this machine or on another, stays.
     """
     removed = []
-    stem = _stem(target)
-    with contextlib.suppress(OSError):  # a folder that cannot be listed, or is not there yet
-        for path in target.parent.iterdir():
-            if path.name.startswith(stem) and path.suffix in (".part", ".old") and _remove_if_free(path):
+    for path in parts_of(target):
+        with contextlib.suppress(OSError):
+            if _remove_if_free(path):
                 removed.append(path)
     return removed
+
+
+def parts_of(target: Path) -> list[Path]:
+    """Return the unfinished files of an output, whoever holds them."""
+    stem = _stem(target)
+    with contextlib.suppress(OSError):  # a folder that cannot be listed, or is not there yet
+        return [
+            path for path in target.parent.iterdir() if path.name.startswith(stem) and path.suffix in (".part", ".old")
+        ]
+    return []
 
 
 def _stem(target: Path) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ptychoproduct_native import keep_freed_memory
 
 _MOUNT = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
+_limits: list[int] = []
 
 
 def available_threads(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
-    """Return the number of cores that affinity and control groups leave to this process, at least 1.
+    """Return the number of cores that affinity, control groups and `threads_limited_to` leave to this process.
 
     Parameters
     ----------
@@ -21,7 +24,17 @@ def available_threads(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> i
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     groups = control_groups("cpu", mount, membership)
-    return max(1, min([affinity, *(quota for group in groups for quota in _quota(group))]))
+    return max(1, min([affinity, *_limits, *(quota for group in groups for quota in _quota(group))]))
+
+
+@contextmanager
+def threads_limited_to(threads: int) -> Iterator[None]:
+    """Have this process use so many cores at most, while the block runs."""
+    _limits.append(threads)
+    try:
+        yield
+    finally:
+        _limits.remove(threads)
 
 
 def control_groups(controller: str, mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> list[Path]:

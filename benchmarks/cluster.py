@@ -1,0 +1,129 @@
+"""How much a cluster helps, and what it costs: a batch and one large scan on 1 and 2 workers, beside one process.
+
+    python benchmarks/cluster.py [--scan-bytes 4e9] [--scans 16] [--folder DIR]
+
+Prints a table. The last lines are the time of a task that does nothing, and the rate at which one writer takes finished
+chunks, from 64 threads that only wait and do not encode.
+"""
+
+import argparse
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+from distributed import LocalCluster
+
+from ptychoproduct import ExportOptions, ScanFiles, ScanParameters, export_product_from_files, simulate_scan
+from ptychoproduct.batch.cluster import connected, one_scan_a_task
+from ptychoproduct.batch.jobs import Job
+from ptychoproduct.batch.one_scan import export_on_cluster
+from ptychoproduct.batch.run import one_after_the_other, run_batch
+from ptychoproduct.system.process import available_threads
+
+SIZE_PX = 256
+OPTIONS = ExportOptions(object_center="auto")
+
+
+def make(path, nbytes):
+    frames = max(1, int(nbytes / (SIZE_PX**2 * 4)))
+    simulate_scan(path, ScanParameters(frames=frames, size_px=SIZE_PX))
+    return path
+
+
+def prepared(work):
+    return lambda: work
+
+
+def jobs(scans, out):
+    work = {scan: partial(export_product_from_files, ScanFiles(scan), out / f"{scan.stem}.h5") for scan in scans}
+    return [Job(scan, out / f"{scan.stem}.h5", prepared(partial(each, options=OPTIONS))) for scan, each in work.items()]
+
+
+def timed(what, nbytes, work):
+    started = time.perf_counter()
+    work()
+    seconds = time.perf_counter() - started
+    print(f"{what:44} {seconds:8.2f} s {nbytes / 1e9 / seconds:8.2f} GB/s", flush=True)
+    return seconds
+
+
+def batch(scans, out, engine):
+    outcomes = run_batch(jobs(scans, out), engine)
+    assert all(outcome.status == "done" for outcome in outcomes), [outcome.error for outcome in outcomes]
+
+
+def overhead_s(client, tasks=200):
+    started = time.perf_counter()
+    client.gather(client.map(lambda number: number, range(tasks), pure=False))
+    return (time.perf_counter() - started) / tasks
+
+
+def writer_bytes_s(client, folder, tasks=64, chunk_bytes=500_000):
+    """Return the raw bytes a second that one writer takes of workers that have chunks of 1 MiB, encoded, in 0.1 s."""
+
+    def encoded(number):
+        time.sleep(0.1)
+        blob = np.random.default_rng(number).bytes(chunk_bytes)
+        return [bytes(bytearray(blob)) for _ in range(32)]
+
+    started = time.perf_counter()
+    with h5py.File(folder / "writer.h5", "w") as file:
+        dataset = file.create_dataset("d", (tasks * 32, 2**20), "u1", chunks=(1, 2**20), compression=1)
+        futures = client.map(encoded, range(tasks), pure=False)
+        for number, future in enumerate(futures):
+            for place, chunk in enumerate(future.result()):
+                dataset.id.write_direct_chunk((number * 32 + place, 0), chunk)
+    return tasks * 32 * 2**20 / (time.perf_counter() - started)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scan-bytes", type=float, default=4e9)
+    parser.add_argument("--scans", type=int, default=16)
+    parser.add_argument("--batch-bytes", type=float, default=2e8, help="of each scan of the batch")
+    parser.add_argument("--folder", type=Path, default=None)
+    given = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(dir=given.folder))
+    try:
+        big = make(folder / "big.npz", given.scan_bytes)
+        first = make(folder / "s0.npz", given.batch_bytes)
+        scans = [first, *(Path(shutil.copy(first, folder / f"s{number}.npz")) for number in range(1, given.scans))]
+        total = sum(scan.stat().st_size for scan in scans)
+        threads = available_threads()
+        print(f"{threads} cores; {given.scans} scans of {total / 1e6:.0f} MB, one of {big.stat().st_size / 1e6:.0f} MB")
+        for _ in range(2):  # the first fills the page cache
+            timed("batch, one process", total, lambda: batch(scans, folder, one_after_the_other))
+            timed("one scan, one process", big.stat().st_size, lambda: convert_here(big, folder))
+        for workers in (1, 2):
+            with local(workers, 1) as client:
+                engine = partial(one_scan_a_task, client)
+                timed(f"batch, {workers} workers of 1 thread", total, partial(batch, scans, folder, engine))
+                work = partial(export_on_cluster, client, ScanFiles(big), folder / "there.h5", options=OPTIONS)
+                timed(f"one scan, {workers} workers of 1 thread", big.stat().st_size, work)
+                assert (folder / "there.h5").read_bytes() == (folder / "here.h5").read_bytes()
+        with local(2, 32) as client:
+            print(f"{overhead_s(client) * 1e3:.2f} ms a task")
+            rate = writer_bytes_s(client, folder)
+            print(f"one writer, 64 threads: {rate / 1e9:.2f} GB/s of frames, {rate / 300e6:.0f} cores of 300 MB/s")
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def local(workers, threads):
+    cluster = LocalCluster(n_workers=workers, threads_per_worker=threads, dashboard_address="localhost:0")
+    with cluster, connected(cluster.scheduler_address) as client:
+        yield client
+
+
+def convert_here(scan, folder):
+    export_product_from_files(ScanFiles(scan), folder / "here.h5", options=OPTIONS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""A Dask cluster: how it is reached, and one scan a task on it.
+
+Which worker does what, and what happens when one dies, is Dask's business. Here it is only seen to that no more scans
+are handed out than there are workers, as a scan takes all threads of its worker.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptychoproduct.aliases import Progress
+from ptychoproduct.batch.jobs import Attempt, Job, Work, attempt
+from ptychoproduct.errors import OptionError, ProductError
+from ptychoproduct.system.part_files import parts_of, remove_leftovers
+from ptychoproduct.system.process import available_threads, prepare_process, threads_limited_to
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+_LOOK_S = 0.5
+_REPORT_S = 0.25
+_CANCEL_S = 10.0
+_CONNECT_S = 20
+# A scan that has killed so many workers is given up.
+MOST_KILLED = 3
+LOST = "the connection to the scheduler was lost"
+_one_scan_at_a_time = threading.Lock()
+
+
+class Cancelled(Exception):  # noqa: N818 - no fault
+    """The client wants this work no more."""
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """Give a client of a cluster.
+
+    Parameters
+    ----------
+    address : str
+        Of a scheduler; or its scheduler file, ``*.json``; or ``local`` or ``local:N`` for N processes on this machine,
+        which share its cores.
+
+    Raises
+    ------
+    OptionError
+        Dask is not installed, or there is no cluster.
+    """
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise OptionError(
+            "cluster", "needs dask.distributed; install it: pip install 'ptychoproduct[cluster]'"
+        ) from None
+    for logger in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(logger).setLevel(logging.CRITICAL + 1)  # what goes wrong is said here
+    name, _, number = address.partition(":")
+    with ExitStack() as stack:
+        if name == "local" and (not number or number.isdigit()):
+            workers = int(number or available_threads())
+            if not workers:
+                raise OptionError("cluster", found=address, expected="at least 1 process")
+            settings = {
+                "distributed.scheduler.allowed-failures": MOST_KILLED - 1,
+                "distributed.worker.preload": ["ptychoproduct.batch.local_worker"],
+            }
+            stack.enter_context(dask.config.set(settings))
+            where: Any = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=max(1, available_threads() // workers),
+                    dashboard_address="localhost:0",
+                    silence_logs=logging.CRITICAL,
+                )
+            )
+        else:
+            where = address
+        try:
+            if address.endswith(".json") and not Path(address).exists():  # Dask would wait for it
+                raise OptionError("cluster", f"there is no scheduler file {address}")
+            named = {"scheduler_file": address} if address.endswith(".json") else {"address": where}
+            client = stack.enter_context(Client(timeout=_CONNECT_S, **named))
+        except (OSError, ValueError) as error:
+            raise OptionError("cluster", f"there is no scheduler at {address}: {error}") from error
+        yield client
+
+
+def one_scan_a_task(
+    client: Client, jobs: Sequence[Job], progress: Progress
+) -> Generator[tuple[Job, Attempt], None, None]:
+    """Do jobs on a cluster, each on as many threads as its worker was given; see `Engine`."""
+    waiting, running = deque(jobs), dict[Any, Job]()
+    with _progress_of(client) as (topic, taken):
+        try:
+            while waiting or running:
+                while waiting and len(running) < worker_count(client):
+                    job = waiting.popleft()
+                    try:
+                        running[_submit(client, job.prepare(), topic)] = job
+                    except ProductError as error:
+                        yield job, Attempt(error=error)
+                _wait(list(running))
+                progress(taken())
+                _require(client)
+                for future in [future for future in running if future.done()]:
+                    job = running.pop(future)
+                    yield job, _attempt_of(future, job)
+        finally:
+            if running:
+                _cancel(client, list(running), list(running.values()))
+
+
+def _submit(client: Client, work: Work, topic: str) -> Future[Attempt]:
+    """Hand out work. No worker is named: Dask would not give the work to one that comes later."""
+    return client.submit(do_one, work, topic, key=f"scan-{uuid.uuid4().hex}", pure=False)
+
+
+def do_one(work: Work, topic: str) -> Attempt:
+    """Do the work for one scan, on a worker."""
+    prepare_process()
+    with _one_scan_at_a_time, worker_threads(), reported_progress(topic) as progress:
+        return attempt(lambda: work, progress)
+
+
+@contextmanager
+def worker_threads() -> Iterator[int]:
+    """Use as many threads as this worker was given."""
+    from distributed import get_worker
+
+    threads = get_worker().state.nthreads
+    with threads_limited_to(threads):
+        yield threads
+
+
+@contextmanager
+def reported_progress(topic: str) -> Iterator[Progress]:
+    """Give a function that reports progress to the client now and then, and ends work that was cancelled."""
+    from distributed import get_worker
+
+    worker, key = get_worker(), get_worker().get_current_task()
+    counted, last = 0, time.monotonic()
+
+    def progress(nbytes: int) -> None:
+        nonlocal counted, last
+        task = worker.state.tasks.get(key)
+        if task is None or task.state == "cancelled":
+            raise Cancelled
+        counted += nbytes
+        if time.monotonic() - last >= _REPORT_S:
+            worker.log_event(topic, counted)
+            counted, last = 0, time.monotonic()
+
+    yield progress
+    if counted:
+        worker.log_event(topic, counted)
+
+
+@contextmanager
+def _progress_of(client: Client) -> Iterator[tuple[str, Callable[[], int]]]:
+    """Give a topic that workers report bytes to, and a function that returns those since it was last called."""
+    topic, reported = f"ptychoproduct-{uuid.uuid4().hex}", deque[int]()
+    client.subscribe_topic(topic, lambda event: reported.append(event[1]))
+
+    def taken() -> int:
+        return sum(reported.popleft() for _ in range(len(reported)))
+
+    try:
+        yield topic, taken
+    finally:
+        with suppress(OSError, ValueError):
+            client.unsubscribe_topic(topic)
+
+
+def worker_count(client: Client) -> int:
+    """Return how many workers there are now."""
+    with suppress(OSError, TimeoutError):
+        return len(client.nthreads())
+    return 0
+
+
+def _wait(futures: Sequence[Any]) -> None:
+    """Wait until one is done, but not for long: workers come and go, and progress is shown."""
+    from distributed import wait
+
+    if not futures:
+        time.sleep(_LOOK_S)
+        return
+    try:
+        wait(futures, timeout=_LOOK_S, return_when="FIRST_COMPLETED")
+    except (TimeoutError, OSError, CancelledError):
+        return
+
+
+def _require(client: Client) -> None:
+    if client.status != "running":
+        raise OptionError("cluster", LOST)
+
+
+def _attempt_of(future: Any, job: Job) -> Attempt:
+    from distributed.scheduler import KilledWorker
+
+    if future.status == "finished":
+        found: Attempt = future.result()
+        return found
+    error = future.exception() if future.status == "error" else None
+    if isinstance(error, KilledWorker):
+        if job.output is not None:
+            remove_leftovers(job.output.resolve())
+        error = ProductError(
+            job.source,
+            f"{MOST_KILLED} workers died while they worked on this scan, most likely for want of memory; give workers "
+            "more memory or fewer threads",
+        )
+    return Attempt(error=error or ProductError(job.source, "the cluster has given this scan up"))
+
+
+def _cancel(client: Client, futures: Sequence[Any], jobs: Sequence[Job]) -> None:
+    """End what is running, and wait until it has removed its unfinished outputs."""
+    if client.status != "running":
+        return
+    with suppress(OSError):
+        client.cancel(futures)
+    outputs = [job.output.resolve() for job in jobs if job.output is not None]
+    end = time.monotonic() + _CANCEL_S
+    while any(map(parts_of, outputs)) and time.monotonic() < end:
+        time.sleep(0.05)
+    for output in outputs:
+        remove_leftovers(output)

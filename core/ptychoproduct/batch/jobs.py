@@ -1,0 +1,78 @@
+"""A scan of a batch: what is to be done with it, and how that went."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ptychoproduct.aliases import Progress
+from ptychoproduct.errors import ProductWarning
+
+Work = Callable[..., Any]
+"""Does the work for one scan. Called with `progress`, it returns a summary. It can be pickled."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A scan of a batch.
+
+    Parameters
+    ----------
+    source : Path
+    output : Path or None
+        None where nothing is written, as by `validate_product`.
+    prepare : callable
+        Returns the `Work`; a ProductError is the failure of this scan only.
+    inputs : tuple of Path
+        Other files that are read.
+    """
+
+    source: Path
+    output: Path | None
+    prepare: Callable[[], Work]
+    inputs: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How the work for one scan went.
+
+    Parameters
+    ----------
+    summary : object
+        What the work returned; None where it failed.
+    seconds : float
+    warnings : tuple of str
+    error : Exception, optional
+    """
+
+    summary: Any = None
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    error: Exception | None = None
+
+
+def attempt(prepare: Callable[[], Work], progress: Progress | None = None) -> Attempt:
+    """Do the work for one scan; whatever goes wrong with it is its result.
+
+    Parameters
+    ----------
+    prepare : callable
+        Returns the work.
+    progress : callable, optional
+        Called with a number of bytes whenever so many are done.
+    """
+    started = time.perf_counter()
+    summary, error = None, None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ProductWarning)
+        try:
+            summary = prepare()(progress=progress)
+        except Exception as raised:  # a fault of one scan must not end a night of others
+            error = raised
+    said = (str(warning.message) for warning in caught if issubclass(warning.category, ProductWarning))
+    return Attempt(summary, time.perf_counter() - started, tuple(dict.fromkeys(said)), error)

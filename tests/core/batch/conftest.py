@@ -1,0 +1,11 @@
+import pytest
+
+
+@pytest.fixture(scope="session")
+def client():
+    """A cluster of two processes on this machine."""
+    pytest.importorskip("distributed")
+    from ptychoproduct.batch.cluster import connected
+
+    with connected("local:2") as client:
+        yield client
