@@ -111,11 +111,13 @@ bool pp_blosc2_fits(const unsigned char *data, size_t nbytes, size_t most)
     }
     const uint64_t header = big_endian(data + HEADER, 4), encoded = big_endian(data + ENCODED, 8);
     const uint64_t decoded = big_endian(data + DECODED, 8), chunk = big_endian(data + CHUNK, 4);
-    if (decoded > most || chunk == 0 || chunk > most || big_endian(data + BLOCK, 4) > most
+    /* Each axis of a chunk is filled up to whole blocks, which can double it; frames have three. */
+    const uint64_t padded = 8 * (uint64_t) most;
+    if (decoded > padded || chunk == 0 || chunk > padded || big_endian(data + BLOCK, 4) > padded
         || header > nbytes || encoded > nbytes - header) {
         return false;
     }
     const unsigned char *index = data + header + encoded; /* a chunk, too: of offsets, of eight bytes each */
-    return (encoded == 0 || blosc2_chunk_fits(data + header, encoded, most))
+    return (encoded == 0 || blosc2_chunk_fits(data + header, encoded, padded))
            && blosc2_chunk_fits(index, nbytes - header - encoded, 8 * (decoded / chunk + 1));
 }

@@ -261,6 +261,13 @@ print("grown by less than 50 MB:", resource.getrusage(resource.RUSAGE_SELF).ru_m
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the memory that a process took at most")
+def test_a_chunk_of_blosc2_that_is_filled_up_to_whole_blocks_is_decoded():
+    """HDF5's plugin tells Blosc 2 the shape of chunks, each axis of which is filled up."""
+    data = np.random.default_rng(1).poisson(3, (40, 32, 32)).astype(np.float32)
+    pipeline, mask, encoded_bytes = encoded(data, dict(hdf5plugin.Blosc2(cname="zstd", clevel=3)))
+    assert bytes(pipeline.decode(encoded_bytes, mask, data.nbytes)) == data.tobytes()
+
+
 def test_a_frame_of_blosc2_that_claims_a_large_size_takes_no_memory():
     program = BOMB.format(folder=str(Path(__file__).parent))
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=100)

@@ -82,7 +82,7 @@ def export_on_cluster(
     options = choices.get("options") or ExportOptions()
     if choices.get("diffraction") is not None:
         raise OptionError("cluster", "cannot make a patterns file; convert without --cluster")
-    if options.verify or options.has_digests:
+    if options.verify or options.digests_frames:
         name = "verify" if options.verify else "digests"
         advice = "leave it out (--no-digest with --compression archive), and use `ptychoproduct repack --digest` later"
         raise OptionError(name, f"needs all frames on one machine, so it cannot be used with --cluster; {advice}")

@@ -14,6 +14,7 @@ from ptychoproduct.batch.one_scan import export_on_cluster
 
 pytestmark = pytest.mark.slow
 FRAMES = 150
+from ptychoproduct.validation.comparison import require_same_content
 
 
 @pytest.fixture
@@ -47,13 +48,17 @@ def hdf5(arrays, folder):
     return ScanFiles(folder / "frames.h5", dataset="frames", positions=positions, probe=positions)
 
 
-def same(client, files, folder, **options):
+def same(client, files, folder, *, to_the_byte=True, **options):
     options = ExportOptions(object_center="auto", **options)
     export_product_from_files(files, folder / "here.h5", options=options)
     counted = []
     summary = export_on_cluster(client, files, folder / "there.h5", options=options, progress=counted.append)
     assert sum(counted) == summary.frame_bytes
-    assert (folder / "here.h5").read_bytes() == (folder / "there.h5").read_bytes()
+    if to_the_byte:
+        assert (folder / "here.h5").read_bytes() == (folder / "there.h5").read_bytes()
+    with h5py.File(folder / "here.h5") as here, h5py.File(folder / "there.h5") as there:
+        require_same_content(here, there, "there.h5")
+        require_same_content(there, here, "here.h5")
 
 
 @pytest.mark.usefixtures("many_ranges")
@@ -79,7 +84,8 @@ def test_however_it_is_stored(client, arrays, tmp_path, options):
 @pytest.mark.usefixtures("many_ranges")
 def test_counts_that_the_sample_did_not_show(client, arrays, tmp_path):
     arrays["diff3d"][77, 3, 5] = np.sqrt(np.float32(70_001))
-    same(client, npz(arrays, tmp_path), tmp_path, store_counts=True, chunk_frames=4)
+    # How much was written before that one was met differs from run to run, and so do the places in the file.
+    same(client, npz(arrays, tmp_path), tmp_path, to_the_byte=False, store_counts=True, chunk_frames=4)
 
 
 @pytest.mark.usefixtures("many_ranges")
