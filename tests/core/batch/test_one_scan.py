@@ -11,10 +11,10 @@ import pytest
 from ptychoproduct import ExportOptions, OptionError, ScanFiles, SourceError, export_product_from_files
 from ptychoproduct.batch import one_scan
 from ptychoproduct.batch.one_scan import export_on_cluster
+from ptychoproduct.validation.comparison import require_same_content
 
 pytestmark = pytest.mark.slow
 FRAMES = 150
-from ptychoproduct.validation.comparison import require_same_content
 
 
 @pytest.fixture
