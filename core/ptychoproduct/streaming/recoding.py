@@ -152,8 +152,11 @@ def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[
     """
     rows, chunk_rows = dataset.shape[0], dataset.chunks[0]
     left = set()
-    with reading(source):
-        stored = ChunkIndex(source)  # HDF5 would walk through all chunks for each one
+    try:
+        with reading(source):
+            stored = ChunkIndex(source)  # HDF5 would walk through all chunks for each one
+    except ContractError as error:
+        raise SourceError(source.file.filename, error.sentence, key=source.name) from error
     for first in range(0, rows, chunk_rows):
         offset = (first, *(0,) * (dataset.ndim - 1))
         try:
