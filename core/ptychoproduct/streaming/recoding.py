@@ -157,8 +157,11 @@ def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[
     checksum = None
     if not has_same_filters(source, dataset):
         checksum = FilterPipeline([Filter(FLETCHER32_ID, 0, ())])
-    with reading(source):
-        stored = ChunkIndex(source)  # HDF5 would walk through all chunks for each one
+    try:
+        with reading(source):
+            stored = ChunkIndex(source)  # HDF5 would walk through all chunks for each one
+    except ContractError as error:
+        raise SourceError(source.file.filename, error.sentence, key=source.name) from error
     for first in range(0, rows, chunk_rows):
         offset = (first, *(0,) * (dataset.ndim - 1))
         try:
