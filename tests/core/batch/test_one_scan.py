@@ -79,7 +79,16 @@ def test_however_it_is_stored(client, arrays, tmp_path, options):
 @pytest.mark.usefixtures("many_ranges")
 def test_counts_that_the_sample_did_not_show(client, arrays, tmp_path):
     arrays["diff3d"][77, 3, 5] = np.sqrt(np.float32(70_001))
-    same(client, npz(arrays, tmp_path), tmp_path, store_counts=True, chunk_frames=4)
+    files, options = npz(arrays, tmp_path), ExportOptions(object_center="auto", store_counts=True, chunk_frames=4)
+    export_product_from_files(files, tmp_path / "here.h5", options=options)
+    export_on_cluster(client, files, tmp_path / "there.h5", options=options)
+    # Not byte for byte: frames are written twice, and how HDF5 uses the gap differs even from run to run.
+    with h5py.File(tmp_path / "here.h5") as here, h5py.File(tmp_path / "there.h5") as there:
+        name = "raw_data/diffraction"
+        assert here[name].dtype == there[name].dtype == np.uint32
+        assert np.array_equal(here[name][()], there[name][()])
+        assert dict(here[name].attrs) == dict(there[name].attrs)
+        assert np.array_equal(np.sqrt(there[name][()]).astype(np.float32), arrays["diff3d"])
 
 
 @pytest.mark.usefixtures("many_ranges")
