@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from ptychoproduct.aliases import Progress
+from ptychoproduct.aliases import Array, Progress
 from ptychoproduct.batch.cluster import LOST, MOST_KILLED
 from ptychoproduct.compression.filters import filters_of
 from ptychoproduct.convert.export import ExportChoices, export_product_from_scan
@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 _RANGE_BYTES = 32 * 1024**2
 # Ranges for each thread of the cluster that are not written yet.
 _AHEAD = 2
-_Chunk = tuple[tuple[int, ...], bytes, int]
-_Encoded = tuple[list[_Chunk], dict[int, tuple[int, int]], InexactError | None]
+_Place = tuple[tuple[int, ...], int, int]  # offset, number of bytes, filter mask
+# Bytes of all chunks in one array: Dask sends an array without copying it, and half as fast again as many objects.
+_Encoded = tuple[list[_Place], Array, dict[int, tuple[int, int]], InexactError | None]
 
 
 def export_on_cluster(
@@ -132,7 +133,8 @@ class _CollectedDataset:
         self.dtype = encoding.dtype
         self.id = self
         self._filters = encoding.filters
-        self.written: list[_Chunk] = []
+        self.places: list[_Place] = []
+        self.data: list[Any] = []
 
     def get_create_plist(self) -> _CollectedDataset:
         return self
@@ -144,7 +146,8 @@ class _CollectedDataset:
         return self._filters[number]
 
     def write_direct_chunk(self, offset: tuple[int, ...], data: Any, filter_mask: int) -> None:
-        self.written.append((offset, bytes(memoryview(data)), filter_mask))
+        self.places.append((offset, len(data), filter_mask))
+        self.data.append(data)
 
 
 def _write_rows(
@@ -185,15 +188,17 @@ def _write_rows(
                     key = f"frames-{encoding.token}-{part.start}"
                     running.append((part, client.submit(encode_range, encoding, part, key=key, pure=False)))
                 part, future = running[0]
-                chunks, checksums, error = future.result()
+                places, data, checksums, error = future.result()
             running.popleft()
-            for offset, data, filter_mask in chunks:
-                dataset.id.write_direct_chunk(offset, data, filter_mask)
+            start = 0
+            for offset, nbytes, filter_mask in places:
+                dataset.id.write_direct_chunk(offset, data[start : start + nbytes], filter_mask)
+                start += nbytes
             if error is not None:
                 raise error
             if isinstance(rows, StoredRows):
                 rows.add_checksums(checksums)
-            del future, chunks  # its worker may forget it
+            del future, data  # its worker may forget it
             resources.progress(len(part) * row_bytes_of(rows))
     finally:
         with suppress(OSError, ValueError):
@@ -244,7 +249,9 @@ def encode_range(encoding: _Encoding, part: range) -> _Encoded:
     Returns
     -------
     list of tuple
-        Offset, bytes and filter mask of the chunks; of those before the one that is not exact, where one is not.
+        Offset, size and filter mask of the chunks; of those before the one that is not exact, where one is not.
+    array of uint8
+        The chunks, one behind the other.
     dict
         Checksums of what was read, see `StoredRows.take_checksums`.
     InexactError or None
@@ -260,7 +267,8 @@ def encode_range(encoding: _Encoding, part: range) -> _Encoded:
         error = found
     except OSError as lost:  # an error of this kind that reaches the client is one of the connection
         raise SourceError(encoding.files.path, f"cannot be read: {lost.strerror or lost}") from lost
-    return collected.written, rows.take_checksums() if isinstance(rows, StoredRows) else {}, error
+    data = np.frombuffer(b"".join(collected.data), np.uint8)
+    return collected.places, data, rows.take_checksums() if isinstance(rows, StoredRows) else {}, error
 
 
 def _rows(encoding: _Encoding) -> RowSource:

@@ -5,7 +5,7 @@ import hdf5plugin
 import numpy as np
 import pytest
 
-from ptychoproduct import ExportMeta, ExportOptions, ProductWarning, ScanFiles, export_product_from_files
+from ptychoproduct import ExportMeta, ExportOptions, ProductWarning, ScanFiles, SourceError, export_product_from_files
 from ptychoproduct.compression.codecs import parse_codec
 from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks
 
