@@ -13,9 +13,8 @@ import numpy as np
 from ptychoproduct.aliases import Array, Origin, Progress
 from ptychoproduct.convert import conventions
 from ptychoproduct.convert.exact_counts import sample, write_counts
-from ptychoproduct.convert.known import resolved_metadata
+from ptychoproduct.convert.known import require_undamaged_products, resolved_metadata
 from ptychoproduct.errors import SourceError, warn
-from ptychoproduct.hdf5.local_links import naming_damage, open_hdf5
 from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_frames, real_array
 from ptychoproduct.model.axes import canonical_axes
@@ -36,7 +35,6 @@ from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.system.atomic import OutputGroup, output_group
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.validation.damage import require_undamaged
 from ptychoproduct.validation.mixed_pairs import warn_of_mixed_pair
 
 
@@ -377,11 +375,10 @@ def export_product_from_files(
         resources = replace(resources, reorder_progress=reorder_progress)
     has_frames = include_raw or choices.get("diffraction") is not None
 
+    require_undamaged_products(files)
+
     def convert(options: ExportOptions) -> ExportSummary:
         with opened_scan(files, resources, has_frames, options.axis_order) as scan:
-            if scan.product is not None:
-                with naming_damage(scan.product), open_hdf5(scan.product, "a product") as product:
-                    require_undamaged(product, frames=False)
             return export_product_from_scan(scan, out_path, meta, include_raw, **choices | {"options": options})
 
     return conventions.in_found_convention(convert, options)
