@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from os import fspath
 from typing import Any
@@ -33,29 +32,22 @@ from ptychoproduct.scan.scan import FrameStack, Scan
 from ptychoproduct.streaming.transformed_rows import TransformedRows
 
 
-def in_found_convention(convert: Callable[[ExportOptions], ExportSummary], options: ExportOptions) -> ExportSummary:
-    """Convert, and once more where physics finds another convention and the options ask to follow it.
-
-    Parameters
-    ----------
-    convert : callable
-        Does the whole conversion with some options.
-    options : ExportOptions
+def found_convention(summary: ExportSummary, options: ExportOptions) -> ExportOptions | None:
+    """Return the options that apply the convention which physics has found; None where none is, or is not asked for.
 
     Warns
     -----
     ProductWarning
-        Another convention was applied.
+        Another convention is going to be applied.
     """
-    summary = convert(options)
     found = summary.physics
     if options.convention != "auto" or found is None or found.better is None:
-        return summary
+        return None
     changes: dict[str, Any] = {"convention": "given", "overwrite": True}
     for name, text in found.options.items():
         changes[name] = ",".join(filter(None, (getattr(options, name), text)))
     warn(f"{summary.product}: written again in the convention that was found: {found.flags}")
-    return convert(replace(options, **changes))
+    return replace(options, **changes)
 
 
 def with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:

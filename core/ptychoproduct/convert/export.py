@@ -92,12 +92,12 @@ def export_product_from_rawdata(
     ProductWarning
         Something was decided that the user should know of.
     """
-    return conventions.in_found_convention(
-        lambda options: export_product_from_scan(
-            rawdata_scan(raw), out_path, meta, include_raw, **choices | {"options": options}
-        ),
-        choices.get("options") or ExportOptions(),
-    )
+    summary = export_product_from_scan(rawdata_scan(raw), out_path, meta, include_raw, **choices)
+    again = conventions.found_convention(summary, choices.get("options") or ExportOptions())
+    if again is not None:
+        choices["options"] = again
+        return export_product_from_scan(rawdata_scan(raw), out_path, meta, include_raw, **choices)
+    return summary
 
 
 def export_product_from_scan(
@@ -374,11 +374,11 @@ def export_product_from_files(
     if reorder_progress is not None:
         resources = replace(resources, reorder_progress=reorder_progress)
     has_frames = include_raw or choices.get("diffraction") is not None
-
     require_undamaged_products(files)
-
-    def convert(options: ExportOptions) -> ExportSummary:
-        with opened_scan(files, resources, has_frames, options.axis_order) as scan:
-            return export_product_from_scan(scan, out_path, meta, include_raw, **choices | {"options": options})
-
-    return conventions.in_found_convention(convert, options)
+    with opened_scan(files, resources, has_frames, options.axis_order) as scan:
+        summary = export_product_from_scan(scan, out_path, meta, include_raw, **choices)
+    again = conventions.found_convention(summary, options)
+    if again is None:
+        return summary
+    choices["options"] = again
+    return export_product_from_files(files, out_path, meta, include_raw, reorder_progress=reorder_progress, **choices)
