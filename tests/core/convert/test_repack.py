@@ -213,7 +213,8 @@ def test_a_block_of_the_users_own_at_the_beginning_is_kept(tmp_path):
 
 def test_chunks_that_are_as_wanted_are_copied_without_decoding(product):
     with h5py.File(product, "r+") as file:
-        del file[FRAMES].attrs["content_sha256"]  # which is verified
+        for owner, digest in ((file[FRAMES], "content_sha256"), (file[FRAMES], "row_crc32"), (file, "metadata_sha256")):
+            del owner.attrs[digest]  # which are verified
         file[FRAMES].id.write_direct_chunk((5, 0, 0), b"what nobody can decode", 0)
     out = product.with_name("out.h5")
     repack_product(product, out)
@@ -299,7 +300,7 @@ def test_a_shape_that_does_not_fit_is_an_option_error(product, name):
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        (lambda file: file[FRAMES].__setitem__((3, 2, 1), 7), "/raw_data/diffraction: has other content in rows 0 to"),
+        (lambda file: file[FRAMES].__setitem__((3, 2, 1), 7), "/raw_data/diffraction: cannot be read back"),
         (lambda file: file["probe"].attrs.__setitem__("pixel_width_m", 1.0), "/probe@pixel_width_m"),
         (lambda file: file.attrs.__setitem__("more", 1.0), "/: has other attributes"),
         (lambda file: file.__delitem__("raw_data/scan_index"), "/raw_data: has other links"),
