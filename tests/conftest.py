@@ -10,7 +10,7 @@ import pytest
 
 from ptychoproduct import ExportMeta
 
-# A shell starts its background jobs with SIGINT ignored, nohup with SIGHUP, and everything that they start inherits that.
+# A shell starts background jobs with SIGINT ignored, nohup with SIGHUP; what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -196,6 +196,8 @@ cdef class Filter:
                 done = self.fits(chunk, most) and self.call(H5Z_FLAG_REVERSE, chunk) and chunk.nbytes <= most
         if not done:
             chunk.nbytes = 0  # a plugin that failed may have set it to anything
+            if self.filter_id == FLETCHER32:
+                raise FilterError("its checksum is not that of its bytes")
             raise FilterError(f"filter {self.filter_id} cannot decode the chunk's bytes")
         return chunk
 
