@@ -7,6 +7,13 @@ cdef enum:
 ctypedef size_t (*filter_function)(unsigned int flags, size_t cd_nelmts, const unsigned int *cd_values,
                                    size_t nbytes, size_t *buf_size, void **buf) noexcept nogil
 
+# What has become of a chunk: it went through a filter, is as before, or its bytes are gone, without memory for others.
+cdef enum Outcome:
+    DONE
+    UNCHANGED
+    LOST
+
+
 cdef class Filter:
     cdef readonly int filter_id
     cdef bint encodes
@@ -18,7 +25,7 @@ cdef class Filter:
     cdef object library  # keeps the shared library loaded while its function may be called
 
     cdef int check_values(self, cd_values) except -1
-    cdef bint call(self, unsigned int flags, ChunkBuffer chunk) noexcept nogil
+    cdef Outcome call(self, unsigned int flags, ChunkBuffer chunk) noexcept nogil
     cdef bint shuffle(self, ChunkBuffer chunk) noexcept nogil
     cdef ChunkBuffer encode(self, ChunkBuffer chunk)
     cdef ChunkBuffer decode(self, object data, size_t most, bint is_free)

@@ -43,6 +43,9 @@ cdef extern from "kernels.h" nogil:
 cdef extern from "vectors.h" nogil:
     void pp_clear_vectors()
 
+cdef extern from "Python.h":
+    size_t PY_SSIZE_T_MAX
+
 cdef extern from "encoded.h" nogil:
     bint pp_bitshuffle_fits(const unsigned char *data, size_t nbytes, size_t itemsize, size_t most)
     bint pp_lz4_fits(const unsigned char *data, size_t nbytes, size_t most)
@@ -128,8 +131,8 @@ cdef class Filter:
             raise FilterError(f"filter {self.filter_id} cannot have the parameters {tuple(cd_values)}")
         return 0
 
-    cdef bint call(self, unsigned int flags, ChunkBuffer chunk) noexcept nogil:
-        """Run the plugin on the chunk's memory; False, with the chunk unchanged, where the plugin fails."""
+    cdef Outcome call(self, unsigned int flags, ChunkBuffer chunk) noexcept nogil:
+        """Run the plugin on the chunk's memory; where it fails, the chunk is unchanged, or lost."""
         cdef void *data = chunk.data
         cdef size_t capacity = chunk.capacity
         cdef size_t nbytes
@@ -137,10 +140,13 @@ cdef class Filter:
         nbytes = self.function(flags, self.cd_nelmts, self.cd_values, chunk.nbytes, &capacity, &data)
         chunk.data = <unsigned char *> data
         if nbytes == 0:
-            return False
+            return UNCHANGED
+        if nbytes > <size_t> PY_SSIZE_T_MAX:  # the zstd plugin returns zstd's error code as a size
+            chunk.capacity = chunk.nbytes = 0
+            return LOST
         # Not all plugins report the capacity of what they have allocated: some report less, or that of before.
         chunk.capacity = chunk.nbytes = nbytes
-        return True
+        return DONE
 
     cdef bint shuffle(self, ChunkBuffer chunk) noexcept nogil:
         """Shuffle the chunk's bytes; False, with the chunk unchanged, without memory for the result."""
@@ -162,19 +168,21 @@ cdef class Filter:
 
     cdef ChunkBuffer encode(self, ChunkBuffer chunk):
         """Return the encoded bytes, in the same chunk or another; None, with the chunk unchanged, where that fails."""
-        cdef bint done
+        cdef Outcome outcome
         if not self.encodes:
             raise FilterError(f"filter {self.filter_id} cannot encode")
         if self.filter_id == DEFLATE:
             return deflated(chunk, self.cd_values[0])
         with nogil:
             if self.filter_id == SHUFFLE:
-                done = self.shuffle(chunk)
+                outcome = DONE if self.shuffle(chunk) else UNCHANGED
             elif self.filter_id == FLETCHER32:
-                done = append_checksum(chunk)
+                outcome = DONE if append_checksum(chunk) else LOST
             else:
-                done = self.call(0, chunk)
-        return chunk if done else None
+                outcome = self.call(0, chunk)
+        if outcome == LOST:
+            raise MemoryError(f"filter {self.filter_id}")
+        return chunk if outcome == DONE else None
 
     cdef ChunkBuffer decode(self, object data, size_t most, bint is_free):
         """Return the decoded bytes; `is_free` says that `data` is a ChunkBuffer whose memory may be taken."""
@@ -193,7 +201,7 @@ cdef class Filter:
             if self.function == NULL:
                 done = verify_checksum(chunk)
             else:
-                done = self.fits(chunk, most) and self.call(H5Z_FLAG_REVERSE, chunk) and chunk.nbytes <= most
+                done = self.fits(chunk, most) and self.call(H5Z_FLAG_REVERSE, chunk) == DONE and chunk.nbytes <= most
         if not done:
             chunk.nbytes = 0  # a plugin that failed may have set it to anything
             if self.filter_id == FLETCHER32:

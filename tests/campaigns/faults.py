@@ -49,11 +49,17 @@ FAULTS = {
 KILLS = (KILL, TEAR)
 # Words of the commands, and the files that they make. OLD: these are there before, of another scan.
 COMMANDS = {
-    "convert": (["convert", "in/scan.npz", "out/scan.h5"], ["scan.h5"]),
-    "convert --verify": (["convert", "in/scan.npz", "out/a/scan.h5", "--verify", "--digest"], ["a/scan.h5"]),
+    "convert": (["convert", "in/scan.npz", "out/scan.h5", "--no-physics"], ["scan.h5"]),
+    "convert --verify": (
+        ["convert", "in/scan.npz", "out/a/scan.h5", "--verify", "--digest", "--no-physics"],
+        ["a/scan.h5"],
+    ),
     "import": (["import", "in/scan.h5", "out/scan.npz"], ["scan.npz"]),
     "repack": (["repack", "in/scan.h5", "out/scan.h5", "--compression", "zstd:1"], ["scan.h5"]),
-    "standard layout": (["convert", "in/scan.npz", "--standard-layout", "out"], ["product.h5", "diffraction.h5"]),
+    "standard layout": (
+        ["convert", "in/scan.npz", "--standard-layout", "out", "--no-physics"],
+        ["product.h5", "diffraction.h5"],
+    ),
 }
 PAIR = ("product.h5", "diffraction.h5")
 
