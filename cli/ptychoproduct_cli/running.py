@@ -88,18 +88,25 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
         _fail(command.prog, f"{error}; {_what_was_removed(error)}", arguments)
         return error.exit_code
     except OSError as error:
-        _fail(command.prog, f"{error.filename or 'the system'}: {error.strerror or error}", arguments)
+        if error.filename is None:
+            return _fail_of_hdf5(command.prog, error, arguments)
+        _fail(command.prog, f"{error.filename}: {error.strerror or error}", arguments)
         return command.failure
     except MemoryError as error:
         _fail(command.prog, f"out of memory; {_what_was_removed(error)}", arguments)
         return command.failure
     except Exception as error:
-        from ptychoproduct.hdf5.local_links import is_h5pys, last_words
+        return _fail_of_hdf5(command.prog, error, arguments)
 
-        if not is_h5pys(error):
-            raise
-        _fail(command.prog, f"a file is damaged or not readable: {last_words(error)}", arguments)
-        return EXIT_BAD_INPUT
+
+def _fail_of_hdf5(prog: str, error: Exception, arguments: argparse.Namespace) -> int:
+    """Print an error that only HDF5 knows of, and return the exit code; raise what is a fault of ours."""
+    from ptychoproduct.hdf5.local_links import is_h5pys, last_words
+
+    if not is_h5pys(error) and not isinstance(error, OSError):
+        raise error
+    _fail(prog, f"a file is damaged or not readable: {last_words(error)}", arguments)
+    return EXIT_BAD_INPUT
 
 
 def _start_watchdog(prog: str, arguments: argparse.Namespace) -> None:

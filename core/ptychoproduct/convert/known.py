@@ -56,6 +56,6 @@ def require_undamaged_products(files: ScanFiles) -> None:
     """
     for path in (files.path, files.positions):
         if isinstance(path, (str, PathLike)) and file_kind(Path(path)) == HDF5:
-            with naming_damage(Path(path)), open_hdf5(Path(path), "an HDF5 file") as file:
+            with naming_damage(Path(path)), open_hdf5(Path(path).resolve(), "an HDF5 file") as file:
                 if contract.POSITION_X.name in file:
                     require_undamaged(file, frames=False)
