@@ -390,8 +390,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="strike each N-th call only (default: 1)")
     parser.add_argument("--commands", nargs="*", choices=COMMANDS, default=list(COMMANDS), help="(default: all)")
+    parser.add_argument("--without", nargs="*", choices=FAULTS, default=[], help="faults that are left out")
     parser.add_argument("--served", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    for title in arguments.without:
+        del FAULTS[title]
     if arguments.served:
         sys.exit(serve(*map(Path, arguments.served), arguments.commands, arguments.every))
     with tempfile.TemporaryDirectory() as folder:

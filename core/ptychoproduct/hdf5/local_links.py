@@ -208,8 +208,8 @@ def is_h5pys(error: BaseException) -> bool:
 
 
 def last_words(error: Exception) -> str:
-    """Return what HDF5 puts in the brackets at the end of its message."""
-    text = str(error)
+    """Return what HDF5 puts in the brackets at the end of its message, in one line."""
+    text = " ".join(str(error).split())
     return text[text.rfind("(") + 1 : text.rfind(")")] if "(" in text else text
 
 
