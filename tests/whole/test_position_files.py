@@ -137,7 +137,7 @@ def content(path):
     found = {}
 
     def visit(name, item):
-        found[name] = {key: np.asarray(value).tolist() for key, value in item.attrs.items()}
+        found[name] = {key: np.asarray(value).tolist() for key, value in item.attrs.items() if key != "metadata_sha256"}
         if isinstance(item, h5py.Dataset):
             found[name] |= {"": (str(item.dtype), item[()].tolist())}
 

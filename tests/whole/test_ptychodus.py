@@ -384,7 +384,7 @@ def test_arrays_saved_by_ptychodus_are_read(ptychodus_product, saved_by_ptychodu
 
 
 def test_a_product_saved_by_ptychodus_is_valid(saved_by_ptychodus):
-    assert validate_product(saved_by_ptychodus, deep=True).problems == ()
+    assert validate_product(saved_by_ptychodus).problems == ()
 
 
 def test_a_product_saved_by_ptychodus_is_inspected(saved_by_ptychodus):
@@ -484,7 +484,7 @@ def test_arrays_of_ptychopinns_exporter_are_read(ptychopinn_product, ptychopinn_
 
 
 def test_a_product_of_ptychopinns_exporter_is_valid_but_for_a_warning_about_its_indexes(ptychopinn_product):
-    report = validate_product(ptychopinn_product, deep=True)
+    report = validate_product(ptychopinn_product)
     assert report.is_valid
     assert [problem.where for problem in report.problems] == ["/probe_position_indexes"]
 

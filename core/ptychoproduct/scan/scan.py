@@ -239,7 +239,8 @@ def without_axes_of_one(array: Array, dimensions: int) -> Array:
     """Drop axes of length one, behind and then in front, until there are not too many; pictures have none behind."""
     while array.ndim > dimensions and 1 in (array.shape[0], array.shape[-1]):
         array = array[..., 0] if array.shape[-1] == 1 else array[0]
-    while dimensions > 1 and array.ndim > 2 and array.shape[-1] == 1 < array.shape[-2]:
+    # A few pixels may be a probe one pixel wide; more are a picture with an axis behind it.
+    while dimensions > 1 and array.ndim > 2 and array.shape[-1] == 1 and min(array.shape[-3:-1]) >= 8:
         array = array[..., 0]
     return array
 

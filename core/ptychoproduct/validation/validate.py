@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 
 from ptychoproduct.aliases import Progress
-from ptychoproduct.errors import ContractError, OptionError
+from ptychoproduct.errors import ContractError, OptionError, ProductError
 from ptychoproduct.hdf5.contract_fields import find_dataset
 from ptychoproduct.hdf5.local_links import DAMAGE, last_words, open_hdf5
 from ptychoproduct.model import contract
@@ -121,7 +121,7 @@ def validate_product(
             not_given = metadata_checks.not_given(subject)
         report = None
         if physics or deep:
-            with suppress(ContractError, *DAMAGE):  # other checks report it
+            with suppress(ProductError, *DAMAGE):  # other checks report it
                 report = judge_file(file)
         if report is not None and report.better is not None:
             problems.append(Problem("warning", f"/{contract.DIFFRACTION.name}", report.sentence))
