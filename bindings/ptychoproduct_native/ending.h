@@ -4,10 +4,14 @@
 
 #ifdef _WIN32
 
-static int pp_claim_last_line(void) { return 1; }
-static int pp_end_at_second_interrupt(int descriptor, const char *line) { (void)descriptor; (void)line; return 0; }
+static inline int pp_claim_last_line(void) { return 1; }
+static inline int pp_end_at_second_interrupt(int descriptor, const char *line) { (void)descriptor; (void)line; return 0; }
 
 #else
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* of -std=c11, which hides what POSIX has */
+#endif
 
 #include <errno.h>
 #include <pthread.h>
@@ -24,12 +28,12 @@ static int pp_wakeups = -1;
 static const char *pp_last_line = "";
 
 /* Whether the process's last line is Python's to print. */
-static int pp_claim_last_line(void)
+static inline int pp_claim_last_line(void)
 {
     return __sync_val_compare_and_swap(&pp_last_line_is_claimed, PP_UNCLAIMED, PP_BY_PYTHON) != PP_BY_WATCH;
 }
 
-static void *pp_watch(void *unused)
+static inline void *pp_watch(void *unused)
 {
     unsigned char number;
     int interrupts = 0;
@@ -49,7 +53,7 @@ static void *pp_watch(void *unused)
 }
 
 /* Returns an error number. `descriptor` gives a byte for each signal, its number; `line` must stay. */
-static int pp_end_at_second_interrupt(int descriptor, const char *line)
+static inline int pp_end_at_second_interrupt(int descriptor, const char *line)
 {
     pthread_t thread;
     sigset_t all, before;

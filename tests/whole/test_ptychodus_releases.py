@@ -119,7 +119,9 @@ def written():
 
 
 META, ARRAYS = written()
-EXPECTED = {name: value for name, value in vars(META).items() if not name.startswith("detector_pixel")} | {
+EXPECTED = {
+    name: value for name, value in vars(META).items() if not name.startswith(("detector_pixel", "particle"))
+} | {
     **{name: array for name, array in ARRAYS.items() if name not in ("x_px", "y_px")},
     "x_m": ARRAYS["x_px"] * META.object_pixel_width_m,
     "y_m": ARRAYS["y_px"] * META.object_pixel_height_m,
