@@ -12,6 +12,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 NATIVE = "bindings/ptychoproduct_native"
+THREADS = f"{NATIVE}/background_thread.h"
 
 # Man pages are made from the argument parsers, which import nothing beyond the standard library.
 sys.path.insert(0, str(Path(__file__).parent / "cli"))
@@ -21,8 +22,8 @@ os.environ["COLUMNS"] = "10000"
 extensions = [
     Extension("ptychoproduct_native.buffers", [f"{NATIVE}/buffers.pyx"]),
     Extension("ptychoproduct_native.output_file", [f"{NATIVE}/output_file.pyx"]),
-    Extension("ptychoproduct_native.ending", [f"{NATIVE}/ending.pyx"], depends=[f"{NATIVE}/ending.h"]),
-    Extension("ptychoproduct_native.watchdog", [f"{NATIVE}/watchdog.pyx"], depends=[f"{NATIVE}/watchdog.h"]),
+    Extension("ptychoproduct_native.ending", [f"{NATIVE}/ending.pyx"], depends=[f"{NATIVE}/ending.h", THREADS]),
+    Extension("ptychoproduct_native.watchdog", [f"{NATIVE}/watchdog.pyx"], depends=[f"{NATIVE}/watchdog.h", THREADS]),
     Extension("ptychoproduct_native.segments", [f"{NATIVE}/segments.pyx"]),
     Extension("ptychoproduct_native.filters", [f"{NATIVE}/filters.pyx", f"{NATIVE}/encoded.c", f"{NATIVE}/kernels.c"]),
     Extension("ptychoproduct_native.pipeline", [f"{NATIVE}/pipeline.pyx"]),

@@ -9,12 +9,9 @@ static inline int pp_end_at_second_interrupt(int descriptor, const char *line) {
 
 #else
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* of -std=c11, which hides what POSIX has */
-#endif
+#include "background_thread.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -55,16 +52,9 @@ static inline void *pp_watch(void *unused)
 /* Returns an error number. `descriptor` gives a byte for each signal, its number; `line` must stay. */
 static inline int pp_end_at_second_interrupt(int descriptor, const char *line)
 {
-    pthread_t thread;
-    sigset_t all, before;
-    int error;
     pp_wakeups = descriptor;
     pp_last_line = line;
-    sigfillset(&all); /* so that signals interrupt the threads that wait for something */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&thread, NULL, pp_watch, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error ? error : pthread_detach(thread);
+    return pp_start_thread(pp_watch);
 }
 
 #endif

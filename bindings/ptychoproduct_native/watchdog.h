@@ -22,8 +22,9 @@ static inline int pp_start_watchdog(const char *line, double seconds, long long 
 
 #else
 
+#include "background_thread.h"
+
 #include <dirent.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -127,17 +128,10 @@ static inline void *pp_watch_work(void *unused)
 /* Returns an error number; `line` must stay. */
 static inline int pp_start_watchdog(const char *line, double seconds, long long bytes)
 {
-    pthread_t thread;
-    sigset_t all, before;
-    int error;
     pp_watched.line = line;
     pp_watched.seconds = seconds;
     pp_watched.bytes = bytes;
-    sigfillset(&all); /* so that signals interrupt the threads that wait for something */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&thread, NULL, pp_watch_work, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error ? error : pthread_detach(thread);
+    return pp_start_thread(pp_watch_work);
 }
 
 #endif

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli.batch_options import NAMES, given_inputs
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_OK
-from ptychoproduct_cli.output import print_json
+from ptychoproduct_cli.output import print_json, reason_of
 from ptychoproduct_cli.signals import raise_signal
 
 if TYPE_CHECKING:
@@ -218,11 +218,7 @@ def _one_line(error: Exception, message_of: Message) -> str:
 
     if isinstance(error, ProductError):
         return message_of(error)
-    if isinstance(error, OSError):
-        return f"{error.filename or 'the system'}: {error.strerror or error}"
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    return reason_of(error) or f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 class _Shown:

@@ -33,6 +33,19 @@ def print_error(prog: str, message: str) -> None:
     print(f"{prog}: error: {message}", file=sys.stderr)
 
 
+def reason_of(error: Exception) -> str | None:
+    """Say in one line what failed outside this package: HDF5, the system, or memory; None for any other error."""
+    from ptychoproduct.hdf5.local_links import is_h5pys, last_words
+
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if is_h5pys(error):
+        return f"a file is damaged or not readable: {last_words(error)}"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the system'}: {error.strerror or error}"
+    return None
+
+
 def print_json(result: Mapping[str, Any]) -> None:
     """Print one JSON object on standard output."""
     print(json.dumps(result, default=_jsonable))

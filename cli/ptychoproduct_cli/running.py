@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ptychoproduct_cli.batch import check_cluster, run_batch
 from ptychoproduct_cli.batch_options import is_batch, take_more
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_COULD_NOT_RUN, EXIT_INTERRUPTED, Command
-from ptychoproduct_cli.output import collected_warnings, print_error, print_json
+from ptychoproduct_cli.output import collected_warnings, print_error, print_json, reason_of
 from ptychoproduct_cli.signals import (
     Terminated,
     answer_at_the_end,
@@ -87,26 +87,15 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     except Terminated as error:
         _fail(command.prog, f"{error}; {_what_was_removed(error)}", arguments)
         return error.exit_code
-    except OSError as error:
-        if error.filename is None:
-            return _fail_of_hdf5(command.prog, error, arguments)
-        _fail(command.prog, f"{error.filename}: {error.strerror or error}", arguments)
-        return command.failure
     except MemoryError as error:
-        _fail(command.prog, f"out of memory; {_what_was_removed(error)}", arguments)
+        _fail(command.prog, f"{reason_of(error)}; {_what_was_removed(error)}", arguments)
         return command.failure
     except Exception as error:
-        return _fail_of_hdf5(command.prog, error, arguments)
-
-
-def _fail_of_hdf5(prog: str, error: Exception, arguments: argparse.Namespace) -> int:
-    """Print an error that only HDF5 knows of, and return the exit code; raise what is a fault of ours."""
-    from ptychoproduct.hdf5.local_links import is_h5pys, last_words
-
-    if not is_h5pys(error) and not isinstance(error, OSError):
-        raise error
-    _fail(prog, f"a file is damaged or not readable: {last_words(error)}", arguments)
-    return EXIT_BAD_INPUT
+        reason = reason_of(error)
+        if reason is None:
+            raise
+        _fail(command.prog, reason, arguments)
+        return command.failure if isinstance(error, OSError) else EXIT_BAD_INPUT
 
 
 def _start_watchdog(prog: str, arguments: argparse.Namespace) -> None:

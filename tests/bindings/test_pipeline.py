@@ -1,5 +1,6 @@
 """FilterPipeline: what it encodes, h5py with hdf5plugin decodes."""
 
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptychoproduct_native import DEFLATE_ID, SHUFFLE_ID, ChunkBuffer, Filter, FilterError, FilterPipeline
+from ptychoproduct_native import DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID, ChunkBuffer, Filter, FilterError, FilterPipeline
 
 LIBRARIES = hdf5plugin.get_config().registered_filters
 BITSHUFFLE, ZSTD = LIBRARIES["bshuf"], LIBRARIES["zstd"]
@@ -343,3 +344,40 @@ def test_the_checksum_is_that_of_hdf5_for_every_length(make):
             stored = file.create_dataset("a", data=np.frombuffer(data, "u1"), chunks=(nbytes,), fletcher32=True)
             file.flush()
             assert bytes(encoded) == stored.id.read_direct_chunk((0,))[1]
+
+
+FORGETFUL = """
+#include <stdlib.h>
+
+/* As zstd's plugin does without memory: the input is gone, and zstd's error code is returned as a size. */
+static size_t run(unsigned flags, size_t n, const unsigned *values, size_t nbytes, size_t *size, void **data)
+{
+    (void)flags, (void)n, (void)values, (void)nbytes;
+    free(*data);
+    *data = malloc(16);
+    *size = 16;
+    return (size_t)-64;
+}
+
+static const struct {
+    int version, id;
+    unsigned encoder, decoder;
+    const char *name;
+    void *can_apply, *set_local;
+    size_t (*filter)(unsigned, size_t, const unsigned *, size_t, size_t *, void **);
+} plugin = {1, 300, 1, 1, "forgetful", 0, 0, run};
+
+const void *H5PLget_plugin_info(void) { return &plugin; }
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32" or shutil.which("cc") is None, reason="needs a C compiler")
+def test_an_error_code_that_is_returned_as_a_size_is_no_size(tmp_path):
+    (tmp_path / "plugin.c").write_text(FORGETFUL)
+    library = tmp_path / "plugin.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "plugin.c"], check=True)
+    forgetful = Filter(300, OPTIONAL, (), str(library))
+    with pytest.raises(MemoryError):
+        FilterPipeline([forgetful, Filter(FLETCHER32_ID, 0, ())]).encode(chunk_of(bytes(1000)))
+    with pytest.raises(FilterError):
+        FilterPipeline([forgetful]).decode(bytes(1000), 0, 1000)

@@ -1,6 +1,8 @@
 """What errors and counts say on the command line: flags, the other direction, singular and plural."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +68,21 @@ def test_a_command_without_such_an_option_names_it_as_python_does(failing):
 def test_an_error_about_a_file_stays_as_it_is(failing):
     error = ProductError("scan.h5", "is odd", key="name")
     assert failing(convert.COMMAND, error, "scan.npz", "scan.h5")[1].endswith("scan.h5: name: is odd")
+
+
+def test_an_error_of_the_system_is_told_in_its_words(failing):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # without a file's name, as of a descriptor
+    code, printed, _ = failing(convert.COMMAND, full, "scan.npz", "scan.h5")
+    assert (code, printed) == (2, f"ptychoproduct convert: error: the system: {os.strerror(errno.ENOSPC)}")
+
+
+def test_an_error_of_hdf5_is_one_line(failing, tmp_path):
+    (tmp_path / "file.h5").write_text("text")
+    with pytest.raises(OSError, match="signature") as caught:
+        h5py.File(tmp_path / "file.h5")
+    code, printed, _ = failing(convert.COMMAND, caught.value, "scan.npz", "scan.h5")
+    assert (code, len(printed.splitlines())) == (2, 1)
+    assert "a file is damaged or not readable: " in printed
 
 
 def test_json_of_an_error_has_the_same_text(failing):

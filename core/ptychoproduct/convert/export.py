@@ -13,7 +13,7 @@ import numpy as np
 from ptychoproduct.aliases import Array, Origin, Progress
 from ptychoproduct.convert import conventions
 from ptychoproduct.convert.exact_counts import sample, write_counts
-from ptychoproduct.convert.known import require_undamaged_products, resolved_metadata
+from ptychoproduct.convert.known import resolved_metadata
 from ptychoproduct.errors import SourceError, warn
 from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_frames, real_array
@@ -35,6 +35,7 @@ from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.system.atomic import OutputGroup, output_group
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
+from ptychoproduct.validation.damage import require_undamaged_products
 from ptychoproduct.validation.mixed_pairs import warn_of_mixed_pair
 
 

@@ -1,23 +1,17 @@
-"""What is known of a scan: its own metadata, and those that were given; and whether its files are as they were."""
+"""What is known of a scan: its own metadata, and those that were given."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
 from ptychoproduct.errors import SourceError
-from ptychoproduct.hdf5.local_links import naming_damage, open_hdf5
 from ptychoproduct.model import contract
 from ptychoproduct.model.geometry import resolve_metadata, warn_of_contradictions
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
 from ptychoproduct.product.options import ExportOptions
-from ptychoproduct.scan.layouts import HDF5, file_kind
 from ptychoproduct.scan.scan import Scan, detector_shape
-from ptychoproduct.scan.scan_files import ScanFiles
-from ptychoproduct.validation.damage import require_undamaged
 
 
 def resolved_metadata(scan: Scan, given: ExportMeta, options: ExportOptions) -> ResolvedMetadata:
@@ -42,20 +36,3 @@ def _with_center_in_pixels(scan: Scan, given: ExportMeta) -> ExportMeta:
         if scan.positions_in == "px" and None not in (new_m, old_m, center_m):
             scaled[f"object_center_{axis}_m"] = center_m / old_m * new_m
     return replace(said, **scaled)
-
-
-def require_undamaged_products(files: ScanFiles) -> None:
-    """See that products that are sources have the content that they say; frames are verified while they are read.
-
-    Before a scan is opened: HDF5 does not open a dataset in two ways at the same time.
-
-    Raises
-    ------
-    ContractError
-        One has not.
-    """
-    for path in (files.path, files.positions):
-        if isinstance(path, (str, PathLike)) and file_kind(Path(path)) == HDF5:
-            with naming_damage(Path(path)), open_hdf5(Path(path).resolve(), "an HDF5 file") as file:
-                if contract.POSITION_X.name in file:
-                    require_undamaged(file, frames=False)

@@ -40,8 +40,6 @@ _FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",), "object": ("/object",)}
 # The part of a layout that an option names, and where a file of that part alone has it.
 _PARTS = {"probe": "probe", "object": "object", "bad_pixels": "mask"}
 _FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",)}
-# Names of positions in archives, and their unit: PtychoPINN's, and those of ptychodus's products.
-_NPZ_POSITIONS = (("xcoords", "ycoords", None), ("probe_position_x_m", "probe_position_y_m", "m"))
 
 
 @dataclass(frozen=True)

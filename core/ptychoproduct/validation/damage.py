@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 
@@ -13,11 +16,15 @@ from ptychoproduct.errors import ContractError, warn
 from ptychoproduct.hdf5.chunk_grid import datasets_of, not_stored
 from ptychoproduct.hdf5.contract_fields import names_of_ours
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
-from ptychoproduct.hdf5.local_links import reading
+from ptychoproduct.hdf5.local_links import naming_damage, open_hdf5, reading
 from ptychoproduct.hdf5.row_checksums import changed_rows, stored_row_checksums
-from ptychoproduct.model.contract import CONTENT_DIGEST, DIFFRACTION, ROW_CHECKSUMS
+from ptychoproduct.model.contract import CONTENT_DIGEST, DIFFRACTION, POSITION_X, ROW_CHECKSUMS
+from ptychoproduct.scan.layouts import HDF5, file_kind
 from ptychoproduct.validation.digests import add_elements, content_digest, has_digest, new_digest, stored_digest
 from ptychoproduct.validation.metadata_digest import metadata_damage
+
+if TYPE_CHECKING:
+    from ptychoproduct.scan.scan_files import ScanFiles
 
 
 def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int], None] | None = None) -> Iterator[str]:
@@ -111,6 +118,23 @@ def require_undamaged(file: h5py.File, *, accept: bool = False, frames: bool = T
             if not accept:
                 raise ContractError(file.filename, words, key=name)
             warn(f"{file.filename}: {name}: {words}")
+
+
+def require_undamaged_products(files: ScanFiles) -> None:
+    """See that products that are sources have the content that they say; frames are verified while they are read.
+
+    Before a scan is opened: HDF5 does not open a dataset in two ways at the same time.
+
+    Raises
+    ------
+    ContractError
+        One has not.
+    """
+    for path in (files.path, files.positions):
+        if isinstance(path, (str, PathLike)) and file_kind(Path(path)) == HDF5:
+            with naming_damage(Path(path)), open_hdf5(Path(path).resolve(), "an HDF5 file") as file:
+                if POSITION_X.name in file:
+                    require_undamaged(file, frames=False)
 
 
 def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[str]:

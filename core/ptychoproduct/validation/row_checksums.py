@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import h5py
@@ -13,7 +12,8 @@ from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.row_checksums import row_checksums
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.streaming.chunk_stream import Convert
-from ptychoproduct.streaming.sources import RowSource, windows_of
+from ptychoproduct.streaming.passing_rows import PassingRows
+from ptychoproduct.streaming.sources import RowSource
 
 
 def checksums_of_rows(dataset: h5py.Dataset, threads: int | None = None) -> Array:
@@ -43,37 +43,10 @@ def checked_counts(recipe: CountsRecipe, checksums: Array) -> Convert:
     return convert
 
 
-class CheckedRows:
-    """Rows of another source, whose checksums are made as they pass; see `RowSource`.
+def checked_rows(source: RowSource, checksums: Array, recipe: CountsRecipe | None = None) -> RowSource:
+    """Return rows that fill an array, [N], with their checksums as they pass; see `PassingRows`."""
 
-    Parameters
-    ----------
-    source : RowSource
-    checksums : array, [N], uint32
-        Filled with the checksums.
-    recipe : CountsRecipe, optional
-        The rows are amplitudes, and the counts that it finds get the checksums: these are stored in their place.
-    """
+    def note(first: int, rows: Array) -> None:
+        checksums[first : first + len(rows)] = row_checksums(rows)
 
-    def __init__(self, source: RowSource, checksums: Array, recipe: CountsRecipe | None = None) -> None:
-        self.shape = source.shape
-        self.dtype = source.dtype
-        self.access = source.access
-        self._source = source
-        self._checksums = checksums
-        self._recipe = recipe
-
-    def windows(self, multiple: int) -> Iterator[range]:
-        """See `WindowedSource`."""
-        yield from windows_of(self._source, multiple)
-
-    def read_into(self, first: int, view: memoryview) -> None:
-        """See `RowSource`."""
-        self._source.read_into(first, view)
-        rows = np.frombuffer(view, self.dtype).reshape(-1, *self.shape[1:])
-        stored = rows if self._recipe is None else self._recipe.to_counts(rows)
-        self._checksums[first : first + len(rows)] = row_checksums(stored)
-
-    def finish(self) -> None:
-        """See `RowSource`."""
-        self._source.finish()
+    return PassingRows(source, note, recipe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import h5py
 import numpy as np
@@ -11,49 +11,12 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.model.contract import CONTENT_DIGEST, DIFFRACTION, METADATA_DIGEST, ROW_CHECKSUMS
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.streaming.chunk_stream import Convert
-from ptychoproduct.streaming.sources import Access, RowSource, windows_of
+from ptychoproduct.streaming.passing_rows import PassingRows
+from ptychoproduct.streaming.sources import Access, RowSource
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.digests import Digest, add_elements, content_digest, has_digest, new_digest
 from ptychoproduct.validation.metadata_digest import metadata_digest
-from ptychoproduct.validation.row_checksums import CheckedRows, checked_counts, checksums_of_rows
-
-
-class DigestedRows:
-    """Rows of another source, digested as they pass; see `RowSource`.
-
-    They pass in order, on one thread: bytes are digested one after the other. The cores meanwhile compress.
-
-    Parameters
-    ----------
-    source : RowSource
-    digest : Digest
-        What takes them in.
-    recipe : CountsRecipe, optional
-        The rows are amplitudes, and the counts that it finds are digested: these are stored in their place.
-    """
-
-    access = Access.IN_ORDER
-
-    def __init__(self, source: RowSource, digest: Digest, recipe: CountsRecipe | None = None) -> None:
-        self.shape = source.shape
-        self.dtype = source.dtype
-        self._source = source
-        self._digest = digest
-        self._recipe = recipe
-
-    def windows(self, multiple: int) -> Iterator[range]:
-        """See `WindowedSource`."""
-        yield from windows_of(self._source, multiple)
-
-    def read_into(self, first: int, view: memoryview) -> None:
-        """See `RowSource`."""
-        self._source.read_into(first, view)
-        rows = np.frombuffer(view, self.dtype)
-        add_elements(self._digest, rows if self._recipe is None else self._recipe.to_counts(rows))
-
-    def finish(self) -> None:
-        """See `RowSource`."""
-        self._source.finish()
+from ptychoproduct.validation.row_checksums import checked_counts, checked_rows, checksums_of_rows
 
 
 class ContentDigests:
@@ -87,14 +50,16 @@ class ContentDigests:
         """Return a source that digests rows on their way to a dataset, where that is wanted."""
         if not self._wanted:
             return source
-        return DigestedRows(source, self._running.setdefault(dataset.name, new_digest()), recipe)
+        digest = self._running.setdefault(dataset.name, new_digest())
+        # Bytes are digested one after the other, on one thread; the cores meanwhile compress.
+        return PassingRows(source, lambda _, rows: add_elements(digest, rows), recipe, Access.IN_ORDER)
 
     def passing_frames(self, source: RowSource, frames: h5py.Dataset, recipe: CountsRecipe | None = None) -> RowSource:
         """Return a source that makes checksums of frames on their way, and digests them where that is wanted."""
         if self._keep:
             self._checksums.append(np.zeros(source.shape[0], np.uint32))
             if recipe is None or not _has_whole_rows(frames):  # `converting` makes the others
-                source = CheckedRows(source, self._checksums[-1], recipe)
+                source = checked_rows(source, self._checksums[-1], recipe)
         return self.passing(source, frames, recipe) if self.has_frames else source
 
     def converting(self, frames: h5py.Dataset, recipe: CountsRecipe) -> Convert:
