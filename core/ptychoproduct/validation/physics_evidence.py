@@ -19,12 +19,13 @@ from ptychoproduct.model import contract
 from ptychoproduct.model.axes import axis_order, canonical_axes
 from ptychoproduct.model.counts import CountsRecipe, InexactError
 from ptychoproduct.model.gaps import are_no_counts, have_marks, usual_marks
-from ptychoproduct.model.geometry import far_field_pixel_m, resolve_metadata, wavelength_m
+from ptychoproduct.model.geometry import far_field_pixel_m, resolve_metadata
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
 from ptychoproduct.model.object_center import with_object_center
 from ptychoproduct.model.patterns import choose_patterns
 from ptychoproduct.model.position_units import known_unit
 from ptychoproduct.model.positions import pixels_to_metres, to_object_pixels
+from ptychoproduct.model.wavelength import wavelength_m
 from ptychoproduct.scan.scan import Scan
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.sampling import sample_rows, spread_runs
@@ -344,7 +345,7 @@ def _propagated(
         raise UnknownOpticsError(
             "the near field needs photon energy and pixel size" if is_near else "the layers' distances are not known"
         )
-    shape, wave_m = optics.probe.shape[-2:], wavelength_m(energy_eV)
+    shape, wave_m = optics.probe.shape[-2:], wavelength_m(energy_eV, meta.particle)
     transfers = [transfer_function(shape, pixel_m, wave_m, float(distance)) for distance in layer_spacing_m]
     optics = replace(optics, transfers=transfers)
     if not is_near:
@@ -354,7 +355,7 @@ def _propagated(
         magnification = abs((distance_m - focus_m) / focus_m)
         distance_m = distance_m / magnification if magnification else 0.0
     sampled = all(
-        distance_m > 0 and far_field_pixel_m(energy_eV, distance_m, pixels, size) <= size
+        distance_m > 0 and far_field_pixel_m(energy_eV, distance_m, pixels, size, meta.particle) <= size
         for pixels, size in zip(shape, pixel_m, strict=True)
     )
     if not sampled:
