@@ -12,17 +12,15 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
-from ptychoproduct.errors import OptionError, warn
+from ptychoproduct.errors import warn
 from ptychoproduct.hdf5.contract_fields import _read_values, find_dataset, read_attribute, read_metadata, read_recipe
 from ptychoproduct.hdf5.local_links import open_hdf5, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import axis_order, canonical_axes
-from ptychoproduct.model.counts import CountsRecipe, InexactError
-from ptychoproduct.model.gaps import are_no_counts, have_marks, usual_marks
+from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.geometry import far_field_pixel_m, resolve_metadata
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
 from ptychoproduct.model.object_center import with_object_center
-from ptychoproduct.model.patterns import choose_patterns
 from ptychoproduct.model.position_units import known_unit
 from ptychoproduct.model.positions import pixels_to_metres, to_object_pixels
 from ptychoproduct.model.wavelength import wavelength_m
@@ -31,13 +29,12 @@ from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.sampling import sample_rows, spread_runs
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.hypotheses import AS_IT_IS
-from ptychoproduct.validation.physics import LEAST_FRAMES, SURE, Evidence, PhysicsReport, frames_to_judge, judge
+from ptychoproduct.validation.kept_frames import KeptFrames
+from ptychoproduct.validation.physics import PhysicsReport, judge
 from ptychoproduct.validation.physics_model import Optics, on_object, predicted_amplitudes, transfer_function
+from ptychoproduct.validation.physics_sample import LEAST_FRAMES, Evidence, as_amplitudes, frames_to_judge
+from ptychoproduct.validation.physics_search import SURE
 
-# A chunk of more frames than this is decoded for several of them.
-_DEEP_CHUNK = 8
-_DEEP_CHUNKS = 4
-_ELEMENTS = 2**15
 # Predicting larger frames would take more time and memory than converting them.
 _QUICK_PIXELS = 2**18
 _ONES = PhysicsReport("undecided", reason="the object stands in for an unknown one")
@@ -117,17 +114,19 @@ def _judge_scan(scan: Scan, given: ExportMeta, thorough: bool) -> PhysicsReport:
         return PhysicsReport("undecided", reason=str(reason))
 
 
-def judge_file(file: h5py.File, *, thorough: bool = True) -> PhysicsReport:
-    """Judge an open product, see `judge_physics`; one that is being written, too."""
+def judge_file(file: h5py.File, *, thorough: bool = True, kept: KeptFrames | None = None) -> PhysicsReport:
+    """Judge an open product, see `judge_physics`; one that is being written, too, with the frames that were kept."""
     frames = find_dataset(file, contract.DIFFRACTION)
     if not thorough and frames is not None and math.prod((frames.shape or ())[1:]) > _QUICK_PIXELS:
         return PhysicsReport("undecided", reason="the frames are large; `ptychoproduct validate --physics` judges them")
     with np.errstate(all="ignore"):  # what is not finite is predicted by nothing
-        evidence = evidence_of(file)
+        evidence = evidence_of(file, kept)
         return evidence if isinstance(evidence, PhysicsReport) else judge(evidence, thorough=thorough)
 
 
-def record_physics(file: h5py.File, origin: Origin, wanted: bool, convention: str) -> PhysicsReport | None:
+def record_physics(
+    file: h5py.File, origin: Origin, wanted: bool, convention: str, kept: KeptFrames | None = None
+) -> PhysicsReport | None:
     """Judge a product that is being written, note the verdict in it, and warn of another convention.
 
     Without frames there is nothing to judge.
@@ -141,10 +140,12 @@ def record_physics(file: h5py.File, origin: Origin, wanted: bool, convention: st
         Whether to judge.
     convention : {"given", "auto"}
         "auto": all conventions are tried.
+    kept : KeptFrames, optional
+        Frames that need not be read back.
     """
     if not wanted or contract.DIFFRACTION.name not in file:
         return None
-    report = judge_file(file, thorough=convention == "auto")
+    report = judge_file(file, thorough=convention == "auto", kept=kept)
     file.attrs[contract.PHYSICS_VERDICT.name] = report.verdict
     if report.frames:
         file.attrs[contract.PHYSICS_CORRELATION.name] = np.float64(report.correlation)
@@ -154,7 +155,7 @@ def record_physics(file: h5py.File, origin: Origin, wanted: bool, convention: st
     return report
 
 
-def evidence_of(file: h5py.File) -> Evidence | PhysicsReport:
+def evidence_of(file: h5py.File, kept: KeptFrames | None = None) -> Evidence | PhysicsReport:
     """Read what `judge` needs of a product; the report that nothing can be judged where something is not known."""
     names = (contract.PROBE, contract.OBJECT, contract.POSITION_X, contract.POSITION_Y, contract.DIFFRACTION)
     found = {expected.name: find_dataset(file, expected) for expected in names}
@@ -165,7 +166,8 @@ def evidence_of(file: h5py.File) -> Evidence | PhysicsReport:
     if read_attribute(object_, contract.SYNTHETIC):
         return _ONES
     weights, spacing = (find_dataset(file, expected) for expected in (contract.OPR, contract.OBJECT_LAYER_SPACING))
-    rows = _rows(frames)
+    rows = frames_to_judge(len(frames), frames.shape[1:], frames.chunks)
+    found_frames = None if kept is None else kept.of(rows)
     try:
         return evidence_from(
             _read_values(probe, contract.PROBE),
@@ -174,7 +176,7 @@ def evidence_of(file: h5py.File) -> Evidence | PhysicsReport:
             _read_values(y, contract.POSITION_Y),
             read_metadata(file, probe, object_),
             rows,
-            lambda: _read_frames(frames, rows),
+            lambda: _read_frames(frames, rows) if found_frames is None else found_frames,
             recipe=read_recipe(frames),
             opr_weights=None if weights is None else _read_values(weights, contract.OPR),
             layer_spacing_m=() if spacing is None else _read_values(spacing, contract.OBJECT_LAYER_SPACING),
@@ -226,18 +228,6 @@ def _as_product_gives(frames: h5py.Dataset, rows: Array) -> Array:
     """Return one frame as `Product.frames` has it, float64."""
     values, recipe = _read_frames(frames, rows)[0], read_recipe(frames)
     return np.asarray(values if recipe is None else recipe.to_amplitudes(values), np.float64)
-
-
-def _rows(frames: h5py.Dataset) -> Array:
-    """Choose frames so that few chunks have to be decoded."""
-    rows = frames_to_judge(len(frames), frames.shape[1:])
-    depth = frames.chunks[0] if frames.chunks else 1
-    if depth <= _DEEP_CHUNK or len(frames) <= _DEEP_CHUNKS * depth:
-        return rows
-    each = -(-len(rows) // _DEEP_CHUNKS)
-    firsts = frames_to_judge(len(frames) // depth, (2**30,))[:: max(1, _DEEP_CHUNKS - 1)][:_DEEP_CHUNKS] * depth
-    found: Array = np.unique(firsts[:, np.newaxis] + np.linspace(0, depth - 1, each).astype(int))
-    return found
 
 
 def _read_frames(frames: h5py.Dataset, rows: Array) -> Array:
@@ -292,43 +282,16 @@ def evidence_from(
         raise UnknownOpticsError("there are fewer positions than frames")
     if frames.shape[1:] != probe.shape[-2:] and frames.shape[:0:-1] != probe.shape[-2:]:
         raise UnknownOpticsError("frames and probe have different numbers of pixels")
-    amplitudes, are_counts = as_amplitudes(frames, recipe)
-    marks = usual_marks(frames.dtype, None)
-    bad = np.any(are_no_counts(frames), axis=0) | np.all(have_marks(frames, marks), axis=0)
     return Evidence(
-        amplitudes,
-        ~bad,
+        frames,
         rows,
         np.asarray(x_m, np.float64) / width_m,
         np.asarray(y_m, np.float64) / height_m,
         ((meta.object_center_x_m or 0.0) / width_m, (meta.object_center_y_m or 0.0) / height_m),
         (width_m, height_m),
         optics,
-        are_counts,
+        recipe,
     )
-
-
-def as_amplitudes(frames: Array, recipe: CountsRecipe | None = None) -> tuple[Array, bool]:
-    """Return amplitudes of frames of either quantity, float32, and whether these are roots of photon counts.
-
-    Parameters
-    ----------
-    frames : array, [n, H, W]
-        What is no count becomes 0.
-    recipe : CountsRecipe, optional
-        The frames are counts, of which it makes amplitudes.
-    """
-    values = np.where(are_no_counts(frames), frames.dtype.type(0), frames)
-    if recipe is not None or values.dtype.kind in "biu":
-        return np.sqrt(values, dtype=np.float32), True
-    some = np.ascontiguousarray(values.reshape(-1)[:: max(1, values.size // _ELEMENTS)])
-    try:
-        patterns = choose_patterns(some, "auto", "", "")
-        counts = np.empty(values.shape, patterns.dtype)
-        patterns.fill(np.ascontiguousarray(values), counts)
-    except (OptionError, InexactError):
-        return values.astype(np.float32), False
-    return np.sqrt(counts, dtype=np.float32), True
 
 
 def _propagated(

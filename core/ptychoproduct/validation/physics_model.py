@@ -100,7 +100,13 @@ def on_object(x_px: Array, y_px: Array, probe_shape: tuple[int, ...], object_sha
 
 
 def predicted_amplitudes(
-    optics: Optics, x_px: Array, y_px: Array, rows: Array | None = None, *, whole_pixels: bool = False
+    optics: Optics,
+    x_px: Array,
+    y_px: Array,
+    rows: Array | None = None,
+    *,
+    whole_pixels: bool = False,
+    every: int = 1,
 ) -> Array:
     """Predict frames, up to a factor.
 
@@ -113,27 +119,47 @@ def predicted_amplitudes(
         Of the OPR weights; 0 to n-1 by default.
     whole_pixels : bool
         Whether positions are rounded, which saves half of the time.
+    every : int
+        Of how many detector pixels, in either direction, one is predicted; see `thinned`.
 
     Returns
     -------
-    array, [n, H, W], float32
+    array, [n, H / every, W / every], float32
         Square roots of intensities, zero frequency in the middle as on a detector.
     """
     _, modes, height, width = optics.probe.shape
-    amplitudes = np.empty((len(x_px), height, width), np.float32)
+    amplitudes = np.empty((len(x_px), height // every, width // every), np.float32)
     numbers = np.arange(len(x_px)) if rows is None else rows
     step = max(1, _BLOCK_PIXELS // (modes * height * width))
     for first in range(0, len(x_px), step):
         part = slice(first, first + step)
         wave = _exit_waves(optics, x_px[part], y_px[part], numbers[part], whole_pixels)
-        wave = np.fft.fft2(wave)
-        if optics.to_detector is not None:
-            wave = np.fft.ifft2(wave * optics.to_detector)
+        if optics.to_detector is None:
+            # Every k-th value of a transform is the transform of the sum of k equal parts, with no approximation.
+            wave = wave.reshape(*wave.shape[:2], every, height // every, width).sum(axis=2)
+            wave = wave.reshape(*wave.shape[:3], every, width // every).sum(axis=3)
+            wave = np.fft.fft2(wave)
+        else:
+            wave = thinned(np.fft.ifft2(np.fft.fft2(wave) * optics.to_detector), every)
         intensity = np.sum(wave.real**2 + wave.imag**2, axis=1)
         if optics.to_detector is None:
             intensity = np.fft.fftshift(intensity, (-2, -1))
         np.sqrt(intensity, out=amplitudes[part])
     return amplitudes
+
+
+def thinned(frames: Array, every: int) -> Array:
+    """Return one of so many pixels in either direction, zero frequency among them, [..., H / every, W / every].
+
+    Parameters
+    ----------
+    frames : array, [..., H, W]
+        Zero frequency in the middle.
+    every : int
+        Divides H and W.
+    """
+    rows, columns = (slice(every // 2 if size // every % 2 else 0, None, every) for size in frames.shape[-2:])
+    return frames[..., rows, columns]
 
 
 def _exit_waves(optics: Optics, x_px: Array, y_px: Array, rows: Array, whole_pixels: bool) -> Array:
@@ -211,7 +237,8 @@ def contrast(amplitudes: Array, pixels: Array | None = None) -> Array:
 
 def agreement(measured: Array, predicted: Array) -> Agreement:
     """Compare what `contrast` gives of frames and of their predictions."""
-    pairs = (measured @ predicted.T).astype(np.float64)
+    # A matrix product would start threads, which cost more than it does.
+    pairs = np.einsum("np,mp->nm", measured, predicted).astype(np.float64)
     number = len(pairs)
     matching = np.diag(pairs)
     others = pairs[~np.eye(number, dtype=np.bool_)]
