@@ -28,8 +28,8 @@ def add_convention_options(parser: argparse.ArgumentParser) -> None:
         "--frames-transform",
         default="",
         metavar="STEPS",
-        help="transpose; flip-rows: the first pixel row becomes the last; flip-columns; fftshift: the corner becomes "
-        "the middle; ifftshift",
+        help="transpose; flip-rows: the first pixel row becomes the last; flip-columns; point-reflect: each frequency "
+        "gets the place of its negative; fftshift: the corner becomes the middle; ifftshift",
     )
     group.add_argument("--probe-transform", default="", metavar="STEPS", help="the same for the probe; and conjugate")
     group.add_argument(

@@ -25,10 +25,19 @@ POSITION_STEPS = {
     "roll": (1,),
     "unsnake": (0,),
 }
+
+
+def _point_reflected(array: Array) -> Array:
+    """Exchange each frequency with its negative: what the conjugates of probe and object give in the far field."""
+    shifts = [1 - size % 2 for size in array.shape[-2:]]  # an even number of pixels has one more on one side of zero
+    return np.roll(array[..., ::-1, ::-1], shifts, (-2, -1))
+
+
 _ARRAY_STEPS: dict[str, Callable[[Array], Array]] = {
     "transpose": lambda array: np.swapaxes(array, -1, -2),
     "flip-rows": lambda array: array[..., ::-1, :],
     "flip-columns": lambda array: array[..., ::-1],
+    "point-reflect": _point_reflected,
     "fftshift": lambda array: np.fft.fftshift(array, (-2, -1)),
     "ifftshift": lambda array: np.fft.ifftshift(array, (-2, -1)),
     "conjugate": np.conj,
@@ -75,8 +84,8 @@ def parse_array_transform(text: str, option: str = "frames_transform") -> tuple[
     ----------
     text : str
         Steps with commas between them: ``transpose``; ``flip-rows``, so that the first pixel row is the last;
-        ``flip-columns``; ``fftshift``, which moves the first pixel to the middle; ``ifftshift``, which undoes that; for
-        a probe also ``conjugate``.
+        ``flip-columns``; ``point-reflect`` exchanges each frequency with its negative; ``fftshift``, which moves the
+        first pixel to the middle; ``ifftshift``, which undoes that; for a probe also ``conjugate``.
     option : {"frames_transform", "probe_transform"}
         Which of the two; a message names it.
 
@@ -94,7 +103,7 @@ def parse_array_transform(text: str, option: str = "frames_transform") -> tuple[
 
 
 def transformed_array(steps: tuple[str, ...], array: Array) -> Array:
-    """Transform the last two axes of an array; a view of it, but for shifts and the conjugate."""
+    """Transform the last two axes of an array; a view of it, but for reflections, shifts and the conjugate."""
     for step in steps:
         array = _ARRAY_STEPS[step](array)
     return array

@@ -152,8 +152,8 @@ class FrameWriter:
             self._digests.frames_copied(dataset, self._resources.threads)
             return
         if self._options.physics:
-            self.kept = KeptFrames(frames_to_judge(rows.shape[0], rows.shape[1:], dataset.chunks), recipe)
-            rows = self.kept.passing(rows)
+            self.kept = KeptFrames(rows, frames_to_judge(rows.shape[0], rows.shape[1:], dataset.chunks), recipe)
+            rows = self.kept.source
         if recipe is not None:
             rows = self._digests.passing_frames(rows, dataset, recipe)
             output = self._counts_output(dataset, recipe, self._digests.converting(dataset, recipe))

@@ -33,7 +33,9 @@ class Hypothesis:
     @property
     def steps(self) -> int:
         """How many steps it takes to mend: of two that explain the frames alike, the simpler one is told."""
-        return sum(text.count(",") + 1 for text in (self.positions, self.frames, self.probe) if text)
+        return sum(
+            text.count(",") + text.count("reflect") + 1 for text in (self.positions, self.frames, self.probe) if text
+        )
 
     def beside(self, other: Hypothesis) -> Hypothesis:
         """Return this and another one together."""
@@ -94,6 +96,14 @@ def _arrays(subject: str, field: str) -> list[Hypothesis]:
 FRAMES = tuple(
     Hypothesis(f"the product has {hypothesis.sentence}", frames=hypothesis.frames)
     for hypothesis in _arrays("frames", "frames")
+)
+# Of detectors that are read the other way round, and of transforms of the other sign, which the conjugates of probe and
+# object have, too: these differ by one pixel.
+FRAMES += (
+    Hypothesis(
+        "the product has frames with each frequency at its negative, or probe and object are conjugates",
+        frames="point-reflect",
+    ),
 )
 PROBES = tuple(
     Hypothesis(f"the product has {hypothesis.sentence}", probe=hypothesis.probe)

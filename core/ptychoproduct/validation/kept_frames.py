@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from typing import Any
 
 import numpy as np
 
@@ -13,32 +14,38 @@ from ptychoproduct.streaming.sources import RowSource
 
 
 class KeptFrames:
-    """Some frames of a scan.
+    """Some frames of a scan, which are kept as they pass.
 
     Parameters
     ----------
+    source : RowSource
+        All frames.
     rows : array, [n], int
-        Which, in rising order.
+        Which are kept, in rising order.
     recipe : CountsRecipe, optional
         The frames are amplitudes, and stored as the counts that it finds.
+
+    Attributes
+    ----------
+    source : RowSource
+        What to read the frames from instead.
     """
 
-    def __init__(self, rows: Array, recipe: CountsRecipe | None = None) -> None:
+    def __init__(self, source: RowSource, rows: Array, recipe: CountsRecipe | None = None) -> None:
+        self.source: RowSource = PassingRows(source, self._see)
         self._rows: list[int] = rows.tolist()
+        self._frames: np.ndarray[Any, Any] = np.empty((len(rows), *source.shape[1:]), source.dtype)
+        self._seen: set[int] = set()
         self._recipe = recipe
-        self._found: dict[int, Array] = {}
-
-    def passing(self, source: RowSource) -> RowSource:
-        """Return a source whose frames are kept as they pass, from any thread."""
-        return PassingRows(source, self._see)
 
     def _see(self, first: int, frames: Array) -> None:
-        for number in self._rows[bisect_left(self._rows, first) : bisect_left(self._rows, first + len(frames))]:
-            self._found[number] = frames[number - first].copy()
+        begin, end = (bisect_left(self._rows, number) for number in (first, first + len(frames)))
+        for index in range(begin, end):
+            self._frames[index] = frames[self._rows[index] - first]
+            self._seen.add(index)
 
     def of(self, rows: Array) -> Array | None:
-        """Return frames as they are stored, [n, H, W]; None where one of them did not pass."""
-        if not all(number in self._found for number in rows.tolist()):
+        """Return frames as they are stored, [n, H, W]; None where these are not the ones that were kept."""
+        if rows.tolist() != self._rows or len(self._seen) < len(self._rows):
             return None
-        frames = np.stack([self._found[number] for number in rows.tolist()])
-        return frames if self._recipe is None else self._recipe.to_counts(frames)
+        return self._frames if self._recipe is None else self._recipe.to_counts(self._frames)

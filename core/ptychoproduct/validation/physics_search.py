@@ -35,6 +35,9 @@ NEAR = 0.93
 _ALIKE = 0.97
 _EXPLAINED = 0.85
 _WORTH_TRYING = 0.8
+# Positions are scaled by up to this, in steps that move the outermost by so many pixels.
+_MOST_SCALE = 2.0
+_SCALE_STEP_PX = 6.0
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,18 @@ def best_other(evidence: Evidence, correlation: float, frames: int, limit: float
             best = found
         if best is not None and best.correlation >= _EXPLAINED * limit:
             break
-    is_moved = best is not None and "offset" in best.hypothesis.positions
     explained = best.correlation if best else 0.0
-    if is_moved or (thorough and explained < _EXPLAINED * limit):
-        moved = _searched(evidence, screen, best.hypothesis if best else AS_IT_IS)
-        least = explained if is_moved else max(explained, correlation) / NEAR
-        if moved is not None and moved.is_sure and moved.correlation > least:
-            best = moved
-    return best
+    if best is not None and "offset" in best.hypothesis.positions:
+        searched = [_moved(evidence, screen, best.hypothesis)]
+        least = explained
+    elif thorough and explained < _EXPLAINED * limit:
+        starts = {AS_IT_IS, best.hypothesis if best else AS_IT_IS}
+        searched = [search(evidence, screen, start) for search in (_moved, _scaled) for start in starts]
+        least = max(explained, correlation) / NEAR
+    else:
+        return best
+    better = [other for other in searched if other is not None and other.is_sure and other.correlation > least]
+    return max(better, key=lambda other: other.correlation, default=best)
 
 
 def _stages(evidence: Evidence) -> list[Callable[[], list[Hypothesis]]]:
@@ -143,8 +150,8 @@ def _simplest(evidence: Evidence, tried: list[tuple[float, Hypothesis]]) -> Othe
     return min(alike, key=lambda result: (result.hypothesis.steps, -result.correlation), default=None)
 
 
-def _searched(evidence: Evidence, screen: _Screen, start: Hypothesis) -> Other | None:
-    """Move the positions, coarse to fine, as long as that predicts better; None where no move of a pixel does."""
+def _moved(evidence: Evidence, screen: _Screen, start: Hypothesis) -> Other | None:
+    """Move the positions as long as that predicts better; None where no move of a pixel does."""
     base, _, numbers = start.positions.partition("offset=")
     first = tuple(map(float, numbers.split(":"))) if numbers else (0.0, 0.0)
     words = start.sentence
@@ -155,22 +162,43 @@ def _searched(evidence: Evidence, screen: _Screen, start: Hypothesis) -> Other |
         text = ",".join(filter(None, (base.rstrip(","), f"offset={x:.10g}:{y:.10g}")))
         return Hypothesis(words, text, start.frames, start.probe)
 
-    def correlation(x: float, y: float) -> float:
-        same = Hypothesis(words, at(x, y).positions, probe=start.probe)
-        return max((value for value, one in screen.compare([same]) if one.frames == start.frames), default=-1.0)
-
-    here, best = first, correlation(*first)
-    for step in (8.0, 4.0, 2.0, 1.0):
-        moves = [(here[0] + i * step, here[1] + j * step) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
-        values = [correlation(*move) for move in moves]
-        if max(values) > best:
-            best = max(values)
-            here = moves[values.index(best)]
+    here, _ = screen.climb(at, (first[0], first[1]), (8.0, 4.0, 2.0, 1.0))
     if max(abs(here[0] - first[0]), abs(here[1] - first[1])) < 1:
         return None
     near = [(x + i, y + j) for x, y in [np.floor(here)] for i in (0, 1) for j in (0, 1)]
     candidates = [Other(one, evidence.agreement(one)) for one in (at(*here), *(at(*move) for move in near))]
     return max(candidates, key=lambda other: other.correlation)
+
+
+def _scaled(evidence: Evidence, screen: _Screen, start: Hypothesis) -> Other | None:
+    """Scale the positions, about zero and about the object's centre, to where that predicts best."""
+    x_px, y_px = evidence.patches(start.positions)
+    height, width = evidence.optics.object.shape[-2:]
+    reach_px = float(max(np.abs(x_px - width / 2).max(), np.abs(y_px - height / 2).max(), 1.0))
+    if not np.isfinite(reach_px):
+        return None
+    reason = "the positions have another scale, as where a pixel size or an energy is wrong"
+    words = ", and ".join(filter(None, (start.sentence, reason)))
+
+    def at(move_px: float, center_px: tuple[float, float]) -> Hypothesis:
+        """Return a scale by which the outermost positions move by so much, to the first order."""
+        factor = float(f"{np.exp(move_px / reach_px):.6g}")
+        offsets = [center * (1 - factor) for center in center_px]
+        text = f"scale={factor!r}" + (f",offset={offsets[0]:.10g}:{offsets[1]:.10g}" if any(offsets) else "")
+        return Hypothesis(words, ",".join(filter(None, (start.positions, text))), start.frames, start.probe)
+
+    most_px = float(np.log(_MOST_SCALE)) * reach_px
+    tried = {
+        (screen.correlation(at(move, center)), move, center)
+        for center in {(0.0, 0.0), evidence.center_px}
+        for move in np.arange(-most_px, most_px, _SCALE_STEP_PX).tolist()
+    }
+    for step in (3.0, 1.5, 0.75, 0.4, 0.2, 0.1):
+        _, move, center = max(tried)
+        tried |= {(screen.correlation(at(near, center)), near, center) for near in (move - step, move + step)}
+    _, move, center = max(tried)
+    one = at(move, center)
+    return Other(one, evidence.agreement(one))
 
 
 class _Screen:
@@ -210,3 +238,21 @@ class _Screen:
             for turned, correlation in zip(self._hypotheses, products / lengths, strict=True):
                 found.append((float(correlation), hypothesis.beside(turned)))
         return found
+
+    def correlation(self, hypothesis: Hypothesis) -> float:
+        """Correlate the frames with one prediction; -1 where there is none."""
+        same = Hypothesis(hypothesis.sentence, hypothesis.positions, probe=hypothesis.probe)
+        return max((value for value, one in self.compare([same]) if one.frames == hypothesis.frames), default=-1.0)
+
+    def climb(
+        self, at: Callable[[float, float], Hypothesis], start: tuple[float, float], steps: tuple[float, ...]
+    ) -> tuple[tuple[float, float], float]:
+        """Move two numbers, coarse to fine, to where the prediction is best; return them, and the correlation."""
+        here, best = start, self.correlation(at(*start))
+        for step in steps:
+            moves = [(here[0] + i * step, here[1] + j * step) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
+            values = [self.correlation(at(*move)) for move in moves]
+            if max(values) > best:
+                best = max(values)
+                here = moves[values.index(best)]
+        return here, best

@@ -33,6 +33,12 @@ def converted(scan, tmp_path, **options):
         ("transpose", lambda frames: frames.swapaxes(1, 2)),
         ("flip-rows", lambda frames: frames[:, ::-1]),
         ("flip-columns", lambda frames: frames[:, :, ::-1]),
+        (
+            "point-reflect",
+            lambda frames: frames[
+                :, *np.ix_(*([*(-np.arange(size) + size // 2 * 2) % size] for size in frames.shape[1:]))
+            ],
+        ),
         ("fftshift", lambda frames: np.fft.fftshift(frames, (1, 2))),
         ("transpose,flip-rows,fftshift", lambda frames: np.fft.fftshift(frames.swapaxes(1, 2)[:, ::-1], (1, 2))),
     ],
