@@ -36,8 +36,8 @@ def add_convention_options(parser: argparse.ArgumentParser) -> None:
         "--convention",
         choices=("given", "auto"),
         default="given",
-        help="auto: where probe and object predict the frames in another convention, convert once more with the "
-        "transforms that it needs (default: %(default)s, which only warns)",
+        help="auto: where probe and object predict the frames in another convention, convert with the transforms "
+        "that it needs; the frames are looked at before (default: %(default)s, which only warns)",
     )
     group.add_argument(
         "--no-physics",

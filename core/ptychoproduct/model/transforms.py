@@ -122,29 +122,31 @@ def transformed_positions(
     Parameters
     ----------
     steps : Steps
-    x_px, y_px : array, [N], pixels
+    x_px, y_px : array, [N] or [K, N], pixels
+        Of several lists, the first one says where the centre is, and which order the others get.
     center_px : callable
-        Returns x and y of the object's centre, given the positions so far.
+        Returns x and y of the object's centre, given the positions so far, [N].
 
     Returns
     -------
-    x_px, y_px : array, [N], pixels
+    x_px, y_px : array, as before, pixels
         float64, but where the steps only change the order.
     """
+    first = (0,) * (x_px.ndim - 1)
     for name, values in steps:
         if name == "swap":
             x_px, y_px = y_px, x_px
         elif name == "flip-x":
-            x_px = 2 * center_px(x_px, y_px)[0] - x_px.astype(np.float64)
+            x_px = 2 * center_px(x_px[first], y_px[first])[0] - x_px.astype(np.float64)
         elif name == "flip-y":
-            y_px = 2 * center_px(x_px, y_px)[1] - y_px.astype(np.float64)
+            y_px = 2 * center_px(x_px[first], y_px[first])[1] - y_px.astype(np.float64)
         elif name == "scale":
             x_px, y_px = x_px * np.float64(values[0]), y_px * np.float64(values[-1])
         elif name == "offset":
             x_px, y_px = x_px + np.float64(values[0]), y_px + np.float64(values[1])
         else:
-            order = reordering(name, values, x_px, y_px)
-            x_px, y_px = x_px[order], y_px[order]
+            order = reordering(name, values, x_px[first], y_px[first])
+            x_px, y_px = x_px[..., order], y_px[..., order]
     return x_px, y_px
 
 

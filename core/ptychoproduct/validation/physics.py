@@ -17,6 +17,8 @@ from ptychoproduct.validation.physics_sample import LEAST_FRAMES, Evidence
 from ptychoproduct.validation.physics_search import NEAR, PROMISING, SURE, best_other
 
 _BEATEN = 0.8
+# What belongs together and is predicted as badly as this is worth a thorough search.
+_LITTLE = 0.5
 
 Verdict = Literal["consistent", "another convention", "undecided"]
 
@@ -75,9 +77,14 @@ class PhysicsReport:
             return f"not judged: {self.reason}"
         if self.better is None:
             return f"the frames are predicted, {self.correlation:.2f}"
+        return f"{self.finding}; convert the scan with {self.flags}"
+
+    @property
+    def finding(self) -> str:
+        """What another convention says, and both numbers."""
         return (
-            f"{self.better.sentence}: that predicts the frames with {self.better_correlation:.2f}, and the product "
-            f"as it is with {self.correlation:.2f}; convert the scan with {self.flags}"
+            f"{self.better.sentence if self.better else ''}: that predicts the frames with "
+            f"{self.better_correlation:.2f}, and the product as it is with {self.correlation:.2f}"
         )
 
 
@@ -112,7 +119,8 @@ def judge(evidence: Evidence, *, thorough: bool = True) -> PhysicsReport:
         return found
     if not evidence.pixels.any():
         return _undecided("all frames are the same")
-    other = best_other(evidence, found.correlation, found.frames, found.limit, thorough)
+    is_little = found.deviations > SURE and found.correlation < _LITTLE * found.limit
+    other = best_other(evidence, found.correlation, found.frames, found.limit, thorough or is_little)
     beaten = NEAR if other is not None and other.correlation >= NEAR * found.limit else _BEATEN
     if other is not None and found.correlation < beaten * other.correlation:
         return replace(
@@ -120,8 +128,12 @@ def judge(evidence: Evidence, *, thorough: bool = True) -> PhysicsReport:
         )
     if found.deviations > SURE and found.correlation > 0:
         return found
-    where = "" if found.frames else "; the patches under the probe are not on the object"
-    return replace(found, verdict="undecided", reason=f"probe and object do not predict the frames{where}")
+    reason = "probe and object do not predict the frames"
+    if not found.frames:
+        reason += "; the patches under the probe are not on the object"
+    if not thorough:
+        reason += "; `ptychoproduct validate --physics` tries more conventions"
+    return replace(found, verdict="undecided", reason=reason)
 
 
 def _compared(evidence: Evidence) -> PhysicsReport:

@@ -16,13 +16,14 @@ from ptychoproduct.errors import warn
 from ptychoproduct.hdf5.contract_fields import _read_values, find_dataset, read_attribute, read_metadata, read_recipe
 from ptychoproduct.hdf5.local_links import open_hdf5, reading
 from ptychoproduct.model import contract
-from ptychoproduct.model.axes import axis_order, canonical_axes
+from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.geometry import far_field_pixel_m, resolve_metadata
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
 from ptychoproduct.model.object_center import with_object_center
-from ptychoproduct.model.position_units import known_unit
+from ptychoproduct.model.position_units import are_metres
 from ptychoproduct.model.positions import pixels_to_metres, to_object_pixels
+from ptychoproduct.model.transforms import parse_positions_transform, transformed_positions
 from ptychoproduct.model.wavelength import wavelength_m
 from ptychoproduct.scan.scan import Scan
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
@@ -73,27 +74,55 @@ def judge_physics(
     """
     if isinstance(product, ScanFiles):
         with opened_scan(product, Resources()) as scan:
-            return _judge_scan(scan, meta or ExportMeta(), thorough)
+            return judge_scan(scan, meta or ExportMeta(), thorough)
     if isinstance(product, Scan):
-        return _judge_scan(product, meta or ExportMeta(), thorough)
+        return judge_scan(product, meta or ExportMeta(), thorough)
     path = product if isinstance(product, str | PathLike) else product.path  # type: ignore[attr-defined]
     with open_hdf5(Path(path)) as file, reading(file):
         return judge_file(file, thorough=thorough)
 
 
-def _judge_scan(scan: Scan, given: ExportMeta, thorough: bool) -> PhysicsReport:
-    """Judge a scan that no product was made of yet; its object lies where `with_object_center` finds that it fits."""
+def judge_scan(
+    scan: Scan,
+    given: ExportMeta,
+    thorough: bool = True,
+    *,
+    axis_order: str = "auto",
+    object_center: str = "auto",
+    positions_transform: str = "",
+) -> PhysicsReport:
+    """Judge a scan that no product was made of yet, as the product would be that an export makes with these options.
+
+    Parameters
+    ----------
+    scan : Scan
+    given : ExportMeta
+    thorough : bool
+        See `judge_physics`.
+    axis_order, object_center, positions_transform
+        See `ExportOptions`.
+    """
     frames, object_ = scan.frames, scan.object
     if frames is None or object_ is None or scan.is_object_synthetic:
         return _ONES if frames is not None else PhysicsReport("undecided", reason="the scan has no frames")
-    unit = known_unit(scan.positions_in, scan.x, scan.y, scan.origin)
-    source = frames.rows(canonical_axes(axis_order(frames.shape, len(scan.x), "auto", scan.origin, frames.key)))
+    unit = scan.positions_in or ("m" if are_metres(scan.x, scan.y) else "px")
+    source = frames.rows(canonical_axes(frames.axis_order(len(scan.x), axis_order, scan.origin)))
     meta = resolve_metadata(given, scan.metadata, source.shape)
     sizes_m = meta.object_pixel_width_m, meta.object_pixel_height_m
-    x_m, y_m = (
-        pixels_to_metres(to_object_pixels(values, key, unit, size_m, scan.origin), size_m)
+
+    def in_metres(x_px: Array, y_px: Array) -> tuple[Array, Array]:
+        return pixels_to_metres(x_px, sizes_m[0]), pixels_to_metres(y_px, sizes_m[1])
+
+    def center_px(x_px: Array, y_px: Array) -> tuple[float, float]:
+        found = with_object_center(object_center, *in_metres(x_px, y_px), object_.shape, meta)
+        return found.object_center_x_m / sizes_m[0], found.object_center_y_m / sizes_m[1]
+
+    x_px, y_px = (
+        np.asarray(to_object_pixels(values, key, unit, size_m, scan.origin))
         for key, values, size_m in zip(("xcoords", "ycoords"), (scan.x, scan.y), sizes_m, strict=True)
     )
+    x_px, y_px = transformed_positions(parse_positions_transform(positions_transform), x_px, y_px, center_px)
+    x_m, y_m = in_metres(x_px, y_px)
     wanted = len(frames_to_judge(source.shape[0], source.shape[1:]))
     rows = np.array([run.start for run in spread_runs(source.shape[0], 1, wanted)]) if wanted else np.empty(0, int)
     try:
@@ -103,7 +132,7 @@ def _judge_scan(scan: Scan, given: ExportMeta, thorough: bool) -> PhysicsReport:
                 object_,
                 x_m,
                 y_m,
-                with_object_center("auto", x_m, y_m, object_.shape, meta),
+                with_object_center(object_center, x_m, y_m, object_.shape, meta),
                 rows,
                 lambda: sample_rows(source, 1, wanted),
                 opr_weights=scan.reconstruction.opr_weights,

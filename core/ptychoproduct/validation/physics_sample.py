@@ -188,8 +188,8 @@ class Evidence:
             return np.empty(0), np.zeros(len(inside), np.bool_)
         if max(np.ptp(x_px[inside]), np.ptp(y_px[inside])) < _LEAST_SCAN_PX:
             return np.empty(0), np.zeros(len(inside), np.bool_)
-        how = {"whole_pixels": whole_pixels, "every": every or self.every}
-        return predicted_amplitudes(optics, x_px[inside], y_px[inside], self.rows[inside], **how), inside
+        where = x_px[inside], y_px[inside], self.rows[inside]
+        return predicted_amplitudes(optics, *where, whole_pixels=whole_pixels, every=every or self.every), inside
 
     def agreement(self, hypothesis: Hypothesis) -> Agreement:
         """Compare the frames with what a convention predicts."""

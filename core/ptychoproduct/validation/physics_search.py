@@ -87,7 +87,7 @@ def best_other(evidence: Evidence, correlation: float, frames: int, limit: float
         tried += screen.compare(stage())
         tried.sort(key=lambda pair: -pair[0])
         found = _simplest(evidence, tried[:6])
-        if found is not None and found.is_sure and found.correlation > (best.correlation if best else 0.0):
+        if found is not None and found.is_sure and found.correlation > (best.correlation if best else correlation):
             best = found
         if best is not None and best.correlation >= _EXPLAINED * limit:
             break
