@@ -58,7 +58,7 @@ class FrameWriter:
     recipe : CountsRecipe or None
         How the frames are stored as counts; None where they are stored as they are.
     kept : KeptFrames or None
-        Frames for physics to judge.
+        Frames for physics to judge; None where that is not wanted.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class FrameWriter:
         self.dataset: h5py.Dataset | None = None
         self.choice: Choice | None = None
         self.recipe: CountsRecipe | None = None
-        self.kept: KeptFrames | None = None
+        self.kept = KeptFrames() if options.physics else None
         self._file = file
         self._options = options
         self._resources = resources
@@ -151,9 +151,9 @@ class FrameWriter:
             self._write(dataset, [*beside, output], rows, write)
             self._digests.frames_copied(dataset, self._resources.threads)
             return
-        if self._options.physics:
-            self.kept = KeptFrames(rows, frames_to_judge(rows.shape[0], rows.shape[1:], dataset.chunks), recipe)
-            rows = self.kept.source
+        if self.kept is not None:
+            judged = frames_to_judge(rows.shape[0], rows.shape[1:], dataset.chunks)
+            rows = self.kept.passing(rows, judged, recipe)
         if recipe is not None:
             rows = self._digests.passing_frames(rows, dataset, recipe)
             output = self._counts_output(dataset, recipe, self._digests.converting(dataset, recipe))

@@ -388,7 +388,6 @@ class ProductWriter:
             verify_digests(part, self.path, self._digests.taken, self._progress)
 
     def _summarise(self) -> ExportSummary:
-        physics, convention = self.options.physics, self.options.convention
         return ExportSummary(
             product=self.path,
             positions=len(self._file[contract.POSITION_X.name]),
@@ -396,6 +395,6 @@ class ProductWriter:
             file_bytes=0,
             seconds=0.0,
             position_index_note=self._positions.index_note(),
-            physics=record_physics(self._file, self._origin, physics, convention, self._frames.kept),
+            physics=record_physics(self._file, self._origin, self._frames.kept, self.options.convention),
             **self._frames.facts(),
         )

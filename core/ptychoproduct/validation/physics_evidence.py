@@ -153,9 +153,7 @@ def judge_file(file: h5py.File, *, thorough: bool = True, kept: KeptFrames | Non
         return evidence if isinstance(evidence, PhysicsReport) else judge(evidence, thorough=thorough)
 
 
-def record_physics(
-    file: h5py.File, origin: Origin, wanted: bool, convention: str, kept: KeptFrames | None = None
-) -> PhysicsReport | None:
+def record_physics(file: h5py.File, origin: Origin, kept: KeptFrames | None, convention: str) -> PhysicsReport | None:
     """Judge a product that is being written, note the verdict in it, and warn of another convention.
 
     Without frames there is nothing to judge.
@@ -165,14 +163,12 @@ def record_physics(
     file : h5py.File
     origin : path or str
         What messages name.
-    wanted : bool
-        Whether to judge.
+    kept : KeptFrames or None
+        Frames that need not be read back; None where nothing is to be judged.
     convention : {"given", "auto"}
         "auto": all conventions are tried.
-    kept : KeptFrames, optional
-        Frames that need not be read back.
     """
-    if not wanted or contract.DIFFRACTION.name not in file:
+    if kept is None or contract.DIFFRACTION.name not in file:
         return None
     report = judge_file(file, thorough=convention == "auto", kept=kept)
     file.attrs[contract.PHYSICS_VERDICT.name] = report.verdict
