@@ -135,7 +135,7 @@ def scales(pixel_m: tuple[float, float]) -> list[Hypothesis]:
             found.append(Hypothesis(f"the positions are {word}", f"scale={factor!r}"))
     if abs(width / height - 1) > 0.01:
         found.append(
-            Hypothesis("the two pixel sizes are exchanged", f"scale={height / width!r}:{width / height!r}"),
+            Hypothesis("the two pixel sizes are exchanged", f"scale={width / height!r}:{height / width!r}"),
         )
     return found
 

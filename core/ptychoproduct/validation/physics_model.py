@@ -199,21 +199,19 @@ class Agreement:
     ----------
     correlation : float
         Of amplitudes, each frame brought to one length and each pixel's mean over the frames taken off: 1 for the same.
+        Times the share of frames that can be predicted: the others are off the object.
     deviations : float
         By how many standard deviations matching pairs agree better than mismatched ones: about 1 by chance.
     frames : int
-        How many were compared.
-    each : array, [frames]
-        What each frame adds to the correlation.
+        How many were predicted, and compared.
     """
 
     correlation: float
     deviations: float
     frames: int
-    each: Array
 
 
-NO_AGREEMENT = Agreement(0.0, 0.0, 0, np.empty(0))
+NO_AGREEMENT = Agreement(0.0, 0.0, 0)
 
 
 def contrast(amplitudes: Array, pixels: Array | None = None) -> Array:
@@ -245,7 +243,7 @@ def agreement(measured: Array, predicted: Array) -> Agreement:
     spread = float(np.sqrt(np.mean(np.square(others - others.mean())))) if others.size else 0.0
     excess = matching.mean() - others.mean() if others.size else 0.0
     deviations = excess / (spread / np.sqrt(number)) if spread > 0 else 0.0
-    return Agreement(float(matching.sum()), float(deviations), number, matching)
+    return Agreement(float(matching.sum()), float(deviations), number)
 
 
 def noise_limit(counts_amplitudes: Array, pixels: Array) -> float:

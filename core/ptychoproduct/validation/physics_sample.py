@@ -192,11 +192,12 @@ class Evidence:
         return predicted_amplitudes(optics, *where, whole_pixels=whole_pixels, every=every or self.every), inside
 
     def agreement(self, hypothesis: Hypothesis) -> Agreement:
-        """Compare the frames with what a convention predicts."""
+        """Compare the frames with what a convention predicts; those off the object are not predicted at all."""
         predicted, inside = self.predicted(hypothesis)
         steps = parse_array_transform(hypothesis.frames)
         pixels = transformed_array(steps, self.pixels)
         if not inside.any() or not pixels.any() or pixels.shape != predicted.shape[1:]:
             return NO_AGREEMENT
         measured = transformed_array(steps, self.amplitudes[inside])
-        return agreement(contrast(measured, pixels), contrast(predicted, pixels))
+        found = agreement(contrast(measured, pixels), contrast(predicted, pixels))
+        return replace(found, correlation=found.correlation * float(inside.mean()))

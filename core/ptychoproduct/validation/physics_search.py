@@ -236,7 +236,7 @@ class _Screen:
             frames = self._frames if inside.all() else self._frames[:, inside]
             products = np.einsum("tnp,np->t", frames, values)  # the threads of a matrix product would cost more
             for turned, correlation in zip(self._hypotheses, products / lengths, strict=True):
-                found.append((float(correlation), hypothesis.beside(turned)))
+                found.append((float(correlation * inside.mean()), hypothesis.beside(turned)))
         return found
 
     def correlation(self, hypothesis: Hypothesis) -> float:
