@@ -1,7 +1,7 @@
 """How often physics is right: every convention as a mistake in twelve scans, and sound scans, first guesses and noise.
 
-Run it by hand: ``python tests/campaigns/physics.py [--sound 300] [--scans 12] [--seeds 3]``. It prints what was not named, and the
-distribution of the statistic where nothing belongs together.
+Run it by hand: ``python tests/campaigns/physics.py [--sound 300] [--scans 12] [--seeds 3]``. It prints what was not
+named, and the distribution of the statistic where nothing belongs together.
 """
 
 from __future__ import annotations

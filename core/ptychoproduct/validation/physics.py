@@ -112,9 +112,7 @@ def judge(evidence: Evidence, *, thorough: bool = True) -> PhysicsReport:
         return _undecided(f"there are {len(evidence.rows)} frames; {LEAST_FRAMES} are needed")
     if not is_structured(evidence.optics.object):
         return _undecided("the object is the same everywhere, as a first guess is")
-    found = _compared(evidence.thin)
-    if not _is_predicted(found) and found.deviations > PROMISING:
-        found = _compared(evidence)
+    found = as_it_is(evidence)
     if _is_predicted(found):
         return found
     if not evidence.pixels.any():
@@ -136,8 +134,13 @@ def judge(evidence: Evidence, *, thorough: bool = True) -> PhysicsReport:
     return replace(found, verdict="undecided", reason=reason)
 
 
+def as_it_is(evidence: Evidence) -> PhysicsReport:
+    """Compare frames with what the product predicts as it is: some of their pixels, and all where these do not do."""
+    found = _compared(evidence.thin)
+    return found if _is_predicted(found) or found.deviations < PROMISING else _compared(evidence)
+
+
 def _compared(evidence: Evidence) -> PhysicsReport:
-    """Compare frames with what the product predicts as it is."""
     pixels = evidence.pixels
     limit = noise_limit(evidence.amplitudes, pixels) if evidence.are_counts and pixels.any() else 1.0
     found = evidence.agreement(AS_IT_IS)

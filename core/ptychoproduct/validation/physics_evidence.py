@@ -29,9 +29,8 @@ from ptychoproduct.scan.scan import Scan
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.sampling import sample_rows, spread_runs
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.validation.hypotheses import AS_IT_IS
 from ptychoproduct.validation.kept_frames import KeptFrames
-from ptychoproduct.validation.physics import PhysicsReport, judge
+from ptychoproduct.validation.physics import PhysicsReport, as_it_is, judge
 from ptychoproduct.validation.physics_model import Optics, on_object, predicted_amplitudes, transfer_function
 from ptychoproduct.validation.physics_sample import LEAST_FRAMES, Evidence, as_amplitudes, frames_to_judge
 from ptychoproduct.validation.physics_search import SURE
@@ -224,7 +223,7 @@ def predicted_frame(path: Path, number: int) -> tuple[Array, float] | None:
     frame : array, [H, W]
         Amplitudes or counts, as the frames are, and as strong as the measured frame.
     correlation : float
-        Of the product, see `Agreement`.
+        Of the product, see `PhysicsReport`.
 
     None where nothing predicts the frames, and no other convention is noted that would.
     """
@@ -232,7 +231,7 @@ def predicted_frame(path: Path, number: int) -> tuple[Array, float] | None:
         evidence = evidence_of(file)
         if isinstance(evidence, PhysicsReport) or len(evidence.rows) < LEAST_FRAMES:
             return None
-        found = evidence.agreement(AS_IT_IS)
+        found = as_it_is(evidence)
         noted = read_attribute(file, contract.PHYSICS_CONVENTION)
         one = replace(evidence, rows=np.array([number]), _seen={})
         x_px, y_px = one.patches("")

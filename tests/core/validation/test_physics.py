@@ -13,11 +13,20 @@ import h5py
 import numpy as np
 import pytest
 
-from ptychoproduct import ExportMeta, ExportOptions, ProductWarning, RawData, ScanFiles, judge_physics, validate_product
+from ptychoproduct import (
+    ExportMeta,
+    ExportOptions,
+    ProductWarning,
+    RawData,
+    ScanFiles,
+    judge_physics,
+    open_product,
+    validate_product,
+)
 from ptychoproduct import export_product_from_rawdata as export
 from ptychoproduct.model.transforms import parse_positions_transform, transformed_positions
 from ptychoproduct.validation.physics import judge
-from ptychoproduct.validation.physics_evidence import evidence_from
+from ptychoproduct.validation.physics_evidence import evidence_from, predicted_frame
 from ptychoproduct.validation.physics_model import Optics, predicted_amplitudes, root_variance, thinned
 
 
@@ -178,6 +187,22 @@ def test_a_product_is_judged_while_it_is_written_and_afterwards(scan, tmp_path):
     assert validate_product(tmp_path / "p.h5", physics=True).physics == report
     assert validate_product(tmp_path / "p.h5", deep=True).physics == report
     assert validate_product(tmp_path / "p.h5").physics is None
+
+
+@pytest.mark.parametrize("quantity", ["amplitudes", "counts"])
+def test_a_frame_is_predicted_beside_the_measured_one(scan, tmp_path, quantity):
+    full = _with_all_frames(scan)
+    full = np.rint(full**2).astype(np.uint16) if quantity == "counts" else full
+    _exported(scan, full, tmp_path)
+    row = int(scan.rows[3])
+    predicted, correlation = predicted_frame(tmp_path / "p.h5", row)
+    assert predicted.sum() == pytest.approx(full[row].sum(), rel=0.1)
+    assert np.corrcoef(predicted.ravel(), full[row].ravel())[0, 1] > 0.95
+    pytest.importorskip("matplotlib")
+    with open_product(tmp_path / "p.h5") as product:
+        titles = [axes.get_title() for axes in product.plot(row).axes]
+    assert f"frame {row} as predicted\ncorrelation of all frames {correlation:.2f}" in titles
+    assert correlation == judge_physics(tmp_path / "p.h5").correlation
 
 
 def test_another_convention_is_a_warning_of_the_export_and_of_validation(scan, tmp_path):
