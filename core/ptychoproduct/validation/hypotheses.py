@@ -32,10 +32,9 @@ class Hypothesis:
 
     @property
     def steps(self) -> int:
-        """How many steps it takes to mend: of two that explain the frames alike, the simpler one is told."""
-        return sum(
-            text.count(",") + text.count("reflect") + 1 for text in (self.positions, self.frames, self.probe) if text
-        )
+        """How many steps it takes to mend, a reflection being two: of two that explain alike, the simpler is told."""
+        texts = (self.positions, self.frames, self.probe)
+        return sum(text.count(",") + text.count("reflect") + 1 for text in texts if text)
 
     def beside(self, other: Hypothesis) -> Hypothesis:
         """Return this and another one together."""

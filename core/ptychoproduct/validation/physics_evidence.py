@@ -104,6 +104,8 @@ def judge_scan(
     frames, object_ = scan.frames, scan.object
     if frames is None or object_ is None or scan.is_object_synthetic:
         return _ONES if frames is not None else PhysicsReport("undecided", reason="the scan has no frames")
+    if np.ndim(scan.x) != 1 or np.shape(scan.x) != np.shape(scan.y):
+        return PhysicsReport("undecided", reason="the positions are no lists of one length")
     unit = scan.positions_in or ("m" if are_metres(scan.x, scan.y) else "px")
     source = frames.rows(canonical_axes(frames.axis_order(len(scan.x), axis_order, scan.origin)))
     meta = resolve_metadata(given, scan.metadata, source.shape)
@@ -298,6 +300,8 @@ def evidence_from(
     if not all(pixel_m) or not len(x_m) == len(y_m):
         raise UnknownOpticsError("the pixel size of the object is not known")
     width_m, height_m = float(pixel_m[0] or 0), float(pixel_m[1] or 0)
+    if probe.ndim not in (2, 3, 4) or object_.ndim not in (2, 3):
+        raise UnknownOpticsError("probe or object have another number of axes")
     if any(probe.shape[axis] > object_.shape[axis] for axis in (-1, -2)):
         raise UnknownOpticsError("the object is smaller than the probe")
     optics = _propagated(Optics.of(probe, object_, opr_weights), meta, layer_spacing_m)

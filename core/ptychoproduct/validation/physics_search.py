@@ -38,6 +38,7 @@ _WORTH_TRYING = 0.8
 # Positions are scaled by up to this, in steps that move the outermost by so many pixels.
 _MOST_SCALE = 2.0
 _SCALE_STEP_PX = 6.0
+_MOST_SCALES = 60
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def best_other(evidence: Evidence, correlation: float, frames: int, limit: float
         searched = [_moved(evidence, screen, best.hypothesis)]
         least = explained
     elif thorough and explained < _EXPLAINED * limit:
-        starts = {AS_IT_IS, best.hypothesis if best else AS_IT_IS}
+        starts = dict.fromkeys((AS_IT_IS, best.hypothesis if best else AS_IT_IS))
         searched = [search(evidence, screen, start) for search in (_moved, _scaled) for start in starts]
         least = max(explained, correlation) / NEAR
     else:
@@ -175,7 +176,7 @@ def _scaled(evidence: Evidence, screen: _Screen, start: Hypothesis) -> Other | N
     x_px, y_px = evidence.patches(start.positions)
     height, width = evidence.optics.object.shape[-2:]
     reach_px = float(max(np.abs(x_px - width / 2).max(), np.abs(y_px - height / 2).max(), 1.0))
-    if not np.isfinite(reach_px):
+    if not reach_px < _MOST_SCALE * max(height, width):
         return None
     reason = "the positions have another scale, as where a pixel size or an energy is wrong"
     words = ", and ".join(filter(None, (start.sentence, reason)))
@@ -188,12 +189,14 @@ def _scaled(evidence: Evidence, screen: _Screen, start: Hypothesis) -> Other | N
         return Hypothesis(words, ",".join(filter(None, (start.positions, text))), start.frames, start.probe)
 
     most_px = float(np.log(_MOST_SCALE)) * reach_px
+    step = max(_SCALE_STEP_PX, most_px / _MOST_SCALES)
     tried = {
         (screen.correlation(at(move, center)), move, center)
         for center in {(0.0, 0.0), evidence.center_px}
-        for move in np.arange(-most_px, most_px, _SCALE_STEP_PX).tolist()
+        for move in np.arange(-most_px, most_px, step).tolist()
     }
-    for step in (3.0, 1.5, 0.75, 0.4, 0.2, 0.1):
+    while step > 0.1:
+        step /= 2
         _, move, center = max(tried)
         tried |= {(screen.correlation(at(near, center)), near, center) for near in (move - step, move + step)}
     _, move, center = max(tried)

@@ -175,9 +175,12 @@ def test_a_probe_that_varies_is_composed_by_its_weights():
         np.testing.assert_allclose(found[number], np.abs(np.fft.fftshift(np.fft.fft2(wave))), rtol=1e-3)
 
 
-def test_a_product_is_judged_while_it_is_written_and_afterwards(scan, tmp_path):
+@pytest.mark.parametrize(
+    "options", [{}, {"store_counts": True}, {"compression": "none"}, {"chunk_frames": 16, "threads": 2}], ids=str
+)
+def test_a_product_is_judged_while_it_is_written_and_afterwards(scan, tmp_path, options):
     full = _with_all_frames(scan)
-    summary = _exported(scan, full, tmp_path)
+    summary = _exported(scan, full, tmp_path, **options)
     report = judge_physics(tmp_path / "p.h5")
     assert summary.physics == report
     assert report.verdict == "consistent"
@@ -255,7 +258,7 @@ def _exported(scan, frames, tmp_path, **options):
         objectGuess=scan.object,
     )
     meta = ExportMeta(object_pixel_width_m=2e-8, object_pixel_height_m=2e-8)
-    options = ExportOptions(chunk_frames=1, object_center="zero", **options)
+    options = ExportOptions(**{"chunk_frames": 1, "object_center": "zero"} | options)
     return export(raw, tmp_path / "p.h5", meta, options=options)
 
 
