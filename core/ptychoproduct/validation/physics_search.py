@@ -33,7 +33,6 @@ PROMISING = SURE / 2
 # Of what photon noise leaves: so much, and nothing needs to be explained.
 NEAR = 0.93
 _ALIKE = 0.97
-_EXPLAINED = 0.85
 _WORTH_TRYING = 0.8
 # Positions are scaled by up to this, in steps that move the outermost by so many pixels.
 _MOST_SCALE = 2.0
@@ -90,13 +89,13 @@ def best_other(evidence: Evidence, correlation: float, frames: int, limit: float
         found = _simplest(evidence, tried[:6])
         if found is not None and found.is_sure and found.correlation > (best.correlation if best else correlation):
             best = found
-        if best is not None and best.correlation >= _EXPLAINED * limit:
+        if best is not None and best.correlation >= NEAR * limit:
             break
     explained = best.correlation if best else 0.0
     if best is not None and "offset" in best.hypothesis.positions:
         searched = [_moved(evidence, screen, best.hypothesis)]
         least = explained
-    elif thorough and explained < _EXPLAINED * limit:
+    elif thorough and explained < NEAR * limit:
         starts = dict.fromkeys((AS_IT_IS, best.hypothesis if best else AS_IT_IS))
         searched = [search(evidence, screen, start) for search in (_moved, _scaled) for start in starts]
         least = max(explained, correlation) / NEAR

@@ -172,9 +172,12 @@ def test_the_convention_that_physics_finds_is_applied(tmp_path, make_scan):
     np.savez(tmp_path / "scan.npz", **arrays)
     center_m = (object_px - 1) / 2 * PIXEL_M
     meta = ExportMeta(object_center_x_m=center_m, object_center_y_m=center_m)
-    options = ExportOptions(convention="auto")
+    options, steps = ExportOptions(convention="auto"), []
     with pytest.warns(ProductWarning) as caught:
-        summary = export_product_from_npz(tmp_path / "scan.npz", tmp_path / "p.h5", meta, options=options)
+        summary = export_product_from_npz(
+            tmp_path / "scan.npz", tmp_path / "p.h5", meta, options=options, progress=steps.append
+        )
+    assert sum(steps) == frames.nbytes
     assert [str(warning.message).count("--positions-transform=swap") for warning in caught] == [1]
     assert summary.physics.verdict == "consistent"
     with h5py.File(tmp_path / "p.h5") as file:
