@@ -105,7 +105,7 @@ def judge(evidence: Evidence, *, thorough: bool = True) -> PhysicsReport:
     Notes
     -----
     Over simulated noise and objects of other scans, deviations stay below 4; over sound scans, from 1000 photons a
-    frame on, they are above 20. Bad positions, probes and objects bring the ratio for a sound scan down to 0.89. Other
+    frame on, they are above 10. Bad positions, probes and objects bring the ratio for a sound scan down to 0.89. Other
     conventions are only tried where the correlation is below 0.93 of what photon noise leaves.
     """
     if len(evidence.rows) < LEAST_FRAMES:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ptychoproduct.aliases import Array
 # Weaker incoherent modes change no frame that can be seen.
 _LEAST_POWER = 0.01
 _WHOLE_PX = 0.02
-_BLOCK_PIXELS = 2**18
+_BLOCK_PIXELS = 2**17
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ class Optics:
         if not np.iscomplexobj(layers) or layers.dtype != np.complex64:
             layers = layers.astype(np.complex64)
         return cls(probe[:, kept], layers[(np.newaxis,) * (3 - layers.ndim)], opr_weights)
+
+    @cached_property
+    def spectrum(self) -> Array:
+        """The Fourier transform of the incoherent modes without OPR weights, [1, I, H, W]."""
+        found: Array = np.fft.fft2(self.probe[:1])
+        return found
 
     def with_probe(self, probe: Array) -> Optics:
         """Return the same with another probe."""
@@ -166,10 +173,12 @@ def _exit_waves(optics: Optics, x_px: Array, y_px: Array, rows: Array, whole_pix
     """Return what leaves the object, [n, I, H, W], complex64."""
     height, width = optics.probe.shape[-2:]
     wave = optics.probe[:1]
+    spectrum = optics.spectrum
     if optics.opr_weights is not None and len(optics.probe) > 1:
         weights = optics.opr_weights[np.minimum(rows, len(optics.opr_weights) - 1)].astype(np.float32)
         wave = np.repeat(wave, len(rows), axis=0)
         wave[:, 0] = np.tensordot(weights, optics.probe[:, 0], axes=1)
+        spectrum = np.fft.fft2(wave)
     firsts = np.stack([y_px - (height - 1) / 2, x_px - (width - 1) / 2], axis=1)
     most = np.maximum(np.subtract(optics.object.shape[-2:], (height, width)), 0)
     # ptychodus takes the patch before the position, and moves the probe by the rest.
@@ -181,8 +190,9 @@ def _exit_waves(optics: Optics, x_px: Array, y_px: Array, rows: Array, whole_pix
             np.exp(-2j * np.pi * np.fft.fftfreq(size) * shifts[:, axis, np.newaxis]).astype(np.complex64)
             for axis, size in enumerate((height, width))
         )
-        ramps = down[:, np.newaxis, :, np.newaxis] * across[:, np.newaxis, np.newaxis]
-        wave = np.fft.ifft2(np.fft.fft2(wave) * ramps)
+        shifted = spectrum * down[:, np.newaxis, :, np.newaxis]
+        shifted *= across[:, np.newaxis, np.newaxis]
+        wave = np.fft.ifft2(shifted)
     for index, layer in enumerate(optics.object):
         patches = np.stack([layer[top : top + height, left : left + width] for top, left in corners])
         wave = wave * patches[:, np.newaxis]

@@ -191,6 +191,12 @@ class Evidence:
         where = x_px[inside], y_px[inside], self.rows[inside]
         return predicted_amplitudes(optics, *where, whole_pixels=whole_pixels, every=every or self.every), inside
 
+    def glance(self, hypothesis: Hypothesis) -> Agreement:
+        """Compare some of the pixels with what a convention predicts."""
+        steps = parse_array_transform(hypothesis.frames)
+        turned = replace(self, frames=transformed_array(steps, self.frames), _seen={})
+        return turned.thin.agreement(replace(hypothesis, frames=""))
+
     def agreement(self, hypothesis: Hypothesis) -> Agreement:
         """Compare the frames with what a convention predicts; those off the object are not predicted at all."""
         predicted, inside = self.predicted(hypothesis)

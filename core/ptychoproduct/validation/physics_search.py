@@ -140,7 +140,7 @@ def _simplest(evidence: Evidence, tried: list[tuple[float, Hypothesis]]) -> Othe
     results: list[Other] = []
     for value, one in tried:
         if one.steps and value >= _WORTH_TRYING * tried[0][0]:
-            if not results and evidence.thin.agreement(one).deviations < PROMISING:
+            if not results and evidence.glance(one).deviations < PROMISING:
                 return None
             results.append(Other(one, evidence.agreement(one)))
             if not results[0].is_sure:
