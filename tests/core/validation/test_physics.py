@@ -24,7 +24,14 @@ from ptychoproduct import (
     validate_product,
 )
 from ptychoproduct import export_product_from_rawdata as export
-from ptychoproduct.model.transforms import parse_positions_transform, transformed_positions
+from ptychoproduct.model.transforms import (
+    inverse_steps,
+    parse_array_transform,
+    parse_positions_transform,
+    transformed_array,
+    transformed_positions,
+)
+from ptychoproduct.validation.hypotheses import Hypothesis
 from ptychoproduct.validation.physics import judge
 from ptychoproduct.validation.physics_evidence import evidence_from, predicted_frame
 from ptychoproduct.validation.physics_model import Optics, predicted_amplitudes, root_variance, thinned
@@ -134,6 +141,20 @@ def test_some_of_the_pixels_are_predicted_like_all(shape, every, near):
     found = predicted_amplitudes(optics, x, y, every=every)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * expected.max())
     np.testing.assert_array_equal(thinned(every_pixel, every), expected)
+
+
+@pytest.mark.parametrize("frames", ["", "flip-rows,flip-columns", "transpose,flip-rows", "fftshift"])
+def test_a_first_look_finds_what_all_pixels_show(frames):
+    """Of 256 x 256 pixels a few are looked at, in any orientation."""
+    large = campaign.Scan(campaign.Kind(256, 1e5, positions=16), 4)
+    turned = transformed_array(inverse_steps(parse_array_transform(frames)), large.frames)
+    arrays = large.probe, large.object, large.x * campaign.PIXEL_M, large.y * campaign.PIXEL_M
+    evidence = evidence_from(*arrays, large.meta, large.rows, lambda: turned)
+    assert evidence.thinning == 4
+    glance, full = evidence.glance(Hypothesis("", frames=frames)), evidence.agreement(Hypothesis("", frames=frames))
+    assert glance.correlation == pytest.approx(full.correlation, abs=0.05)
+    assert glance.deviations > 8
+    assert judge(evidence).options == ({"frames_transform": frames} if frames else {})
 
 
 @pytest.mark.parametrize("case", ["ones", "another object", "noise"])
