@@ -1,3 +1,4 @@
+from ptychoproduct_native.bitshuffled cimport Bitshuffled
 from ptychoproduct_native.buffers cimport ChunkBuffer
 
 cdef enum:
@@ -22,6 +23,7 @@ cdef class Filter:
     cdef size_t cd_nelmts
     cdef unsigned int cd_values[MAX_CD_VALUES]
     cdef filter_function function
+    cdef Bitshuffled bitshuffled  # None: the plugin's function is called
     cdef object library  # keeps the shared library loaded while its function may be called
 
     cdef int check_values(self, cd_values) except -1

@@ -17,7 +17,9 @@ from libc.string cimport memcpy
 
 from isal import isal_zlib
 
+from ptychoproduct_native.bitshuffled cimport Bitshuffled, default_block
 from ptychoproduct_native.buffers cimport ChunkBuffer
+from ptychoproduct_native.compressors cimport Compressor
 
 cdef enum:
     DEFLATE = 1
@@ -63,6 +65,12 @@ cdef struct filter_class:
     void *can_apply
     void *set_local
     filter_function filter
+
+# Bitshuffle's numbers of its compressors, and zstd's of a parameter.
+cdef enum:
+    BITSHUFFLE_LZ4 = 2
+    BITSHUFFLE_ZSTD = 3
+    ZSTD_LEVEL = 100
 
 cdef enum:
     H5Z_FLAG_OPTIONAL = 0x0001
@@ -119,6 +127,8 @@ cdef class Filter:
         self.encodes = plugin.encoder_present
         self.decodes = plugin.decoder_present
         self.function = plugin.filter
+        if filter_id == BITSHUFFLE:
+            self.bitshuffled = bitshuffled(self.library, cd_values)
 
     cdef int check_values(self, cd_values) except -1:
         """Refuse parameters that HDF5 never stores, and on which the filters would divide by zero."""
@@ -173,6 +183,8 @@ cdef class Filter:
             raise FilterError(f"filter {self.filter_id} cannot encode")
         if self.filter_id == DEFLATE:
             return deflated(chunk, self.cd_values[0])
+        if self.bitshuffled is not None:
+            return chunk if self.bitshuffled.encode(chunk) else None
         with nogil:
             if self.filter_id == SHUFFLE:
                 outcome = DONE if self.shuffle(chunk) else UNCHANGED
@@ -196,6 +208,11 @@ cdef class Filter:
             return decompressed(isal_zlib.decompressobj(), DEFLATE, data, most)
         if self.filter_id == BZIP2:  # the plugin never ends on truncated data
             return decompressed(bz2.BZ2Decompressor(), BZIP2, data, most)
+        if self.bitshuffled is not None:
+            chunk = self.bitshuffled.decode(data, most)
+            if chunk is None:
+                raise FilterError(f"filter {self.filter_id} cannot decode the chunk's bytes")
+            return chunk
         chunk = data if is_free else copied(data)
         with nogil:
             if self.function == NULL:
@@ -240,6 +257,21 @@ cdef class Filter:
         finally:
             PyBuffer_Release(&view)
         return chunk
+
+
+cdef Bitshuffled bitshuffled(library, cd_values):
+    """Return our own bitshuffle; None where the plugin's function has to do."""
+    itemsize, block, number, level = (*cd_values[2:], 0, 0, 0)[:4]
+    try:
+        if number == BITSHUFFLE_LZ4:
+            compressor = Compressor(library, "lz4")
+        elif number == BITSHUFFLE_ZSTD:
+            compressor = Compressor(library, "zstd", [(ZSTD_LEVEL, level)])
+        else:
+            return None
+        return Bitshuffled(compressor, itemsize, block or default_block(itemsize))
+    except (AttributeError, ValueError):  # the library does not export what is needed, or such blocks are unusual
+        return None
 
 
 cdef ChunkBuffer copied(data):
