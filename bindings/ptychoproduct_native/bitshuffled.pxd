@@ -9,9 +9,9 @@ cdef class Bitshuffled:
 
     cdef bint encode(self, ChunkBuffer chunk) except -1
     cdef bint encode_blocks(self, ChunkBuffer chunk, Context context) noexcept nogil
-    cdef ChunkBuffer decode(self, data, size_t most)
+    cdef ChunkBuffer decode(self, data, size_t most, size_t start, size_t stop)
     cdef bint decode_blocks(self, ChunkBuffer chunk, const unsigned char *encoded, size_t nbytes,
-                            Context context) noexcept nogil
+                            size_t start, size_t stop, Context context) noexcept nogil
 
 
 cdef size_t default_block(size_t itemsize) noexcept

@@ -105,8 +105,11 @@ cdef class Bitshuffled:
         chunk.capacity = capacity
         return True
 
-    cdef ChunkBuffer decode(self, data, size_t most):
-        """Return the decoded bytes; None where they are not those of a chunk of at most `most` bytes."""
+    cdef ChunkBuffer decode(self, data, size_t most, size_t start, size_t stop):
+        """Return the decoded bytes; None where they are not those of a chunk of at most `most` bytes.
+
+        Blocks that have none of the bytes from `start` to `stop` are not decoded: theirs are not initialised.
+        """
         cdef Py_buffer view
         cdef const unsigned char *encoded
         cdef ChunkBuffer chunk
@@ -124,14 +127,14 @@ cdef class Bitshuffled:
             chunk = ChunkBuffer(decoded)
             context = self.compressor.take(False)
             with nogil:
-                done = self.decode_blocks(chunk, encoded, view.len, context)
+                done = self.decode_blocks(chunk, encoded, view.len, start, stop, context)
             self.compressor.give(context)
         finally:
             PyBuffer_Release(&view)
         return chunk if done else None
 
     cdef bint decode_blocks(self, ChunkBuffer chunk, const unsigned char *encoded, size_t nbytes,
-                            Context context) noexcept nogil:
+                            size_t start, size_t stop, Context context) noexcept nogil:
         cdef size_t n = chunk.nbytes // self.itemsize
         cdef size_t block = read_size(encoded + 8, SIZE_BYTES) // self.itemsize
         cdef size_t first = 0, position = HEADER_BYTES, count, size
@@ -145,10 +148,12 @@ cdef class Bitshuffled:
             count = min(block, (n - first) // GROUP * GROUP)
             size = read_size(encoded + position, SIZE_BYTES)
             position += SIZE_BYTES
-            if size > nbytes - position or not self.compressor.decompress(
-                    context, shuffled, count * self.itemsize, encoded + position, size):
+            if size > nbytes - position:
                 break
-            kernel.unshuffle(chunk.data + first * self.itemsize, shuffled, count, self.itemsize)
+            if first * self.itemsize < stop and (first + count) * self.itemsize > start:
+                if not self.compressor.decompress(context, shuffled, count * self.itemsize, encoded + position, size):
+                    break
+                kernel.unshuffle(chunk.data + first * self.itemsize, shuffled, count, self.itemsize)
             position += size
             first += count
         free(shuffled)

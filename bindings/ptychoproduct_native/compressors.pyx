@@ -11,6 +11,41 @@ from libc.limits cimport INT_MAX
 from libc.stdint cimport uintptr_t
 
 
+# ZSTD_cParameter of zstd.h.
+cdef enum:
+    LEVEL = 100
+    HASH_LOG = 102
+    CHAIN_LOG = 103
+    SEARCH_LOG = 104
+    MIN_MATCH = 105
+    STRATEGY = 107
+
+# Strategies of zstd.h.
+cdef enum:
+    FAST = 1
+    LAZY2 = 5
+
+ZSTD_SETTINGS = {"fast7": 117, "lazy7": 157}
+"""Numbers that are given as levels, 100 + 10 x strategy + least match: what no level has, for bitshuffled counts. Runs of
+few bits are there in plenty; only matches of seven bytes are worth a search. zstd takes such a number for its last level."""
+
+_PARAMETERS = {
+    117: ((LEVEL, 1), (STRATEGY, FAST), (MIN_MATCH, 7), (HASH_LOG, 11), (CHAIN_LOG, 11)),
+    157: ((LEVEL, 1), (STRATEGY, LAZY2), (MIN_MATCH, 7), (SEARCH_LOG, 3), (HASH_LOG, 14), (CHAIN_LOG, 15)),
+}
+_NEAREST_LEVEL = {117: 1, 157: 15}
+
+
+def zstd_parameters(int level):
+    """Parameters of a level, or of one of `ZSTD_SETTINGS`."""
+    return _PARAMETERS.get(level, ((LEVEL, level),))
+
+
+def nearest_level(int level):
+    """The level, or that which compresses most like one of `ZSTD_SETTINGS`."""
+    return _NEAREST_LEVEL.get(level, level)
+
+
 cdef class Context:
     """The state of zstd between calls, for one call at a time."""
 

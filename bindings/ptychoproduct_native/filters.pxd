@@ -30,7 +30,7 @@ cdef class Filter:
     cdef Outcome call(self, unsigned int flags, ChunkBuffer chunk) noexcept nogil
     cdef bint shuffle(self, ChunkBuffer chunk) noexcept nogil
     cdef ChunkBuffer encode(self, ChunkBuffer chunk)
-    cdef ChunkBuffer decode(self, object data, size_t most, bint is_free)
+    cdef ChunkBuffer decode(self, object data, size_t most, bint is_free, size_t start, size_t stop)
     cdef bint fits(self, ChunkBuffer chunk, size_t most) noexcept nogil
     cdef ChunkBuffer unshuffled(self, object data)
 

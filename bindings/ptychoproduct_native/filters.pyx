@@ -21,6 +21,8 @@ from ptychoproduct_native.bitshuffled cimport Bitshuffled, default_block
 from ptychoproduct_native.buffers cimport ChunkBuffer
 from ptychoproduct_native.compressors cimport Compressor
 
+from ptychoproduct_native.compressors import nearest_level, zstd_parameters
+
 cdef enum:
     DEFLATE = 1
     SHUFFLE = 2
@@ -66,11 +68,10 @@ cdef struct filter_class:
     void *set_local
     filter_function filter
 
-# Bitshuffle's numbers of its compressors, and zstd's of a parameter.
+# Bitshuffle's numbers of its compressors.
 cdef enum:
     BITSHUFFLE_LZ4 = 2
     BITSHUFFLE_ZSTD = 3
-    ZSTD_LEVEL = 100
 
 cdef enum:
     H5Z_FLAG_OPTIONAL = 0x0001
@@ -129,6 +130,7 @@ cdef class Filter:
         self.function = plugin.filter
         if filter_id == BITSHUFFLE:
             self.bitshuffled = bitshuffled(self.library, cd_values)
+            self.cd_values[5] = nearest_level(self.cd_values[5])  # the plugin knows no settings
 
     cdef int check_values(self, cd_values) except -1:
         """Refuse parameters that HDF5 never stores, and on which the filters would divide by zero."""
@@ -196,8 +198,11 @@ cdef class Filter:
             raise MemoryError(f"filter {self.filter_id}")
         return chunk if outcome == DONE else None
 
-    cdef ChunkBuffer decode(self, object data, size_t most, bint is_free):
-        """Return the decoded bytes; `is_free` says that `data` is a ChunkBuffer whose memory may be taken."""
+    cdef ChunkBuffer decode(self, object data, size_t most, bint is_free, size_t start, size_t stop):
+        """Return the decoded bytes, of which only those from `start` to `stop` have to be right.
+
+        `is_free` says that `data` is a ChunkBuffer whose memory may be taken.
+        """
         cdef ChunkBuffer chunk
         cdef bint done
         if not self.decodes:
@@ -209,7 +214,7 @@ cdef class Filter:
         if self.filter_id == BZIP2:  # the plugin never ends on truncated data
             return decompressed(bz2.BZ2Decompressor(), BZIP2, data, most)
         if self.bitshuffled is not None:
-            chunk = self.bitshuffled.decode(data, most)
+            chunk = self.bitshuffled.decode(data, most, start, stop)
             if chunk is None:
                 raise FilterError(f"filter {self.filter_id} cannot decode the chunk's bytes")
             return chunk
@@ -266,7 +271,7 @@ cdef Bitshuffled bitshuffled(library, cd_values):
         if number == BITSHUFFLE_LZ4:
             compressor = Compressor(library, "lz4")
         elif number == BITSHUFFLE_ZSTD:
-            compressor = Compressor(library, "zstd", [(ZSTD_LEVEL, level)])
+            compressor = Compressor(library, "zstd", zstd_parameters(level))
         else:
             return None
         return Bitshuffled(compressor, itemsize, block or default_block(itemsize))

@@ -121,3 +121,24 @@ def test_a_block_is_never_decoded_to_more_than_its_place():
     short, pipeline = stored(elements("<u2", 4088), dict(hdf5plugin.Bitshuffle(nelems=4096, cname="zstd")))
     with pytest.raises(FilterError):
         pipeline.decode(short[:12] + long[12:], 0, 2 * 4088)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 6000), st.integers(1, 6000), st.sampled_from(["zstd1-4096", "lz4", "zstd9-72"]))
+def test_a_part_of_a_chunk(start, count, codec):
+    data = elements("<u2", 3001)
+    chunk, pipeline = stored(data, CODECS[codec])
+    part = slice(start, min(start + count, data.nbytes))
+    assert bytes(memoryview(pipeline.decode(chunk, 0, data.nbytes, part=part)))[part] == data.tobytes()[part]
+    assert pipeline.decodes_parts
+
+
+def test_damage_outside_of_a_part_is_not_met():
+    data = elements("<u2", 4096 * 3)
+    chunk, pipeline = stored(data, dict(hdf5plugin.Bitshuffle(nelems=4096, cname="zstd")))
+    size = int.from_bytes(chunk[12:16], "big")
+    damaged = chunk[:16] + bytes(size) + chunk[16 + size :]
+    with pytest.raises(FilterError):
+        pipeline.decode(damaged, 0, data.nbytes)
+    part = slice(4096 * 2, data.nbytes)
+    assert bytes(memoryview(pipeline.decode(damaged, 0, data.nbytes, part=part)))[part] == data.tobytes()[part]

@@ -19,9 +19,9 @@ FIXED = ["fast", "balanced", "archive", "portable"]
     [
         ("fast", "f4", "bitshuffle-lz4,block=64KiB+fletcher32"),
         ("balanced", "f4", "zstd:3+fletcher32"),
-        ("balanced", "u2", "bitshuffle-zstd:1,block=256KiB+fletcher32"),
+        ("balanced", "u2", "bitshuffle-zstd:fast7,block=256KiB+fletcher32"),
         ("archive", "f4", "bzip2:9+fletcher32"),
-        ("archive", "u4", "bitshuffle-zstd:15,block=256KiB+fletcher32"),
+        ("archive", "u4", "bitshuffle-zstd:lazy7,block=256KiB+fletcher32"),
         ("portable", "f8", "gzip:2+fletcher32"),
         ("portable", "i4", "shuffle+gzip:2+fletcher32"),
         ("zstd:9", "f4", "zstd:9"),
