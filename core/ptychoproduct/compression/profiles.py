@@ -53,7 +53,7 @@ PROFILES = {
     "archive": Profile(
         "smallest, with SHA-256 of all content; slower to write, and to read one frame from",
         "bzip2:9+fletcher32",
-        "bitshuffle-zstd:lazy7,block=256KiB+fletcher32",
+        "bitshuffle-zstd:lazy7,block=512KiB+fletcher32",
         tile=(512, 16, 16),
         digests=True,
     ),

@@ -32,7 +32,7 @@ _WHOLE_FRAMES = (
     "gzip:1+fletcher32",
 )
 _TILES = (
-    "bitshuffle-zstd:lazy7,block=256KiB+fletcher32",
+    "bitshuffle-zstd:lazy7,block=512KiB+fletcher32",
     "bitshuffle-zstd:15,block=256KiB+fletcher32",
     "bzip2:9+fletcher32",
     "shuffle+zstd:9+fletcher32",
