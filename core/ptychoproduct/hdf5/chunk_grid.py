@@ -107,6 +107,15 @@ def not_stored(
     return f"damaged: {rows}: chunk {origin} is not stored{f', and {count - 1} more' if count > 1 else ''}"
 
 
+def is_almost_empty(dataset: h5py.h5d.DatasetID) -> bool:
+    """Whether fewer than one in a hundred chunks are stored: no damage of data, but of what says how many there are."""
+    properties = dataset.get_create_plist()
+    if properties.get_layout() != h5py.h5d.CHUNKED or not dataset.shape:
+        return False
+    grid = [-(-length // n) for length, n in zip(dataset.shape, properties.get_chunk(), strict=True)]
+    return bool(dataset.get_num_chunks() * 100 < math.prod(grid))
+
+
 def misplaced(chunks: StoredChunks, dataset: h5py.h5d.DatasetID) -> str:
     """Say which chunk is stored twice, over another one, outside the file, or off the grid; nothing where none is."""
     file_bytes, properties = _file_bytes(dataset), dataset.get_create_plist()

@@ -11,10 +11,11 @@ import h5py
 import numpy as np
 
 from ptychoproduct.errors import ContractError, OptionError, ProductError, SourceError
-from ptychoproduct.hdf5.chunk_grid import not_stored
-from ptychoproduct.hdf5.contract_fields import read_attribute, read_recipe, storage_problems
+from ptychoproduct.hdf5.chunk_grid import datasets_of, not_stored
+from ptychoproduct.hdf5.contract_fields import names_of_ours, read_attribute, read_recipe, storage_problems
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
+from ptychoproduct.hdf5.row_checksums import in_ranges
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.positions import UNITS, pixels_to_metres, to_object_pixels
@@ -49,6 +50,17 @@ def links_stay_inside(subject: Subject) -> Iterator[Problem]:
 def everything_stored(subject: Subject) -> Iterator[Problem]:
     """Every chunk of every dataset is in the file, once, and in its place."""
     yield from (Problem("error", name, problem) for name, problem in storage_problems(subject.file))
+
+
+@check
+def nothing_lost(subject: Subject) -> Iterator[Problem]:
+    """No rows were lost before the product was repacked."""
+    for found in datasets_of(subject.file):
+        lost = h5py.Dataset(found).attrs.get(contract.LOST_ROWS, ())
+        if len(lost):
+            name = names_of_ours(subject.file).get(found, h5py.Dataset(found).name)
+            message = f"rows {in_ranges(lost)} were lost before the product was repacked, and are fill values"
+            yield Problem("warning", name, message)
 
 
 @check
