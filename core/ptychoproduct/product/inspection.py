@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -13,16 +13,21 @@ import h5py
 import numpy as np
 
 from ptychoproduct.compression.codecs import codec_of
-from ptychoproduct.errors import ContractError, SourceError
-from ptychoproduct.hdf5.local_links import DAMAGE, last_words, local_dataset, open_hdf5
+from ptychoproduct.compression.filters import missing_filters
+from ptychoproduct.errors import ContractError, SourceError, warn
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
+from ptychoproduct.hdf5.local_links import DAMAGE, last_words, local_dataset, open_hdf5, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.plausibility import stands_for_unknown
-from ptychoproduct.product.reader import open_product
+from ptychoproduct.product.reader import Product, open_product
+from ptychoproduct.validation.damage import damage_beside_frames
+from ptychoproduct.validation.metadata_digest import metadata_damage
 from ptychoproduct.validation.mixed_pairs import mixed_pair, patterns_beside
 
 Value = str | bool | int | float | None
 
 _DEEPEST = 32
+_MOST_BYTES = 16 * 1024**2  # of a chunk that is decoded to see whether it can be
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ class Inspection:
 
 
 def inspect_product(path: str | PathLike[str]) -> Inspection:
-    """List what is in a product, or in any other HDF5 file; no data is read.
+    """List what is in a product, or in any other HDF5 file; of its data, one frame and the small datasets are read.
 
     Parameters
     ----------
@@ -153,6 +158,11 @@ def inspect_product(path: str | PathLike[str]) -> Inspection:
     ------
     SourceError
         There is no HDF5 file, or its structure is damaged.
+
+    Warns
+    -----
+    ProductWarning
+        Attributes, names or texts have changed since their digest was made.
     """
     path = Path(path)
     with open_hdf5(path) as file:
@@ -162,13 +172,30 @@ def inspect_product(path: str | PathLike[str]) -> Inspection:
             raise SourceError(path, f"damaged or not readable: {last_words(error)}") from error
     problem = None
     try:
-        open_product(path).close()
-        root = _with_missing(root)
+        with open_product(path) as product:
+            root = _with_missing(root)
+            _require_sound(product)
     except ContractError as error:
         problem = str(error)
     patterns = patterns_beside(path)
     mixed = None if patterns is None else mixed_pair(path, patterns)
     return Inspection(path, path.stat().st_size, root, problem, None if mixed is None else mixed.message)
+
+
+def _require_sound(product: Product) -> None:
+    """See that what is shown of a product is what was written; ContractError where it is not."""
+    with reading(product.file):
+        for name, words in damage_beside_frames(product.file):
+            raise ContractError(product.path, f"damaged: {words}", key=name)
+        changed = metadata_damage(product.file)
+    if changed is not None:
+        warn(f"{product.path}: {changed}")
+    frames = local_dataset(product.file, contract.DIFFRACTION.name)
+    if frames is None or not frames.chunks or not frames.size or missing_filters(frames):
+        return
+    if math.prod(frames.chunks) * frames.dtype.itemsize <= _MOST_BYTES:
+        with closing(DatasetReader(frames, 1)) as reader:
+            reader.read(slice(0, 1))
 
 
 _ATTRIBUTES = {

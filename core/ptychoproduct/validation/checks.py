@@ -62,6 +62,8 @@ class Subject:
     progress : callable or None
     patterns : Path or None
         A patterns file that belongs to the product.
+    unread : list of str
+        Datasets whose content was not read, of which checks tell here.
     """
 
     file: h5py.File
@@ -70,6 +72,7 @@ class Subject:
     deep: bool = False
     progress: Progress | None = None
     patterns: Path | None = None
+    unread: list[str] = field(default_factory=list)
     read: dict[str, Array | None] = field(default_factory=dict)
 
     def get(self, expected: contract.Dataset) -> h5py.Dataset | None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ptychoproduct.scan.scan_files import ScanFiles
 
 
+_SMALL_BYTES = 16 * 1024**2
 # Datasets without which a product cannot be converted.
 _NEEDED = {name for expected in ROOT_DATASETS for name in (expected.name, *expected.aliases)} | {
     expected.name for expected in RAW_DATASETS if expected != DIFFRACTION
@@ -98,6 +99,24 @@ def _compared(checksums: Array | None, first: int, block: Array) -> tuple[Array,
 def can_show_damage(dataset: h5py.Dataset) -> bool:
     """Whether changed bytes can be seen: whether there is a digest, or a checksum of each row or chunk."""
     return bool(dataset.fletcher32 or not {CONTENT_DIGEST.name, ROW_CHECKSUMS}.isdisjoint(dataset.attrs))
+
+
+def is_small(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset is read by whoever looks at a product without its frames."""
+    return bool(dataset.size * dataset.dtype.itemsize <= _SMALL_BYTES)
+
+
+def damage_beside_frames(file: h5py.File) -> Iterator[tuple[str, str]]:
+    """Report what has changed, or cannot be decoded, of all small datasets that have a digest or checksum.
+
+    Yields
+    ------
+    name, words : str
+    """
+    for found, name in names_of_ours(file).items():
+        dataset = h5py.Dataset(found)
+        if can_show_damage(dataset) and not is_frames(dataset, name) and is_small(dataset):
+            yield from ((name, words) for words in damage(dataset))
 
 
 def is_verified_by_reader(dataset: h5py.Dataset) -> bool:
