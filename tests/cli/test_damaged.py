@@ -83,3 +83,36 @@ def test_nonsense_in_a_file_is_one_line(product, tmp_path, change, words):
     assert words[0] == "validate" or len(lines) == 1
     assert not any("Traceback" in line for line in lines)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def _flip(path, name):
+    with h5py.File(path) as file:
+        place = file[name].id.get_offset() or file[name].id.get_chunk_info(0).byte_offset
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["object", "probe", "probe_position_x_m"])
+def test_inspect_shows_nothing_that_has_changed_as_if_it_had_not(product, run_command, name):
+    assert run_command("ptychoproduct", "inspect", product).returncode == 0
+    _flip(product, name)
+    done = run_command("ptychoproduct", "inspect", product)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert f"/{name}: damaged: has changed since content_sha256 was written" in done.stderr
+
+
+def test_inspect_warns_of_attributes_that_have_changed(product, run_command):
+    with h5py.File(product, "r+") as file:
+        file.attrs["name"] = "another"
+    done = run_command("ptychoproduct", "inspect", product)
+    assert done.returncode == 0
+    assert "has changed since metadata_sha256 was written" in done.stderr
+
+
+def test_plain_validate_says_that_it_has_not_read_the_frames(product, run_command):
+    _flip(product, "raw_data/diffraction")
+    done = run_command("ptychoproduct", "validate", product)
+    assert "/raw_data/diffraction: not read; --deep looks for damage there, too" in done.stdout
+    assert done.returncode == 0
+    assert run_command("ptychoproduct", "validate", product, "--deep").returncode == 2

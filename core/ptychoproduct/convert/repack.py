@@ -284,7 +284,7 @@ def _named(source: h5py.File, names: Sequence[str]) -> set[h5py.Dataset]:
 
 def _is_plain(dataset: h5py.Dataset) -> bool:
     """Whether a dataset has axes, and holds numbers of an unnamed type in the file itself."""
-    if not dataset.shape or dataset.is_virtual or dataset.external or dataset.id.get_type().committed():
+    if dataset.is_virtual or not dataset.shape or dataset.external or dataset.id.get_type().committed():
         return False
     return is_stored_as_in_memory(dataset)
 

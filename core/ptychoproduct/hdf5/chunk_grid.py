@@ -57,6 +57,14 @@ def datasets_of(file: h5py.File) -> Iterator[h5py.h5d.DatasetID]:
                 yield found
 
 
+def shape_of(dataset: h5py.h5d.DatasetID) -> tuple[int, ...] | None:
+    """Return the shape of a dataset; of a virtual one that can grow, HDF5 would open all files to find it out."""
+    properties = dataset.get_create_plist()
+    is_virtual = properties.get_layout() == h5py.h5d.VIRTUAL and properties.get_virtual_count()
+    shape: tuple[int, ...] | None = properties.get_virtual_vspace(0).shape if is_virtual else dataset.shape
+    return shape
+
+
 def not_stored(
     dataset: h5py.h5d.DatasetID, named: str = "rows", *, most_chunks: int | None = None, allow_gaps: bool = False
 ) -> str:
@@ -72,7 +80,7 @@ def not_stored(
     allow_gaps : bool
         Whether elements may never have been written.
     """
-    properties, shape = dataset.get_create_plist(), dataset.shape
+    properties, shape = dataset.get_create_plist(), shape_of(dataset)
     layout = properties.get_layout()
     if shape is None:
         return ""

@@ -62,7 +62,10 @@ def _too_long(block: bytes, heaps: dict[int, dict[int, int]]) -> Iterator[tuple[
             if heap is None or not 4 <= place <= len(block) - 12:
                 continue
             length, number = (int.from_bytes(block[at : at + 4], "little") for at in (place - 4, place + 8))
-            if length > max(_SHORT_BYTES, heap.get(number, length)):
+            is_layout = (
+                block[place - 2] in (3, 4, 5) and block[place - 1] == 3
+            )  # of a virtual dataset, which has no length
+            if not is_layout and length > max(_SHORT_BYTES, heap.get(number, length)):
                 yield place, length
 
 

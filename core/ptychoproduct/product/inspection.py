@@ -15,6 +15,7 @@ import numpy as np
 from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.compression.filters import missing_filters
 from ptychoproduct.errors import ContractError, SourceError, warn
+from ptychoproduct.hdf5.chunk_grid import shape_of
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import DAMAGE, last_words, local_dataset, open_hdf5, reading
 from ptychoproduct.model import contract
@@ -288,9 +289,10 @@ def _identity(found: h5py.HLObject) -> Any:
 
 def _dataset(dataset: h5py.Dataset, path: str) -> DatasetEntry:
     known = _DATASETS.get(path)
-    shape = dataset.shape or ()
+    stored_shape = shape_of(dataset.id)
+    shape = stored_shape or ()
     codec = str(codec_of(dataset))
-    nbytes = 0 if dataset.shape is None else math.prod(shape) * dataset.dtype.itemsize
+    nbytes = 0 if stored_shape is None else math.prod(shape) * dataset.dtype.itemsize
     stored_bytes = dataset.id.get_storage_size()
     return DatasetEntry(
         path,

@@ -152,9 +152,10 @@ def datasets_present(subject: Subject) -> Iterator[Problem]:
         where = f"/{expected.name}"
         if found is None:
             if expected.presence == "required" and (
-                expected in contract.ROOT_DATASETS or contract.RAW_DATA in subject.file
+                expected in contract.ROOT_DATASETS or subject.file.get(contract.RAW_DATA, getlink=True) is not None
             ):
-                if expected == contract.OBJECT_LAYER_SPACING and contract.OLD_LAYER_DISTANCE.name in subject.file:
+                old = subject.file.get(contract.OLD_LAYER_DISTANCE.name, getlink=True)
+                if expected == contract.OBJECT_LAYER_SPACING and old is not None:
                     yield Problem("warning", where, f"is missing; {contract.OLD_LAYER_DISTANCE.name} is read instead")
                     continue
                 message = "is missing; a product needs this dataset"

@@ -179,7 +179,7 @@ def require_undamaged_products(files: ScanFiles) -> None:
     for path in (files.path, files.positions):
         if isinstance(path, (str, PathLike)) and file_kind(Path(path)) == HDF5:
             with naming_damage(Path(path)), open_hdf5(Path(path).resolve(), "an HDF5 file") as file:
-                if POSITION_X.name in file:
+                if file.get(POSITION_X.name, getlink=True) is not None:
                     for name, problem in storage_problems(file) if files.accept_damage else ():
                         if name.removeprefix("/") in _NEEDED:
                             raise ContractError(path, problem, key=name)
