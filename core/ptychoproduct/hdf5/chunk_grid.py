@@ -14,6 +14,8 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 
+_UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError)
+
 
 @dataclass(frozen=True)
 class StoredChunks:
@@ -46,15 +48,28 @@ def stored_chunks(dataset: h5py.h5d.DatasetID) -> StoredChunks:
 
 
 def datasets_of(file: h5py.File) -> Iterator[h5py.h5d.DatasetID]:
-    """Give every dataset of a file once, as far as it can be walked through; no link to elsewhere is followed."""
-    names: list[bytes] = []
-    with suppress(OSError, RuntimeError, KeyError):
-        h5py.h5o.visit(file.id, names.append)
-    for name in names:
-        with suppress(OSError, RuntimeError, KeyError, ValueError):
-            found = h5py.h5o.open(file.id, name)
-            if isinstance(found, h5py.h5d.DatasetID):
-                yield found
+    """Give every dataset of a file once, as far as it can be walked through; no link to elsewhere is followed.
+
+    HDF5's own walk gives up at the first object whose notes are damaged, also where its data can be read.
+    """
+    met: set[int] = set()
+    unvisited: list[Any] = [h5py.h5g.open(file.id, b"/")]
+    while unvisited:
+        group = unvisited.pop()
+        names: list[bytes] = []
+        with suppress(*_UNREADABLE):
+            group.links.iterate(names.append)
+        for name in names:
+            with suppress(*_UNREADABLE):
+                link = group.links.get_info(name)
+                if link.type != h5py.h5l.TYPE_HARD or link.u in met:
+                    continue
+                met.add(link.u)
+                found = h5py.h5o.open(group, name)
+                if isinstance(found, h5py.h5d.DatasetID):
+                    yield found
+                elif isinstance(found, h5py.h5g.GroupID):
+                    unvisited.append(found)
 
 
 def shape_of(dataset: h5py.h5d.DatasetID) -> tuple[int, ...] | None:
