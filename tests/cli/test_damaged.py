@@ -1,5 +1,6 @@
 """What the command line says of files that nobody could read: one line, exit code 2, nothing left, and an end."""
 
+import os
 import subprocess
 import sys
 
@@ -116,3 +117,34 @@ def test_plain_validate_says_that_it_has_not_read_the_frames(product, run_comman
     assert "/raw_data/diffraction: not read; --deep looks for damage there, too" in done.stdout
     assert done.returncode == 0
     assert run_command("ptychoproduct", "validate", product, "--deep").returncode == 2
+
+
+def _behind_links(file, pipe):
+    """Have links, and a dataset that can grow, lead to a pipe, on which HDF5 would wait for ever."""
+    file["way_out"] = h5py.ExternalLink(str(pipe), "/x")
+    file["raw_data/soft"] = h5py.SoftLink("/way_out")
+    file["raw_data/softer"] = h5py.SoftLink("/way_out/further/on")
+
+
+def _behind_a_virtual_dataset(file, pipe):
+    layout = h5py.VirtualLayout((10,), "f8", maxshape=(None,))
+    source = h5py.VirtualSource(str(pipe), "x", (10,), "f8", maxshape=(None,))
+    layout[0 : h5py.h5s.UNLIMITED : 1] = source[0 : h5py.h5s.UNLIMITED : 1]
+    file.create_virtual_dataset("raw_data/grows", layout)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("change", [_behind_links, _behind_a_virtual_dataset])
+def test_nothing_outside_the_file_is_opened_not_even_to_be_refused(product, tmp_path, run_command, change):
+    os.mkfifo(tmp_path / "pipe.h5")
+    with h5py.File(product, "r+") as file:
+        change(file, tmp_path / "pipe.h5")
+        del file.attrs["metadata_sha256"]
+    for words, code in (
+        (["validate", "product.h5", "--deep"], 2),
+        (["inspect", "product.h5"], 0),
+        (["import", "product.h5", "out.npz"], 2),
+        (["repack", "product.h5", "out.h5", "--compression", "zstd"], 0),
+        (["convert", "product.h5", "new.h5"], 2),
+    ):
+        assert run_command("ptychoproduct", *words, timeout=30).returncode == code, words

@@ -98,7 +98,9 @@ def _datasets(subject: Subject) -> Iterator[h5py.Dataset | Problem]:
             try:
                 dataset = local_dataset(group, name)
             except ContractError as error:
-                if isinstance(group.get(name, getlink=True), h5py.HardLink) and group.get(name) is None:
+                is_hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+                found = group.get(name) if is_hard else group
+                if found is None or (isinstance(found, h5py.Dataset) and group.name == f"/{contract.RAW_DATA}"):
                     where = f"{group.name.rstrip('/')}/{name}"
                     yield Problem("error", where, error.sentence)
                 continue  # a group, or a link that other checks report
