@@ -48,7 +48,22 @@ def stored_chunks(dataset: h5py.h5d.DatasetID) -> StoredChunks:
 
 
 def datasets_of(file: h5py.File) -> Iterator[h5py.h5d.DatasetID]:
-    """Give every dataset of a file once, as far as it can be walked through; no link to elsewhere is followed.
+    """Give every dataset of a file once, as far as it can be walked through; no link to elsewhere is followed."""
+    for _, found in _walk(file):
+        if isinstance(found, h5py.h5d.DatasetID):
+            yield found
+
+
+def object_addresses(file: h5py.File) -> Iterator[int]:
+    """Give the places of all objects' headers in the same way, counted from the file's first superblock."""
+    with suppress(*_UNREADABLE):
+        yield h5py.h5o.get_info(file.id).addr
+    for address, _ in _walk(file):
+        yield address
+
+
+def _walk(file: h5py.File) -> Iterator[tuple[int, Any]]:
+    """Give address and identifier of each object below the root.
 
     HDF5's own walk gives up at the first object whose notes are damaged, also where its data can be read.
     """
@@ -66,9 +81,8 @@ def datasets_of(file: h5py.File) -> Iterator[h5py.h5d.DatasetID]:
                     continue
                 met.add(link.u)
                 found = h5py.h5o.open(group, name)
-                if isinstance(found, h5py.h5d.DatasetID):
-                    yield found
-                elif isinstance(found, h5py.h5g.GroupID):
+                yield link.u, found
+                if isinstance(found, h5py.h5g.GroupID):
                     unvisited.append(found)
 
 

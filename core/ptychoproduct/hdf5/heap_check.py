@@ -15,58 +15,29 @@ from ptychoproduct.hdf5.chunk_grid import datasets_of, stored_chunks
 _SIGNATURE = b"GCOL\x01\0\0\0"
 _HEADER_BYTES = 16  # of a heap, and of each object in it
 _BLOCK_BYTES = 1024**2
-_SHORT_BYTES = 1024**2
 # Smaller files are searched whole, which is as quick as to find out where their chunks are.
 _SMALL_BYTES = 4 * 1024**2
 
 
 def require_sound_heaps(file: h5py.File) -> None:
-    """Look for heaps wherever in a file no data is stored, walk through each as HDF5 would, and see who refers to it.
+    """Look for heaps wherever in a file no data is stored, and walk through each as HDF5 would.
 
     Raises
     ------
     ContractError
-        An object in a heap has no size, or one that leads out of the heap; or a text or list is longer than its object.
+        An object in a heap has no size, or one that leads out of the heap.
     """
     _, size_bytes = file.id.get_create_plist().get_sizes()
     with Path(file.filename).open("rb") as stream:
         file_bytes = stream.seek(0, 2)
-        gaps = list(_gaps(file, file_bytes))
-        heaps: dict[int, dict[int, int]] = {}
-        for start, block in _blocks(stream, gaps):
+        for start, block in _blocks(stream, _gaps(file, file_bytes)):
             place = block.find(_SIGNATURE)
             while place >= 0:
                 offset = start + place
-                heap = heaps[offset - file.userblock_size] = {}
-                problem = _damage(stream, offset, size_bytes, file_bytes, heap)
+                problem = _damage(stream, offset, size_bytes, file_bytes)
                 if problem:
                     raise ContractError(file.filename, f"damaged: the heap of strings at byte {offset} {problem}")
                 place = block.find(_SIGNATURE, place + 1)
-        for start, block in _blocks(stream, gaps) if heaps else ():
-            for place, length in _too_long(block, heaps):
-                problem = f"damaged: a text or list, at byte {start + place}, cannot have {length} elements"
-                raise ContractError(file.filename, problem)
-
-
-def _too_long(block: bytes, heaps: dict[int, dict[int, int]]) -> Iterator[tuple[int, int]]:
-    """Give place and length of descriptors (length, heap, number in the heap) for which HDF5 would take much memory.
-
-    HDF5 makes room for what the descriptor says before it looks into the heap. Short ones are left to HDF5, so that
-    bytes that only look like a descriptor are no damage.
-    """
-    first, last = np.uint64(min(heaps)), np.uint64(max(heaps))
-    for shift in range(min(8, len(block) - 7)):
-        words = np.frombuffer(block, "<u8", (len(block) - shift) // 8, shift)
-        for index in np.flatnonzero((words >= first) & (words <= last)).tolist():
-            place, heap = shift + 8 * index, heaps.get(int(words[index]))
-            if heap is None or not 4 <= place <= len(block) - 12:
-                continue
-            length, number = (int.from_bytes(block[at : at + 4], "little") for at in (place - 4, place + 8))
-            is_layout = (
-                block[place - 2] in (3, 4, 5) and block[place - 1] == 3
-            )  # of a virtual dataset, which has no length
-            if not is_layout and length > max(_SHORT_BYTES, heap.get(number, length)):
-                yield place, length
 
 
 def _gaps(file: h5py.File, file_bytes: int) -> Iterator[tuple[int, int]]:
@@ -92,7 +63,7 @@ def _gaps(file: h5py.File, file_bytes: int) -> Iterator[tuple[int, int]]:
     yield from zip(stops[wide].tolist(), every[wide, 0].tolist(), strict=True)
 
 
-def _blocks(stream: BinaryIO, gaps: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+def _blocks(stream: BinaryIO, gaps: Iterator[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
     """Read ranges of bytes in blocks that overlap."""
     for first, stop in gaps:
         for start in range(first, stop, _BLOCK_BYTES):
@@ -100,8 +71,8 @@ def _blocks(stream: BinaryIO, gaps: list[tuple[int, int]]) -> Iterator[tuple[int
             yield start, stream.read(min(_BLOCK_BYTES + _HEADER_BYTES, stop - start))
 
 
-def _damage(stream: BinaryIO, offset: int, size_bytes: int, file_bytes: int, sizes: dict[int, int]) -> str:
-    """Say what is wrong with a heap, nothing where it is sound; note the sizes of its objects by their numbers."""
+def _damage(stream: BinaryIO, offset: int, size_bytes: int, file_bytes: int) -> str:
+    """Say what is wrong with a heap, nothing where it is sound."""
     stream.seek(offset + 8)
     heap_bytes = int.from_bytes(stream.read(size_bytes), "little")
     if not _HEADER_BYTES <= heap_bytes <= file_bytes - offset:
@@ -116,6 +87,5 @@ def _damage(stream: BinaryIO, offset: int, size_bytes: int, file_bytes: int, siz
         length = _HEADER_BYTES + (size + 7) // 8 * 8 if index else size
         if not 0 < length <= heap_bytes - place:
             return f"has an object of {size} bytes in {heap_bytes - place} bytes"
-        sizes[index] = size
         place += length
     return ""

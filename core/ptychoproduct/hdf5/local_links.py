@@ -12,6 +12,7 @@ import h5py
 
 from ptychoproduct.compression.filters import missing_filters
 from ptychoproduct.errors import ContractError, SourceError, warn
+from ptychoproduct.hdf5.attribute_check import require_short_texts
 from ptychoproduct.hdf5.heap_check import require_sound_heaps
 from ptychoproduct.system.file_kinds import not_a, require_file
 
@@ -60,6 +61,7 @@ def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
         raise SourceError(path, problem) from error
     try:
         require_sound_heaps(file)
+        require_short_texts(file)
     except BaseException:
         file.close()
         raise

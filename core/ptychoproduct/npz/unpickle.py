@@ -65,7 +65,7 @@ def _without_frames(data: bytes) -> bytes:
 
     Where frames lie in each other, Python's unpickler skips bytes, and then runs other opcodes than were looked at.
     """
-    found = [(opcode.name, place) for opcode, _, place in pickletools.genops(data)]
+    found = [(opcode.name, place or 0) for opcode, _, place in pickletools.genops(data)]
     for name, _ in found:
         if name not in _OPCODES:
             raise pickle.UnpicklingError(f"it has the opcode {name}")

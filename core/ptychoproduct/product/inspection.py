@@ -14,7 +14,7 @@ import numpy as np
 
 from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.compression.filters import missing_filters
-from ptychoproduct.errors import ContractError, SourceError, warn
+from ptychoproduct.errors import ContractError, SourceError
 from ptychoproduct.hdf5.chunk_grid import shape_of
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import DAMAGE, last_words, local_dataset, open_hdf5, reading
@@ -139,6 +139,8 @@ class Inspection:
         Why it cannot be opened as a product.
     mixed_pair : str or None
         Says that the patterns file beside it is from another conversion.
+    changed : str or None
+        Says that attributes, names or texts have changed since their digest was made.
     """
 
     product: Path
@@ -146,6 +148,7 @@ class Inspection:
     root: GroupEntry
     problem: str | None
     mixed_pair: str | None = None
+    changed: str | None = None
 
 
 def inspect_product(path: str | PathLike[str]) -> Inspection:
@@ -159,11 +162,6 @@ def inspect_product(path: str | PathLike[str]) -> Inspection:
     ------
     SourceError
         There is no HDF5 file, or its structure is damaged.
-
-    Warns
-    -----
-    ProductWarning
-        Attributes, names or texts have changed since their digest was made.
     """
     path = Path(path)
     with open_hdf5(path) as file:
@@ -171,16 +169,17 @@ def inspect_product(path: str | PathLike[str]) -> Inspection:
             root = _group(file, "/", _preferred_paths(file))
         except DAMAGE as error:
             raise SourceError(path, f"damaged or not readable: {last_words(error)}") from error
-    problem = None
+    problem, changed = None, None
     try:
         with open_product(path) as product:
             root = _with_missing(root)
+            changed = metadata_damage(product.file)
             _require_sound(product)
     except ContractError as error:
         problem = str(error)
     patterns = patterns_beside(path)
     mixed = None if patterns is None else mixed_pair(path, patterns)
-    return Inspection(path, path.stat().st_size, root, problem, None if mixed is None else mixed.message)
+    return Inspection(path, path.stat().st_size, root, problem, None if mixed is None else mixed.message, changed)
 
 
 def _require_sound(product: Product) -> None:
@@ -188,9 +187,6 @@ def _require_sound(product: Product) -> None:
     with reading(product.file):
         for name, words in damage_beside_frames(product.file):
             raise ContractError(product.path, f"damaged: {words}", key=name)
-        changed = metadata_damage(product.file)
-    if changed is not None:
-        warn(f"{product.path}: {changed}")
     frames = local_dataset(product.file, contract.DIFFRACTION.name)
     if frames is None or not frames.chunks or not frames.size or missing_filters(frames):
         return

@@ -112,28 +112,3 @@ def test_leftovers_of_texts_raise_no_alarm(tmp_path):
             del file["text"]
             file["text"] = value
         _check(path)
-
-
-def _with_length(path, length, libver="earliest"):
-    """Write an attribute whose descriptor says that its text is longer than it is."""
-    with h5py.File(path, "w", libver=libver) as file:
-        file.attrs["name"] = "hello world"
-    data = bytearray(path.read_bytes())
-    descriptor = struct.pack("<IQI", 11, next(_heap_places(path)), 1)
-    struct.pack_into("<I", data, data.index(descriptor), length)
-    path.write_bytes(data)
-    return path
-
-
-@pytest.mark.parametrize("length", [2**20 + 1, 0xFF000008, 2**32 - 1])
-def test_a_text_of_an_attribute_that_is_longer_than_its_heap_is_found(tmp_path, length):
-    with pytest.raises(ContractError, match=f"cannot have {length} elements"):
-        _check(_with_length(tmp_path / "damaged.h5", length))
-
-
-def test_a_long_text_in_an_attribute_raises_no_alarm(tmp_path):
-    path = tmp_path / "sound.h5"
-    with h5py.File(path, "w", libver="v108") as file:
-        file.attrs["long"] = "word " * 1_000_000
-        file["numbers"] = np.arange(5)
-    _check(path)

@@ -273,7 +273,7 @@ def test_frames_inside_each_other_hide_no_opcodes():
     hidden = b"cos\nsystem\n."
     head = b"C" + bytes([len(hidden)])
     outer, inner = (b"\x95" + length.to_bytes(8, "little") for length in (9 + len(head), len(hidden)))
-    with pytest.raises(pickle.UnpicklingError, match="names os.system"):  # what is looked at is not what is run
+    with pytest.raises(pickle.UnpicklingError, match=r"names os\.system"):  # what is looked at is not what is run
         _Unpickler(io.BytesIO(b"\x80\x04" + outer + inner + head + hidden + b".")).load()
     with pytest.raises(ValueError, match="a pickle of something else than an array"):
         unpickle_text(b"\x80\x04" + outer + inner + head + hidden + b".")
