@@ -199,6 +199,8 @@ SYNTHETIC = Attribute("synthetic", "bool", default=False)
 CONTENT_DIGEST = Attribute("content_sha256", "str")
 # On frames, an array: a CRC-32 of each, see `row_checksums`.
 ROW_CHECKSUMS = "row_crc32"
+# On any dataset, an array: numbers of the rows that were lost when a damaged file was repacked, and are fill values.
+LOST_ROWS = "lost_rows"
 
 PROBE = Dataset(
     "probe",

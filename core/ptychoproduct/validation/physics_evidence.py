@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.errors import warn
 from ptychoproduct.hdf5.contract_fields import _read_values, find_dataset, read_attribute, read_metadata, read_recipe
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import open_hdf5, reading
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
@@ -257,9 +259,8 @@ def _as_product_gives(frames: h5py.Dataset, rows: Array) -> Array:
 
 
 def _read_frames(frames: h5py.Dataset, rows: Array) -> Array:
-    with reading(frames):
-        values: Array = frames[rows]
-    return values
+    with closing(DatasetReader(frames, 1)) as reader:  # which refuses forged sizes before a filter sees them
+        return reader.read(rows)
 
 
 def evidence_from(
