@@ -37,6 +37,8 @@ class DatasetRows:
         Rows are the amplitudes that it makes of the dataset's counts.
     source : Hdf5Source, optional
         What the dataset was found in: errors name its file and the frames.
+    accept_damage : bool
+        Whether chunks that cannot be decoded are read as fill values.
     """
 
     access = Access.ONE_THREAD
@@ -48,13 +50,14 @@ class DatasetRows:
         resources: Resources | None = None,
         recipe: CountsRecipe | None = None,
         source: Hdf5Source | None = None,
+        accept_damage: bool = False,
     ) -> None:
         resources = resources or Resources()
         self._axes = tuple(range(dataset.ndim) if axes is None else axes)
         self._row_axis = self._axes[0]
         self._dataset = dataset
         self._source = source
-        self._reader = DatasetReader(dataset, resources.threads, recipe)
+        self._reader = DatasetReader(dataset, resources.threads, recipe, accept_damage)
         self.shape: tuple[int, ...] = tuple(dataset.shape[axis] for axis in self._axes)
         self.dtype = self._reader.dtype.newbyteorder("=")
         self._chunk_rows = min(dataset.chunks[self._row_axis] if dataset.chunks else 1, self.shape[0])
