@@ -53,12 +53,15 @@ def to_torch(product: Product) -> FrameDataset:
 
 
 def to_dask(product: Product) -> dask.array.Array:
-    """See `Product.to_dask`."""
-    from dask import array
+    """See `Product.to_dask`; a task takes whole chunks of the file, of the size that dask is configured for."""
+    from dask import array, config
+    from dask.utils import parse_bytes
 
     frames = _frames(product)
-    chunks = {0: "auto", 1: -1, 2: -1}  # whole chunks of the file, as many as dask likes to have in one task
-    return array.from_array(frames, chunks=chunks, meta=np.empty((0, 0, 0), frames.dtype))
+    stored_rows = frames.chunks[0] if frames.chunks else 1
+    stored_bytes = stored_rows * frames.nbytes // max(1, len(frames))
+    rows = stored_rows * max(1, parse_bytes(config.get("array.chunk-size")) // max(1, stored_bytes))
+    return array.from_array(frames, chunks=(rows, -1, -1), meta=np.empty((0, 0, 0), frames.dtype))
 
 
 def to_xarray(product: Product) -> xarray.DataArray:
