@@ -167,8 +167,22 @@ def test_the_codec_encodes_what_it_decodes():
     assert np.array_equal(again.view(np.float32), elements)
 
 
+def test_format_3_has_the_codec_under_the_name_that_translations_give_it():
+    """As VirtualiZarr 2.5 does with references of format 2; it was tried there."""
+    codec = Hdf5Filters([(2, 0, (4,)), (1, 0, (1,))], 400)
+    values = np.arange(300, dtype=np.float32)
+    configuration = codec.get_config()
+    name = f"numcodecs.{configuration.pop('id')}"
+    array = zarr.create_array(
+        {}, shape=300, chunks=100, dtype="f4", compressors=[{"name": name, "configuration": configuration}]
+    )
+    array[:] = values
+    assert np.array_equal(zarr.open_array(array.store_path)[:], values)
+
+
 def test_the_command(run_command, write, tmp_path):
     write("zstd:1")
     done = run_command("ptychoproduct", "import", "product.h5", "view.json", "--url", "http://somewhere/product.h5")
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "view.json").read_text())["templates"] == {"u": "http://somewhere/product.h5"}
+    references = json.loads((tmp_path / "view.json").read_text())["refs"]
+    assert references["raw_data/diffraction/0.0.0"][0] == "http://somewhere/product.h5"

@@ -73,7 +73,7 @@ def import_product_to_cxi(
     force: bool = False,
     progress: Progress | None = None,
 ) -> ImportSummary:
-    """Convert a product to a CXI file, which ptychodus, cdtools, SHARP and others read, streaming its frames.
+    """Convert a product to a CXI file, which ptychodus, cdtools and others read, streaming its frames.
 
     Parameters
     ----------

@@ -32,8 +32,6 @@ JSON_SUFFIX = ".json"
 CODEC_ID = "ptychoproduct_hdf5_filters"
 _METADATA = (".zgroup", ".zarray", ".zattrs")
 _MOST_ELEMENTS = 64  # of an attribute
-# The same place in all references; readers may replace it.
-_URL = "{{u}}"
 _ELEMENT, _LEVEL = "elementsize", "level"
 # HDF5's filters that numcodecs has a codec of the same bytes for; its name, and that of the first parameter.
 _CODECS = {
@@ -104,11 +102,12 @@ def reference_product(
                 left_out.append(name)
             else:
                 members.append(name)
-                references |= {f"{name}/{key}": value for key, value in _array(found, name).items()}
+                array = _array(found, name, url or path.absolute().as_posix())
+                references |= {f"{name}/{key}": value for key, value in array.items()}
         if left_out:
             warn(f"{json_path}: does not hold {', '.join(left_out)}")
         references |= _consolidated(references)
-        content = {"version": 1, "templates": {"u": url or str(path.absolute())}, "refs": references}
+        content = {"version": 1, "refs": references}
         frames = product.frames
         stored = None if frames is None else frames.counts or frames
         with (
@@ -141,7 +140,7 @@ def _objects(
             yield from _objects(found, f"{path}{name}/", (*above, found))
 
 
-def _array(dataset: h5py.Dataset, name: str) -> dict[str, Any]:
+def _array(dataset: h5py.Dataset, name: str, url: str) -> dict[str, Any]:
     """Return metadata of an array, and where its chunks are."""
     lost = not_stored(dataset.id)
     if lost:
@@ -159,7 +158,7 @@ def _array(dataset: h5py.Dataset, name: str) -> dict[str, Any]:
         "filters": _codecs(dataset) or None,
     }
     attributes = {**_attributes(dataset), "_ARRAY_DIMENSIONS": dimensions}
-    return {".zarray": json.dumps(metadata), ".zattrs": json.dumps(attributes)} | dict(_chunks(dataset, name))
+    return {".zarray": json.dumps(metadata), ".zattrs": json.dumps(attributes)} | dict(_chunks(dataset, name, url))
 
 
 def _consolidated(references: dict[str, Any]) -> dict[str, str]:
@@ -175,7 +174,7 @@ def _consolidated(references: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _chunks(dataset: h5py.Dataset, name: str) -> Iterator[tuple[str, Any]]:
+def _chunks(dataset: h5py.Dataset, name: str, url: str) -> Iterator[tuple[str, Any]]:
     """Give the key of each chunk, and its place in the file; or its bytes, where it is in a header."""
     if dataset.chunks:
         chunks = stored_chunks(dataset.id)
@@ -185,12 +184,12 @@ def _chunks(dataset: h5py.Dataset, name: str) -> Iterator[tuple[str, Any]]:
             raise ContractError(dataset.file.filename, problem, key=name)
         numbers = chunks.origins // np.array(dataset.chunks, np.uint64)
         for number, offset, size in zip(numbers, chunks.byte_offsets, chunks.sizes, strict=True):
-            yield ".".join(map(str, number)), [_URL, int(offset), int(size)]
+            yield ".".join(map(str, number)), [url, int(offset), int(size)]
     elif dataset.size:
         offset = dataset.id.get_offset()
         encoded = None if offset is not None else base64.b64encode(dataset[()].tobytes()).decode()
         key = ".".join("0" * len(dataset.shape)) or "0"
-        yield key, f"base64:{encoded}" if offset is None else [_URL, offset, dataset.id.get_storage_size()]
+        yield key, f"base64:{encoded}" if offset is None else [url, offset, dataset.id.get_storage_size()]
 
 
 def _codecs(dataset: h5py.Dataset) -> list[dict[str, Any]]:
