@@ -18,6 +18,7 @@ from ptychoproduct import (
     ProductWriter,
     ScanFiles,
     export_product_from_files,
+    export_product_from_npz,
     import_product_to_cxi,
     import_product_to_ptychodus_npz,
     open_product,
@@ -193,6 +194,25 @@ def test_a_gap_of_the_detector_is_in_the_mask(tmp_path, suffix):
     found = arrays_of(tmp_path / "again.h5")
     assert np.array_equal(found["mask"], mask)
     assert np.array_equal(found["frames"], np.where(mask, 0, COUNTS))
+
+
+@both
+def test_a_mask_is_turned_as_the_frames_were(tmp_path, suffix):
+    """/raw_data keeps the mask as the scan had it."""
+    np.savez(
+        tmp_path / "scan.npz",
+        xcoords=np.arange(N),
+        ycoords=np.arange(N),
+        diff3d=COUNTS,
+        probeGuess=pictures(W, H),
+        bad_pixels=BAD,
+    )
+    options = ExportOptions(frames_transform="transpose")
+    export_product_from_npz(tmp_path / "scan.npz", tmp_path / "product.h5", META, options=options)
+    FORMS[suffix][0](tmp_path / "product.h5", tmp_path / f"out{suffix}")
+    dataset = FORMS[suffix][2]().read(tmp_path / f"out{suffix}")
+    assert np.array_equal(next(iter(dataset)).get_patterns(), COUNTS.transpose(0, 2, 1))
+    assert np.array_equal(dataset.get_bad_pixels(), BAD.T)
 
 
 @both

@@ -14,6 +14,7 @@ from ptychoproduct.model import contract
 from ptychoproduct.model.geometry import resolve_metadata, with_detector_pixels
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.patterns import AMPLITUDE
+from ptychoproduct.model.transforms import transformed_array
 from ptychoproduct.product.photon_counts import PhotonCounts
 from ptychoproduct.product.reader import Frames, Product
 from ptychoproduct.scan.field_layouts import BAD_PIXELS
@@ -81,12 +82,18 @@ def photon_counts(
 
 def bad_pixels(product: Product) -> Array:
     """Return the mask that the scan came with, [H, W], bool; without one, no pixel is bad."""
+    mask = _own_bad_pixels(product)
     assert product.frames is not None
-    frame_shape = product.frames.shape[1:]
+    return np.zeros(product.frames.shape[1:], np.bool_) if mask is None else mask
+
+
+def _own_bad_pixels(product: Product) -> Array | None:
+    """Return the mask of a product as its frames are turned; /raw_data has it as the source had it."""
     mask = local_dataset(product.file, f"{contract.RAW_DATA}/{BAD_PIXELS}")
-    if mask is None or mask.shape != frame_shape or mask.dtype.kind not in "biuf":
-        return np.zeros(frame_shape, np.bool_)
-    return arrays.read_array(mask).astype(np.bool_)
+    if mask is None or product.frames is None or mask.ndim != 2 or mask.dtype.kind not in "biuf":
+        return None
+    turned = transformed_array(product.frames.transform, arrays.read_array(mask).astype(np.bool_))
+    return turned if turned.shape == product.frames.shape[1:] else None
 
 
 def not_held(product: Product, counts: PhotonCounts | None, numbers: Array) -> list[str]:
@@ -106,7 +113,7 @@ def not_held(product: Product, counts: PhotonCounts | None, numbers: Array) -> l
     if counts is not None and counts.patterns.quantity == AMPLITUDE:
         lost.append("the amplitudes, of which it has the photon counts")
     held = {*_HELD, *_NAMES}
-    if counts is not None and bad_pixels(product).any():
+    if counts is not None and _own_bad_pixels(product) is not None:
         held.add(BAD_PIXELS)
     index = local_dataset(product.file, f"{contract.RAW_DATA}/scan_index")
     if index is not None and np.array_equal(arrays.read_array(index), numbers):

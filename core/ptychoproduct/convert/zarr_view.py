@@ -32,14 +32,13 @@ JSON_SUFFIX = ".json"
 CODEC_ID = "ptychoproduct_hdf5_filters"
 _METADATA = (".zgroup", ".zarray", ".zattrs")
 _MOST_ELEMENTS = 64  # of an attribute
-_ELEMENT, _LEVEL = "elementsize", "level"
-# HDF5's filters that numcodecs has a codec of the same bytes for; its name, and that of the first parameter.
-_CODECS = {
-    1: ("zlib", _LEVEL),
-    2: ("shuffle", _ELEMENT),
-    3: ("fletcher32", None),
-    307: ("bz2", _LEVEL),
-    32015: ("zstd", _LEVEL),
+# HDF5's filters that numcodecs has a codec of the same bytes for: its name, and those of the parameters that it takes.
+_CODECS: dict[int, tuple[str, tuple[str, ...]]] = {
+    1: ("zlib", ("level",)),
+    2: ("shuffle", ("elementsize",)),
+    3: ("fletcher32", ()),
+    307: ("bz2", ("level",)),
+    32015: ("zstd", ("level",)),
 }
 
 
@@ -197,7 +196,7 @@ def _codecs(dataset: h5py.Dataset) -> list[dict[str, Any]]:
     filters = filters_of(dataset) if dataset.chunks else []
     if all(number in _CODECS for number, *_ in filters):
         named = [(*_CODECS[number], values) for number, _, values, _ in filters]
-        return [{"id": codec, **({parameter: values[0]} if parameter else {})} for codec, parameter, values in named]
+        return [{"id": codec, **dict(zip(parameters, values, strict=False))} for codec, parameters, values in named]
     try:
         for number, _, _, stored_name in filters:
             filter_library(number, stored_name)
