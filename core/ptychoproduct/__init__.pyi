@@ -11,7 +11,7 @@ from .convert.importer import ImportSummary, import_product_to_npz, import_produ
 from .convert.ptychodus_npz import import_product_to_ptychodus_npz
 from .convert.repack import RepackedDataset, RepackSummary, repack_product
 from .convert.zarr_view import reference_product
-from .errors import ContractError, OptionError, OutputError, ProductError, ProductWarning, SourceError
+from .errors import ContractError, DamageWarning, OptionError, OutputError, ProductError, ProductWarning, SourceError
 from .model.count_recognition import recognise_counts
 from .model.counts import CountsRecipe, InexactError
 from .model.geometry import resolve_metadata
@@ -39,6 +39,7 @@ __all__ = [
     "Access",
     "ContractError",
     "CountsRecipe",
+    "DamageWarning",
     "DiffractionFile",
     "DiffractionSummary",
     "ExportChoices",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ptychoproduct_cli.batch_options import add_batch_options
 from ptychoproduct_cli.command import EXIT_OK, Batch, Command
 from ptychoproduct_cli.options import (
+    add_accept_damage_option,
     add_bad_values_option,
     add_memory_option,
     add_output_options,
@@ -99,12 +100,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the photon counts that convert --store-counts stored, instead of the original amplitudes",
     )
-    parser.add_argument(
-        "--accept-damage",
-        action="store_true",
-        help="import what can be read of a damaged product, and name what is damaged: lost frames become zeros, other "
-        "arrays that cannot be read are left out",
-    )
     group = parser.add_argument_group("photon counts, for CXI files and --keys ptychodus")
     group.add_argument(
         "--patterns-are",
@@ -119,6 +114,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="for *.json: where Zarr will find the product, such as https://host/scan.h5 (default: where it is now)",
     )
+    add_accept_damage_option(parser, "import", "become zeros")
     add_memory_option(parser)
     add_overwrite_option(parser, "the file")
     add_output_options(parser)

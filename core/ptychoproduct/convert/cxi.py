@@ -31,14 +31,13 @@ from ptychoproduct.hdf5.chunks import create_chunked
 from ptychoproduct.hdf5.local_links import naming_damage
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file
 from ptychoproduct.model import contract
-from ptychoproduct.model.geometry import wavelength_m
-from ptychoproduct.model.units import ELEMENTARY_CHARGE_C
+from ptychoproduct.model.wavelength import ELEMENTARY_CHARGE_C, wavelength_m
 from ptychoproduct.product.photon_counts import PhotonCounts
 from ptychoproduct.product.reader import Frames, Product, open_product
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.system.atomic import atomic_output
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.validation.damage import require_undamaged
+from ptychoproduct.validation.damage import is_frames, require_undamaged
 
 CXI_SUFFIX = ".cxi"
 # What every HDF5 library decodes, those of MATLAB and of 2008 too.
@@ -91,8 +90,8 @@ def import_product_to_cxi(
     bad_values : sequence of float, optional
         See `DiffractionFile`.
     accept_damage : bool
-        Whether a damaged product is converted as far as it can be read; a warning names what is damaged. Chunks of
-        frames that are lost become zeros.
+        Whether a damaged product is converted as far as it can be read; a `DamageWarning` names what is damaged. Frames
+        that are lost become zeros.
     overwrite : bool
         Whether an existing file may be replaced.
     force : bool
@@ -124,7 +123,7 @@ def import_product_to_cxi(
     if cxi_path.suffix.lower() != CXI_SUFFIX:
         raise OutputError(cxi_path, found=f"suffix {cxi_path.suffix!r}", expected=CXI_SUFFIX)
     with naming_damage(path), open_product(path, accept_damage=accept_damage) as product:
-        require_undamaged(product.file, accept=accept_damage, frames=accept_damage)
+        require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
         frames = None if product.frames is None or not include_diffraction else product.frames.counts or product.frames
         counts = None if frames is None else photon_counts(product, frames, patterns_are, bad_values)
         numbers = product.position_indexes if frames is None else np.arange(len(product.x_m))
@@ -172,8 +171,10 @@ def _write_frames(file: h5py.File, frames: Frames, counts: PhotonCounts, codec: 
     name = f"{_DETECTOR}/data"
     while True:
         dataset = create_chunked(file, name, frames.shape[1:], counts.begin(), codec, len(frames))
-        write_rows([RowOutput(dataset, counts.fill)], frames.rows(resources), resources)
+        rows = frames.rows(resources)
+        write_rows([RowOutput(dataset, counts.fill)], rows, resources)
         if counts.is_complete:
+            rows.reader.tell_damage("frames")
             break
         del file[name]
         resources.progress(-frames.nbytes)

@@ -28,7 +28,7 @@ from ptychoproduct.product.reader import Frames, Product, open_product
 from ptychoproduct.scan.field_layouts import BAD_PIXELS, FRAME_NUMBERS, PATTERNS
 from ptychoproduct.scan.npz_parts import SYNTHETIC_KEY
 from ptychoproduct.system.atomic import atomic_output, writing_errors
-from ptychoproduct.validation.damage import require_undamaged
+from ptychoproduct.validation.damage import is_frames, require_undamaged
 
 # Without these, ptychodus 1.7.0 does not read a product; 0 where they are not known, as it writes them itself.
 _REQUIRED = (
@@ -83,7 +83,7 @@ def import_product_to_ptychodus_npz(
     if npz_path.suffix.lower() != ".npz":
         raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz")
     with naming_damage(path), open_product(path, accept_damage=accept_damage) as product:
-        require_undamaged(product.file, accept=accept_damage, frames=accept_damage)
+        require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
         frames = None if product.frames is None or not include_diffraction else product.frames.counts or product.frames
         counts = None if frames is None else photon_counts(product, frames, patterns_are, bad_values)
         with (
@@ -102,6 +102,7 @@ def import_product_to_ptychodus_npz(
                         archive.write_array(f"{BAD_PIXELS}.npy", mask)
                         archive.write_array(f"{FRAME_NUMBERS}.npy", product.position_indexes)
                         counts.warn_of_values(bad_pixels(product))
+                        frames.reader.tell_damage("frames")
                         break
         lost = not_held(product, counts, product.position_indexes)
         if lost:
