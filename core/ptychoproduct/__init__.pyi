@@ -1,4 +1,5 @@
 from .benchmark.simulation import ScanParameters, simulate_scan
+from .convert.cxi import import_product_to_cxi
 from .convert.export import (
     ExportChoices,
     export_product_from_files,
@@ -7,7 +8,9 @@ from .convert.export import (
     export_product_from_scan,
 )
 from .convert.importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
+from .convert.ptychodus_npz import import_product_to_ptychodus_npz
 from .convert.repack import RepackedDataset, RepackSummary, repack_product
+from .convert.zarr_view import reference_product
 from .errors import ContractError, DamageWarning, OptionError, OutputError, ProductError, ProductWarning, SourceError
 from .model.count_recognition import recognise_counts
 from .model.counts import CountsRecipe, InexactError
@@ -75,7 +78,9 @@ __all__ = [
     "export_product_from_npz",
     "export_product_from_rawdata",
     "export_product_from_scan",
+    "import_product_to_cxi",
     "import_product_to_npz",
+    "import_product_to_ptychodus_npz",
     "import_product_to_rawdata",
     "inspect_product",
     "judge_physics",
@@ -83,6 +88,7 @@ __all__ = [
     "open_product",
     "read_metadata_file",
     "recognise_counts",
+    "reference_product",
     "repack_product",
     "resolve_metadata",
     "simulate_scan",

@@ -182,7 +182,7 @@ def import_product_to_npz(
     if progress is not None:
         resources = replace(resources, progress=progress)
     if npz_path.suffix.lower() != ".npz":
-        raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz")
+        raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz, .cxi or .json")
     with naming_damage(Path(path)), open_product(path, accept_damage=accept_damage) as product:
         require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
         frames = _frames(product, include_diffraction, counts)

@@ -280,7 +280,7 @@ def _cut_and_encode(target: ChunkTarget, offset: tuple[int, ...], block: Array, 
     return [(target, offset, target.encode(offset, target.cut(offset, block, first)))]
 
 
-Convert = Callable[[tuple[int, ...], Array, Array], None]
+Convert = Callable[[tuple[int, ...], Array, Array], object]
 """Makes the elements of a chunk. Called from any thread with the chunk's offset (the index of its first element), the
 source's elements, and the array to fill. Both are contiguous and of the chunk's shape, and zeros where the chunk
 reaches beyond the source. An error that it raises ends the writing."""
