@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.options import add_output_options, add_plot_option, whole_numbers
-from ptychoproduct_cli.output import print_result, print_rows
+from ptychoproduct_cli.output import new_console, print_result, print_rows
 from ptychoproduct_cli.progress import step_progress
 from ptychoproduct_cli.quantities import number_in, numbers_in, whole_number_in
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ptychoproduct.benchmark.report import BenchmarkReport
 
 
-SUMMARY = "measure the throughput on this machine, and that of other tools"
+SUMMARY = "measure the speed on this machine, and that of other tools"
 DESCRIPTION = """\
 Measure the throughput on this machine with simulated scans, each larger than the one before, until memory, disk or
 time run out. Every other tool that is installed does the same work: h5py with hdf5plugin, PtychoPINN's exporter, zarr,
@@ -156,11 +156,9 @@ def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
 
 
 def _print_tables(report: BenchmarkReport) -> None:
-    from rich.console import Console
-
     from ptychoproduct.errors import counted
 
-    console = Console()
+    console = new_console()
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     load = "" if machine.load is None else f", load {machine.load:.1f} before the start"

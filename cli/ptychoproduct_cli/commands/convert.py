@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Of the files that are taken from a folder.
 SUFFIXES = (".npz", ".npy", ".h5", ".hdf5", ".cxi", ".nxs", ".mat", ".ptyr", ".ptyd")
-SUMMARY = "convert a scan (NPZ, NPY or HDF5) to a ptychodus product (HDF5)"
+SUMMARY = "convert a scan (NPZ, NPY, HDF5) to a ptychodus product (HDF5)"
 DESCRIPTION = """\
 Convert a ptychography scan to an HDF5 product that every ptychodus release opens. The scan is a PtychoPINN NPZ file; or
 an NPY file with the frames, and companion files with positions and probe; or an HDF5 file (ptychodus, fold_slice, CXI,
