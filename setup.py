@@ -66,7 +66,8 @@ class BuildExtensions(build_ext):
     msvc_flags = ("/std:c11",)  # which it knows only when asked for it
 
     def build_extensions(self):
-        """Build with the flags of the compiler that is there."""
+        """Build with the flags of the compiler that is there, on all cores."""
+        self.parallel = self.parallel or os.cpu_count()
         flags = self.msvc_flags if self.compiler.compiler_type == "msvc" else self.unix_flags
         for extension in self.extensions:
             extension.extra_compile_args = [*flags]

@@ -14,6 +14,7 @@ from .model.counts import CountsRecipe, InexactError
 from .model.geometry import resolve_metadata
 from .model.metadata import ExportMeta, ResolvedMetadata
 from .model.metadata_file import NamedMetadata, named_metadata, read_metadata_file
+from .product.differences import Difference, compare_products
 from .product.inspection import Inspection, inspect_product
 from .product.options import ExportOptions
 from .product.patterns_file import DiffractionFile, standard_layout
@@ -36,6 +37,7 @@ __all__ = [
     "Access",
     "ContractError",
     "CountsRecipe",
+    "Difference",
     "DiffractionFile",
     "DiffractionSummary",
     "ExportChoices",
@@ -70,6 +72,7 @@ __all__ = [
     "TuneOptions",
     "TuneReport",
     "ValidationReport",
+    "compare_products",
     "export_product_from_files",
     "export_product_from_npz",
     "export_product_from_rawdata",

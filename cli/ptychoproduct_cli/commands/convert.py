@@ -38,7 +38,7 @@ EXAMPLES = (
     "ptychoproduct convert scan.npz scan.h5 --probe-energy-eV 8000",
     "ptychoproduct convert scan.npz scan.h5 --compression archive --verify",
     "ptychoproduct convert 'scan*.npz' --output-dir products --resume",
-    "ptychoproduct convert scan.npz --standard-layout scan12 --threads 2",
+    "ptychoproduct convert scan.npz --standard-layout scan12 --detector-pixel-size-m 75um",
     """\
 ptychoproduct convert frames.npy scan.h5 \\
     --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",
@@ -47,7 +47,7 @@ ptychoproduct convert diffraction.h5 scan.h5 \\
     --dataset /patterns --positions product.h5""",
 )
 EXECUTABLE_EXAMPLES = (
-    "convert_to_ptychodus_product --input-npz scan.npz --output-product scan.h5",
+    "convert_to_ptychodus_product --input-npz scan.npz --output-product scan.h5 --object-center auto",
     """\
 convert_to_ptychodus_product --input-npy frames.npy --output-product scan.h5 \\
     --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",
@@ -160,6 +160,11 @@ def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
         "--verify",
         action="store_true",
         help="read the finished product back from the disk, and compare it with the scan",
+    )
+    writing.add_argument(
+        "--record-time",
+        action="store_true",
+        help="write into the product when it was made (default: no, so the same conversion makes the same file)",
     )
     options.add_overwrite_option(writing, "the product")
     options.add_output_options(parser)
@@ -340,6 +345,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         force=arguments.force,
         digests=arguments.digest,
         verify=arguments.verify,
+        record_time=arguments.record_time,
         **given_convention(arguments),
     )
 

@@ -29,6 +29,7 @@ from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product import reconstruction
 from ptychoproduct.product.frame_writer import FrameWriter
 from ptychoproduct.product.options import ExportOptions
+from ptychoproduct.product.provenance import write_provenance
 from ptychoproduct.product.raw_group import RawGroup
 from ptychoproduct.product.scan_positions import ScanPositions
 from ptychoproduct.product.summary import ExportSummary
@@ -97,9 +98,8 @@ class ProductWriter:
         self.conversion_id: str | None = None  # with a patterns file only
         self._include_raw = include_raw
         self._progress = progress
-        self._resources = Resources(
-            self.options.threads or available_threads(), self.options.memory_bytes, progress=self._on_progress
-        )
+        threads = self.options.threads or available_threads()
+        self._resources = Resources(threads, self.options.memory_bytes, progress=self._on_progress)
         self._origin = self.path if source is None else source
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
         self._group = group
@@ -107,8 +107,7 @@ class ProductWriter:
         self._raw: RawGroup | None = None
         self._positions = ScanPositions(self.options.position_index, self._origin)
         self._file_bytes = 0
-        kept, frames = self.options.has_digests, self.options.digests_frames
-        self._digests = ContentDigests(keep=kept, frames=frames, verify=self.options.verify)
+        self._digests = ContentDigests(self.options.has_digests, self.options.digests_frames, self.options.verify)
         require_hdf5_suffix(self.path)
         warn_of_implausible({name: self.meta.known(name) for name in self.meta.origins}, self._origin)
 
@@ -356,8 +355,8 @@ class ProductWriter:
             )
             if contract.LOSS_VALUES.name not in self._file:
                 reconstruction.write_losses(self._file, (), None, self._origin)
-            if contract.PHOTON_COUNTS.name in self._file:
-                counts = self._file[contract.PHOTON_COUNTS.name]
+            counts = self._file.get(contract.PHOTON_COUNTS.name)
+            if counts is not None:
                 require_length(len(counts), len(self._positions), contract.PHOTON_COUNTS.name, self._origin)
             reconstruction.write_attributes(self._file, contract.ROOT_ATTRIBUTES, self.meta)
             if self.conversion_id is not None:
@@ -369,6 +368,7 @@ class ProductWriter:
                 self._raw.keep_scan(self._positions)
             if self.options.nexus:
                 add_plots(self._file, self.meta)
+            write_provenance(self._file, self.options, self._include_raw, self._inputs)
             summary = self._summarise()  # which notes the verdict of physics: the digest covers it
             self._digests.take(self._file, self._datasets(), self._resources.threads)
         return summary

@@ -35,3 +35,11 @@ def size_name(nbytes: int) -> str:
         if nbytes and nbytes % factor == 0:
             return f"{nbytes // factor}{unit}"
     return str(nbytes)
+
+
+def decimal_size(nbytes: int) -> str:
+    """Write a size for people, in powers of 1000: 5.1 MB."""
+    power = max((power for power in range(len(_PREFIXES)) if nbytes >= 1000**power), default=0)
+    if power == 0:
+        return "1 byte" if nbytes == 1 else f"{nbytes} bytes"
+    return f"{nbytes / 1000**power:,.1f} {_PREFIXES[power].replace('K', 'k')}B"
