@@ -73,7 +73,7 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 def _names_a_file(action: argparse.Action) -> bool:
     """Whether an argument is a file, by its name in the help: SCAN, FILE[:KEY], PRODUCT.h5."""
     name = action.metavar if isinstance(action.metavar, str) else ""
-    return name == "SCAN" or name.startswith("FILE") or name.endswith((".h5", ".npz", ".npy", ".png"))
+    return name == "SCAN" or name.startswith("FILE") or name.endswith((".h5", ".npz", ".npy", ".png", ".html"))
 
 
 COMMAND = Command("ptychoproduct completion", SUMMARY, DESCRIPTION, _add_arguments, print_completion, EXAMPLES)

@@ -38,7 +38,9 @@ EXAMPLES = (
     "ptychoproduct convert scan.npz scan.h5 --probe-energy-eV 8000",
     "ptychoproduct convert scan.npz scan.h5 --compression archive --verify",
     "ptychoproduct convert 'scan*.npz' --output-dir products --resume",
-    "ptychoproduct convert scan.npz --standard-layout scan12 --detector-pixel-size-m 75um",
+    """\
+ptychoproduct convert scan.npz --standard-layout scan12 \\
+    --detector-pixel-size-m 75um""",
     """\
 ptychoproduct convert frames.npy scan.h5 \\
     --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",
@@ -47,7 +49,9 @@ ptychoproduct convert diffraction.h5 scan.h5 \\
     --dataset /patterns --positions product.h5""",
 )
 EXECUTABLE_EXAMPLES = (
-    "convert_to_ptychodus_product --input-npz scan.npz --output-product scan.h5 --object-center auto",
+    """\
+convert_to_ptychodus_product --input-npz scan.npz --output-product scan.h5 \\
+    --object-center auto""",
     """\
 convert_to_ptychodus_product --input-npy frames.npy --output-product scan.h5 \\
     --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",

@@ -39,6 +39,7 @@ too, but is an error.
 EXAMPLES = (
     "ptychoproduct inspect scan.h5",
     "ptychoproduct inspect scan.h5 --tree",
+    "ptychoproduct inspect scan.h5 --html scan.html",
     "ptychoproduct inspect scan.h5 --plot scan.png --frame 100",
     "ptychoproduct inspect --compare scan.h5 product.h5",
     "ptychoproduct inspect scan.h5 --json",
@@ -64,6 +65,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     picture = parser.add_argument_group("picture")
     add_plot_option(picture, "object, probe, scan positions, patterns and losses")
     picture.add_argument(
+        "--html",
+        metavar="PAGE.html",
+        help="write one page to share, 3 MB at most, that needs no network: pictures, frames, and what is told here",
+    )
+    picture.add_argument(
         "--frame", type=int, metavar="N", help="number of the frame to draw beside the mean, from 0 (default: 0)"
     )
     add_output_options(parser)
@@ -73,6 +79,7 @@ def inspect(arguments: argparse.Namespace) -> int:
     """Show a product; the exit code says whether the file is one."""
     from ptychoproduct import OptionError, inspect_product
     from ptychoproduct.plots.files import require_matplotlib
+    from ptychoproduct.product.page import require_page
 
     if arguments.compare is not None:
         return _compare(arguments)
@@ -80,18 +87,20 @@ def inspect(arguments: argparse.Namespace) -> int:
         raise OptionError("frame", "is drawn in the figure only; add --plot FILE")
     if arguments.plot is not None:
         require_matplotlib(Path(arguments.plot))
+    if arguments.html is not None:
+        require_page(Path(arguments.html))
     with collected_warnings(arguments):
         inspection = inspect_product(arguments.product)
-    is_drawn = arguments.plot is not None and inspection.problem is None
-    if is_drawn:
-        _plot(arguments)
+    drawn = [] if inspection.problem else [path for path in (arguments.plot, arguments.html) if path is not None]
+    if drawn:
+        _draw(arguments, inspection)
 
     def show() -> None:
         _print(inspection, arguments.tree)
         if inspection.mixed_pair is not None:
             print(f"warning: {inspection.mixed_pair}")
-        if is_drawn:
-            print(f"\ndrawn in {arguments.plot}")
+        if drawn:
+            print(f"\ndrawn in {' and '.join(drawn)}")
 
     print_result(asdict(inspection), show, arguments)
     if inspection.problem is not None:
@@ -105,7 +114,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from ptychoproduct import OptionError, compare_products
     from ptychoproduct.errors import counted
 
-    for name in ("tree", "plot", "frame"):
+    for name in ("tree", "plot", "frame", "html"):
         if getattr(arguments, name):
             raise OptionError(name, "cannot be used with --compare")
     first, second = arguments.compare, arguments.product
@@ -123,12 +132,16 @@ def _compare(arguments: argparse.Namespace) -> int:
     return EXIT_DIFFERENT if differences else EXIT_OK
 
 
-def _plot(arguments: argparse.Namespace) -> None:
+def _draw(arguments: argparse.Namespace, inspection: Inspection) -> None:
     from ptychoproduct import open_product
     from ptychoproduct.plots.files import save_picture
+    from ptychoproduct.product.page import write_page
 
     with open_product(arguments.product) as product:
-        save_picture(product.plot(arguments.frame), Path(arguments.plot), sources=(product.path,))
+        if arguments.plot is not None:
+            save_picture(product.plot(arguments.frame), Path(arguments.plot), sources=(product.path,))
+        if arguments.html is not None:
+            write_page(product, inspection, arguments.html)
 
 
 def _print(inspection: Inspection, as_tree: bool) -> None:

@@ -22,7 +22,7 @@ def test_a_copy_has_no_difference(pair):
 
 
 def test_another_codec_is_the_only_difference_of_a_repacked_product(pair):
-    repack_product(*pair, compression="lz4")
+    repack_product(*pair, options=ExportOptions("lz4"))
     (found,) = [found for found in compare_products(*pair) if "chunk" in found.first]
     assert (found.where, found.content) == ("/raw_data/diffraction", "")
     assert (", zstd:1, " in found.first, ", lz4, " in found.second) == (True, True)
@@ -36,6 +36,7 @@ def test_an_attribute_that_differs_is_shown_with_both_values(pair):
 
 def test_elements_that_differ_are_counted(pair):
     with h5py.File(pair[1], "r+") as file:
+        del file["raw_data/diffraction"].attrs["row_crc32"]
         frames = file["raw_data/diffraction"][:]
         frames[3, 4, 5:7] += 2.5
         file["raw_data/diffraction"][:] = frames

@@ -59,7 +59,7 @@ def test_the_time_is_written_only_when_asked_for(export):
 
 def test_a_product_that_is_written_again_keeps_its_origin(export, tmp_path):
     product = export()
-    repack_product(product, tmp_path / "again.h5", compression="lz4")
+    repack_product(product, tmp_path / "again.h5", options=ExportOptions("lz4"))
     assert attribute(tmp_path / "again.h5", "source_files") == attribute(product, "source_files")
 
 

@@ -8,7 +8,8 @@ from ptychoproduct.system.sizes import parse_size, size_name
 
 
 @pytest.mark.parametrize(
-    ("unit", "nbytes"), [("", 1), ("B", 1), ("KiB", 1024), ("MiB", 1024**2), ("GB", 10**9), ("TiB", 1024**4)]
+    ("unit", "nbytes"),
+    [("", 1), ("B", 1), ("KiB", 1024), ("MiB", 1024**2), ("GiB", 1024**3), ("GB", 10**9), ("TiB", 1024**4)],
 )
 @given(number=st.integers(0, 10**9 - 1))
 def test_a_size_is_its_number_of_units(unit, nbytes, number):
