@@ -90,10 +90,11 @@ def collected_warnings(arguments: argparse.Namespace) -> Iterator[None]:
     from ptychoproduct import ProductWarning
 
     def show(message: Warning | str, category: type[Warning], *place: object, **kwargs: object) -> None:  # noqa: ARG001
-        if issubclass(category, ProductWarning) and str(message) not in arguments.warnings:
-            arguments.warnings.append(str(message))
+        text = message.with_flags if isinstance(message, ProductWarning) else str(message)
+        if issubclass(category, ProductWarning) and text not in arguments.warnings:
+            arguments.warnings.append(text)
             if not arguments.quiet:
-                print(f"warning: {message}", file=sys.stderr)
+                print(f"warning: {text}", file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", ProductWarning)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ptychoproduct.benchmark.benchmark import BenchmarkOptions
+    from ptychoproduct.benchmark.machine import Machine
     from ptychoproduct.benchmark.report import BenchmarkReport
 
 
@@ -34,6 +35,10 @@ EXAMPLES = (
     "ptychoproduct bench --action import --seconds 30 --plot throughput.png",
     "ptychoproduct bench --megabytes 16,64 --rounds 1 --peers h5py,zarr",
 )
+
+
+# Processes that want a core, for each core, from which on a machine is not idle.
+_BUSY_LOAD = 0.25
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -168,6 +173,7 @@ def _print_tables(report: BenchmarkReport) -> None:
             "folder": f"{machine.folder} ({machine.file_system})",
             "versions": versions,
             "codec": f"{report.codec}, {counted(report.threads, 'thread')}",
+            **_not_idle(machine),
         }
     )
     tables = [_size_table(report), _tool_table(report)]
@@ -179,6 +185,13 @@ def _print_tables(report: BenchmarkReport) -> None:
     problems = {timing.tool: timing.problem for result in report.results for timing in result.timings if timing.problem}
     for name, reason in (report.absent | problems).items():
         console.print(f"{name}: {reason}", style="dim", markup=False, highlight=False)
+
+
+def _not_idle(machine: Machine) -> dict[str, str]:
+    """Say that other programs were running, which makes times longer and ratios uncertain."""
+    if machine.load is None or machine.load < _BUSY_LOAD * machine.cores:
+        return {}
+    return {"not idle": "other programs were running before the start: measure again when they are not"}
 
 
 def _size_table(report: BenchmarkReport) -> Table:

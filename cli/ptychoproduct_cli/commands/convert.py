@@ -79,6 +79,7 @@ def _add_path_options(parser: argparse.ArgumentParser) -> None:
     )
     scan = parser.add_mutually_exclusive_group(required=True)
     scan.add_argument("--input-npz", metavar="SCAN.npz", help="scan to convert")
+    scan.add_argument("--input", dest="scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5, by its content")
     scan.add_argument("--input-npy", metavar="FRAMES.npy", help="frames to convert, with --positions and --probe")
     scan.add_argument("--input-h5", metavar="FILE", help="HDF5 file to convert, with --dataset, --positions, --probe")
     parser.add_argument(

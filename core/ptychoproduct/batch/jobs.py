@@ -74,5 +74,5 @@ def attempt(prepare: Callable[[], Work], progress: Progress | None = None) -> At
             summary = prepare()(progress=progress)
         except Exception as raised:  # a fault of one scan must not end a night of others
             error = raised
-    said = (str(warning.message) for warning in caught if issubclass(warning.category, ProductWarning))
+    said = (warning.message.with_flags for warning in caught if isinstance(warning.message, ProductWarning))
     return Attempt(summary, time.perf_counter() - started, tuple(dict.fromkeys(said)), error)
