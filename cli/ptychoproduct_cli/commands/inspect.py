@@ -62,6 +62,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OTHER.h5",
         help="tell in what another product and this one differ: attributes, datasets, their storage and content",
     )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="show the number of frames and their mean as a product grows that is written with live=True; ends when it "
+        "is complete",
+    )
     picture = parser.add_argument_group("picture")
     add_plot_option(picture, "object, probe, scan positions, patterns and losses")
     picture.add_argument(
@@ -83,6 +89,10 @@ def inspect(arguments: argparse.Namespace) -> int:
 
     if arguments.compare is not None:
         return _compare(arguments)
+    if arguments.watch:
+        from ptychoproduct_cli.watching import watch
+
+        return watch(arguments)
     if arguments.frame is not None and arguments.plot is None:
         raise OptionError("frame", "is drawn in the figure only; add --plot FILE")
     if arguments.plot is not None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
@@ -28,6 +27,7 @@ from ptychoproduct.model.plausibility import warn_of_implausible
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product import reconstruction
 from ptychoproduct.product.frame_writer import FrameWriter
+from ptychoproduct.product.live import LiveProduct
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.provenance import write_provenance
 from ptychoproduct.product.raw_group import RawGroup
@@ -65,6 +65,8 @@ class ProductWriter:
         Other files that the data comes from: never overwritten.
     group : OutputGroup, optional
         Other outputs, which appear at the same time.
+    live : bool
+        Whether others can read the frames while they are appended, see `LiveProduct`; each is a chunk by default.
 
     Raises
     ------
@@ -90,13 +92,14 @@ class ProductWriter:
         source: str | PathLike[str] | None = None,
         inputs: Sequence[str | PathLike[str]] = (),
         group: OutputGroup | None = None,
+        live: bool = False,
     ) -> None:
         self.path = Path(out_path)
         self.meta = meta if isinstance(meta, ResolvedMetadata) else resolve_metadata(meta or ExportMeta())
-        self.options = options or ExportOptions()
+        self.options = options or ExportOptions(chunk_frames=1 if live else None)
         self.summary: ExportSummary | None = None
         self.conversion_id: str | None = None  # with a patterns file only
-        self._include_raw = include_raw
+        self._include_raw, self._is_live = include_raw, live
         self._progress = progress
         threads = self.options.threads or available_threads()
         self._resources = Resources(threads, self.options.memory_bytes, progress=self._on_progress)
@@ -124,9 +127,10 @@ class ProductWriter:
                 if self._include_raw:
                     checked = replace(self._resources, progress=lambda _: self._output.check())
                     self._raw = RawGroup(self._file, self.options, checked, self._digests)
-            self._frames = stack.enter_context(
-                FrameWriter(self._file, self.options, self._resources, self._digests, self._origin)
-            )
+            live = LiveProduct(self.path, self.meta, self._origin) if self._is_live else None
+            stack.callback(live.close if live else lambda: None)
+            writing = (self._file, self.options, self._resources, self._digests, self._origin, live)
+            self._frames = stack.enter_context(FrameWriter(*writing))
             self._stack = stack.pop_all()
         return self
 
@@ -254,6 +258,7 @@ class ProductWriter:
         if self._raw is not None:
             with hdf5_errors(self.path, self._output):
                 self._frames.append(frames)
+                self._frames.share(x_px, y_px)
 
     def write_frames(
         self,
@@ -370,15 +375,8 @@ class ProductWriter:
                 add_plots(self._file, self.meta)
             write_provenance(self._file, self.options, self._include_raw, self._inputs)
             summary = self._summarise()  # which notes the verdict of physics: the digest covers it
-            self._digests.take(self._file, self._datasets(), self._resources.threads)
+            self._digests.take(self._file, reconstruction.all_datasets(self._file), self._resources.threads)
         return summary
-
-    def _datasets(self) -> list[h5py.Dataset]:
-        """Return every dataset of the product once, also where several hard links lead to it."""
-        found = [item for item in self._file.values() if isinstance(item, h5py.Dataset)]
-        found += [] if self._raw is None else self._raw.group.values()
-        found += [self._file[shown.name] for shown in contract.VIEW_DATASETS if shown.name in self._file]
-        return list(dict.fromkeys(found))
 
     @contextmanager
     def _verified(self, part: Path) -> Iterator[None]:
