@@ -12,6 +12,7 @@ from ptychoproduct_cli import terminal_image
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_CODES, EXIT_OK, Command
 from ptychoproduct_cli.options import add_output_options, add_plot_option
 from ptychoproduct_cli.output import collected_warnings, new_console, print_error, print_result, print_rows
+from ptychoproduct_cli.watching import watch
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,19 +86,18 @@ def inspect(arguments: argparse.Namespace) -> int:
     """Show a product; the exit code says whether the file is one."""
     from ptychoproduct import OptionError, inspect_product
     from ptychoproduct.plots.files import require_matplotlib
-    from ptychoproduct.product.page import require_page
 
-    if arguments.compare is not None:
-        return _compare(arguments)
-    if arguments.watch:
-        from ptychoproduct_cli.watching import watch
-
-        return watch(arguments)
+    for name in ("compare", "watch"):
+        if getattr(arguments, name):
+            _require_alone(arguments, name)
+            return _compare(arguments) if name == "compare" else watch(arguments)
     if arguments.frame is not None and arguments.plot is None:
         raise OptionError("frame", "is drawn in the figure only; add --plot FILE")
     if arguments.plot is not None:
         require_matplotlib(Path(arguments.plot))
     if arguments.html is not None:
+        from ptychoproduct.product.page import require_page
+
         require_page(Path(arguments.html))
     with collected_warnings(arguments):
         inspection = inspect_product(arguments.product)
@@ -119,14 +119,21 @@ def inspect(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _require_alone(arguments: argparse.Namespace, name: str) -> None:
+    """Check that what cannot be done at the same time is not asked for."""
+    from ptychoproduct import OptionError
+
+    others = ("compare", "watch", "tree", "plot", "frame", "html", *(("json", "quiet") if name == "watch" else ()))
+    for other in others:
+        if other != name and getattr(arguments, other) not in (None, False):
+            raise OptionError(other, f"cannot be used with --{name}")
+
+
 def _compare(arguments: argparse.Namespace) -> int:
     """Print the differences of two products; the exit code says whether there are any."""
-    from ptychoproduct import OptionError, compare_products
+    from ptychoproduct import compare_products
     from ptychoproduct.errors import counted
 
-    for name in ("tree", "plot", "frame", "html"):
-        if getattr(arguments, name):
-            raise OptionError(name, "cannot be used with --compare")
     first, second = arguments.compare, arguments.product
     differences = compare_products(first, second)
 

@@ -100,6 +100,8 @@ class ProductWriter:
         self.summary: ExportSummary | None = None
         self.conversion_id: str | None = None  # with a patterns file only
         self._include_raw, self._is_live = include_raw, live
+        if live and not self.options.overwrite:
+            raise OptionError("live", "replaces what has the product's name; it cannot be used with overwrite=False")
         self._progress = progress
         threads = self.options.threads or available_threads()
         self._resources = Resources(threads, self.options.memory_bytes, progress=self._on_progress)
