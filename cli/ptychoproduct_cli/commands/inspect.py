@@ -109,6 +109,8 @@ def inspect(arguments: argparse.Namespace) -> int:
         _print(inspection, arguments.tree)
         if inspection.mixed_pair is not None:
             print(f"warning: {inspection.mixed_pair}")
+        if inspection.changed is not None:
+            print(f"warning: {inspection.changed}")
         if drawn:
             print(f"\ndrawn in {' and '.join(drawn)}")
 

@@ -36,6 +36,7 @@ from ptychoproduct.streaming.sources import Access, RowSource, WindowedSource, r
 from ptychoproduct.streaming.stored_rows import StoredRows
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
+from ptychoproduct.validation.damage import require_undamaged_products
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -87,7 +88,10 @@ def export_on_cluster(
         name = "verify" if options.verify else "digests"
         advice = "leave it out (--no-digest with --compression archive), and use `ptychoproduct repack --digest` later"
         raise OptionError(name, f"needs all frames on one machine, so it cannot be used with --cluster; {advice}")
+    if files.accept_damage:
+        raise OptionError("accept_damage", "reads all frames first, so it cannot be used with --cluster")
     resources = Resources(options.threads or available_threads(), options.memory_bytes)
+    require_undamaged_products(files)
     with opened_scan(files, resources, include_raw) as scan:
         if include_raw and scan.frames is not None:
             write = partial(_write_rows, client, files, options.memory_bytes)

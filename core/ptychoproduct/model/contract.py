@@ -152,7 +152,7 @@ PHYSICS_CONVENTION = Attribute("physics_convention", "str")
 POSITIONS_TRANSFORM = Attribute("positions_transform", "str")
 PROBE_TRANSFORM = Attribute("probe_transform", "str")
 FRAMES_TRANSFORM = Attribute("frames_transform", "str")
-SOURCE_POSITIONS = ("xcoords_source", "ycoords_source")
+SOURCE_POSITIONS = ("xcoords_source", "ycoords_source", "xcoords_start_source", "ycoords_start_source")
 
 ROOT_ATTRIBUTES = (
     Attribute("format_id", "str", default=FORMAT_ID),
@@ -209,6 +209,8 @@ SYNTHETIC = Attribute("synthetic", "bool", default=False)
 CONTENT_DIGEST = Attribute("content_sha256", "str")
 # On frames, an array: a CRC-32 of each, see `row_checksums`.
 ROW_CHECKSUMS = "row_crc32"
+# On any dataset, an array: numbers of the rows that were lost when a damaged file was repacked, and are fill values.
+LOST_ROWS = "lost_rows"
 
 PROBE = Dataset(
     "probe",

@@ -12,8 +12,8 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.errors import counted
 from ptychoproduct.hdf5.contract_fields import read_attribute
 from ptychoproduct.model import contract
-from ptychoproduct.model.geometry import wavelength_m
 from ptychoproduct.model.plausibility import stands_for_unknown
+from ptychoproduct.model.wavelength import wavelength_m
 from ptychoproduct.product.inspection import DatasetEntry, GroupEntry, Inspection
 from ptychoproduct.product.provenance import SourceFile, read_provenance
 from ptychoproduct.product.reader import Product
