@@ -17,6 +17,7 @@ from .model.counts import CountsRecipe, InexactError
 from .model.geometry import resolve_metadata
 from .model.metadata import ExportMeta, ResolvedMetadata
 from .model.metadata_file import NamedMetadata, named_metadata, read_metadata_file
+from .product.differences import Difference, compare_products
 from .product.inspection import Inspection, inspect_product
 from .product.options import ExportOptions
 from .product.patterns_file import DiffractionFile, standard_layout
@@ -40,6 +41,7 @@ __all__ = [
     "ContractError",
     "CountsRecipe",
     "DamageWarning",
+    "Difference",
     "DiffractionFile",
     "DiffractionSummary",
     "ExportChoices",
@@ -74,6 +76,7 @@ __all__ = [
     "TuneOptions",
     "TuneReport",
     "ValidationReport",
+    "compare_products",
     "export_product_from_files",
     "export_product_from_npz",
     "export_product_from_rawdata",

@@ -21,6 +21,7 @@ from ptychoproduct.model.array_checks import check_frames
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.counts import CountsRecipe, InexactError
 from ptychoproduct.model.probe_shape import probe_doubt
+from ptychoproduct.product.live import LiveProduct
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.scan.scan import FrameStack
 from ptychoproduct.streaming.chunk_stream import Convert, RowAppender, RowOutput, write_rows
@@ -48,6 +49,8 @@ class FrameWriter:
         Where the digest of the frames is made.
     origin : path
         What messages name.
+    live : LiveProduct, optional
+        What others read meanwhile; it gets the frames that are appended, too.
 
     Attributes
     ----------
@@ -68,7 +71,9 @@ class FrameWriter:
         resources: Resources,
         digests: ContentDigests,
         origin: Origin,
+        live: LiveProduct | None = None,
     ) -> None:
+        self._live = live
         self.dataset: h5py.Dataset | None = None
         self.choice: Choice | None = None
         self.recipe: CountsRecipe | None = None
@@ -117,9 +122,17 @@ class FrameWriter:
             source, measured = ArrayRows(frames), self._options.measured
             sample = None if measured is None else sample_for(measured, source, lambda: source)
             dataset = self._create(source.shape[1:], source.dtype, None, sample)
-            self._appender = RowAppender(RowOutput(dataset), dataset.dtype, self._resources)
+            mirror = None if self._live is None else self._live.start(self._file, dataset)
+            self._appender = RowAppender(RowOutput(dataset, mirror=mirror), dataset.dtype, self._resources)
         assert self.dataset is not None
         self._appender.append(self._digests.passing_frames(ArrayRows(frames), self.dataset))
+
+    def share(self, x_px: Array, y_px: Array) -> None:
+        """Let readers of the live product see all frames so far, the last ones at these positions."""
+        if self._live is not None and self._appender is not None:
+            self._live.add_positions(x_px, y_px)
+            self._appender.drain()
+            self._live.flush()
 
     def write(
         self,
