@@ -154,6 +154,11 @@ def check_cluster(arguments: argparse.Namespace) -> None:
     batch = arguments.command.batch
     if batch is not None and not batch.splits and arguments.cluster is not None:
         raise OptionError("cluster", "is for several inputs; give --output-dir DIR")
+    if arguments.cluster is None:
+        if getattr(arguments, "shards", None) is not None:
+            raise OptionError("shards", "needs --cluster; --cluster local uses the cores of this machine")
+        if getattr(arguments, "resume", False):
+            raise OptionError("resume", "is for several inputs, or for one scan with --cluster")
 
 
 def _list(jobs: Sequence[Job], journal: Journal | None, arguments: argparse.Namespace) -> int:

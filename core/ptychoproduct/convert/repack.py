@@ -17,12 +17,14 @@ from ptychoproduct.aliases import Progress
 from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.compression.profiles import Storage
 from ptychoproduct.errors import ContractError
+from ptychoproduct.hdf5.chunk_grid import datasets_of
 from ptychoproduct.hdf5.chunks import MOST_CHUNK_BYTES, default_chunk_rows, fitted_chunks
 from ptychoproduct.hdf5.contract_fields import storage_problems
 from ptychoproduct.hdf5.dataset_reader import is_stored_as_in_memory
 from ptychoproduct.hdf5.local_links import local_dataset, naming_damage, open_hdf5, reading
 from ptychoproduct.hdf5.object_copy import copy_objects
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file
+from ptychoproduct.hdf5.shard_layout import is_sharded
 from ptychoproduct.model import contract
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.streaming.dataset_rows import DatasetRows
@@ -158,10 +160,12 @@ def repack_product(
     with naming_damage(path), closing(open_hdf5(path, "an HDF5 file")) as source:
         for name, problem in storage_problems(source):
             raise ContractError(path, problem, key=name)
+        if any(is_sharded(h5py.Dataset(found)) for found in datasets_of(source)):
+            raise ContractError(path, "its frames are in shards; make one file of them first: ptychoproduct merge")
         require_undamaged(source)
         track_order = bool(source["/"].id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
         userblock_bytes = source.userblock_size
-        with atomic_output(out_path, **options.replacing, sources=(path,), group=None) as part:
+        with atomic_output(out_path, **options.replacing, sources=(path,), group=None, place=None) as part:
             with (
                 new_hdf5_file(part, out_path, track_order=track_order, userblock_bytes=userblock_bytes) as opened,
                 hdf5_errors(out_path, opened[1]),

@@ -156,7 +156,7 @@ class DiffractionWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._part = stack.enter_context(
-                atomic_output(self.path, **self._replacing, sources=self._sources, group=self._group)
+                atomic_output(self.path, **self._replacing, sources=self._sources, group=self._group, place=None)
             )
             self._file_stack = stack.enter_context(ExitStack())
             self._stack = stack.pop_all()

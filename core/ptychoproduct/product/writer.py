@@ -9,7 +9,7 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -35,7 +35,7 @@ from ptychoproduct.product.summary import ExportSummary
 from ptychoproduct.scan.scan import FrameStack
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.streaming.sources import RowSource
-from ptychoproduct.system.atomic import OutputGroup, atomic_output
+from ptychoproduct.system.atomic import OutputGroup, Place, atomic_output
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.physics_evidence import record_physics
@@ -64,6 +64,8 @@ class ProductWriter:
         Other files that the data comes from: never overwritten.
     group : OutputGroup, optional
         Other outputs, which appear at the same time.
+    place : Place, optional
+        Where it is until it is complete.
 
     Raises
     ------
@@ -89,6 +91,7 @@ class ProductWriter:
         source: str | PathLike[str] | None = None,
         inputs: Sequence[str | PathLike[str]] = (),
         group: OutputGroup | None = None,
+        place: Place | None = None,
     ) -> None:
         self.path = Path(out_path)
         self.meta = meta if isinstance(meta, ResolvedMetadata) else resolve_metadata(meta or ExportMeta())
@@ -102,7 +105,7 @@ class ProductWriter:
         )
         self._origin = self.path if source is None else source
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
-        self._group = group
+        self._placing: dict[str, Any] = {"sources": self._inputs, "group": group, "place": place}
         self._stack = ExitStack()
         self._raw: RawGroup | None = None
         self._positions = ScanPositions(self.options.position_index, self._origin)
@@ -115,9 +118,7 @@ class ProductWriter:
     def __enter__(self) -> Self:
         self._started = time.perf_counter()
         with ExitStack() as stack:
-            part = stack.enter_context(
-                atomic_output(self.path, **self.options.replacing, sources=self._inputs, group=self._group)
-            )
+            part = stack.enter_context(atomic_output(self.path, **self.options.replacing, **self._placing))
             stack.callback(self._measure, part)
             stack.enter_context(self._verified(part))
             self._file, self._output = stack.enter_context(new_hdf5_file(part, self.path))
@@ -125,9 +126,8 @@ class ProductWriter:
                 if self._include_raw:
                     checked = replace(self._resources, progress=lambda _: self._output.check())
                     self._raw = RawGroup(self._file, self.options, checked, self._digests)
-            self._frames = stack.enter_context(
-                FrameWriter(self._file, self.options, self._resources, self._digests, self._origin)
-            )
+            kept = (self._digests, self._origin, self._output)
+            self._frames = stack.enter_context(FrameWriter(self._file, self.options, self._resources, *kept))
             self._stack = stack.pop_all()
         return self
 

@@ -18,6 +18,7 @@ from ptychoproduct.hdf5.contract_fields import names_of_ours
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import naming_damage, open_hdf5, reading
 from ptychoproduct.hdf5.row_checksums import changed_rows, stored_row_checksums
+from ptychoproduct.hdf5.shard_layout import is_sharded
 from ptychoproduct.model.contract import CONTENT_DIGEST, DIFFRACTION, POSITION_X, ROW_CHECKSUMS
 from ptychoproduct.scan.layouts import HDF5, file_kind
 from ptychoproduct.validation.digests import add_elements, content_digest, has_digest, new_digest, stored_digest
@@ -56,7 +57,7 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
         return
     is_text = dataset.dtype.hasobject
     digest, is_intact = new_digest(), True
-    with closing(DatasetReader(dataset, None if dataset.chunks else 1, verify=False)) as reader:
+    with closing(DatasetReader(dataset, None if dataset.chunks or is_sharded(dataset) else 1, verify=False)) as reader:
         for rows, future in reader.blocks(partial(_compared, checksums), block_bytes=1):
             try:
                 block, changed = future.result()

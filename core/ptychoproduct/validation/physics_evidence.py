@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -14,7 +15,10 @@ import numpy as np
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.errors import OptionError, warn
 from ptychoproduct.hdf5.contract_fields import _read_values, find_dataset, read_attribute, read_metadata, read_recipe
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import open_hdf5, reading
+from ptychoproduct.hdf5.shard_layout import is_sharded
+from ptychoproduct.hdf5.sharded_chunks import stored_as
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import axis_order, canonical_axes
 from ptychoproduct.model.counts import CountsRecipe, InexactError
@@ -230,7 +234,8 @@ def _as_product_gives(frames: h5py.Dataset, rows: Array) -> Array:
 def _rows(frames: h5py.Dataset) -> Array:
     """Choose frames so that few chunks have to be decoded."""
     rows = frames_to_judge(len(frames), frames.shape[1:])
-    depth = frames.chunks[0] if frames.chunks else 1
+    with stored_as(frames) as stored:
+        depth = stored.chunks[0] if stored.chunks else 1
     if depth <= _DEEP_CHUNK or len(frames) <= _DEEP_CHUNKS * depth:
         return rows
     each = -(-len(rows) // _DEEP_CHUNKS)
@@ -240,6 +245,9 @@ def _rows(frames: h5py.Dataset) -> Array:
 
 
 def _read_frames(frames: h5py.Dataset, rows: Array) -> Array:
+    if is_sharded(frames):  # HDF5 would give zeros for what it does not find
+        with closing(DatasetReader(frames)) as reader:
+            return reader.read(rows)
     with reading(frames):
         values: Array = frames[rows]
     return values
