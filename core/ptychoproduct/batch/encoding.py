@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.batch.cluster import reported_progress
+from ptychoproduct.batch.sources import absolute_name
 from ptychoproduct.compression.codecs import Codec
 from ptychoproduct.compression.filters import filters_of
 from ptychoproduct.errors import SourceError
@@ -33,6 +34,8 @@ from ptychoproduct.validation.row_checksums import checked_counts, checked_rows
 
 # Of frames that are encoded at once: large beside the milliseconds that a task costs.
 RANGE_BYTES = 32 * 1024**2
+# Fields of `ScanFiles` that may be names of files.
+_FILES = ("path", "positions", "probe", "object", "mask", "frames")
 Place = tuple[tuple[int, ...], int, int]  # offset, number of bytes, filter mask
 Store = Callable[[tuple[int, ...], Any, int], None]  # as `write_direct_chunk`
 
@@ -73,9 +76,10 @@ class Encoding:
     def of(cls, frames: FramesToWrite, files: ScanFiles, memory_bytes: int, range_bytes: int) -> Encoding:
         """Return what workers need for frames of these files."""
         dataset = frames.dataset
+        named = {name: absolute_name(getattr(files, name)) for name in _FILES}
         return cls(
             uuid.uuid4().hex,
-            files,
+            replace(files, **named),
             tuple(frames.axes),
             memory_bytes,
             dataset.shape,

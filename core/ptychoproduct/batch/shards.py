@@ -103,6 +103,8 @@ def _joined(frames: FramesToWrite, parts: list[range], record: Unfinished) -> h5
         path = record.shards / shard_name(number)
         if path.stat().st_size != nbytes:
             raise OutputError(path, "was changed while others were written")
+    for path in set(record.shards.iterdir()) - {record.shards / shard_name(number) for number in range(len(parts))}:
+        path.unlink(missing_ok=True)  # a worker that has lost its client is still writing it
     del group[name]
     dataset = create_sharded(group, name, record.shards.name, parts, row_shape, dtype)
     for attribute, value in {**attributes, SHARD_BYTES: np.array(sizes, np.uint64)}.items():

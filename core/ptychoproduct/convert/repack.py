@@ -165,7 +165,7 @@ def repack_product(
         require_undamaged(source)
         track_order = bool(source["/"].id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
         userblock_bytes = source.userblock_size
-        with atomic_output(out_path, **options.replacing, sources=(path,), group=None, place=None) as part:
+        with atomic_output(out_path, **options.replacing, sources=(path,)) as part:
             with (
                 new_hdf5_file(part, out_path, track_order=track_order, userblock_bytes=userblock_bytes) as opened,
                 hdf5_errors(out_path, opened[1]),

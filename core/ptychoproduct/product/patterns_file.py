@@ -142,7 +142,7 @@ class DiffractionWriter:
         self._meta = meta
         self._bad_pixels = _mask(bad_pixels, shape[1:], origin)
         self._chunk_shape = chunk_shape or (default_chunk_rows(shape[1:], sample.dtype), *shape[1:])
-        self._replacing = {"overwrite": overwrite, "force": force}
+        self._replacing: dict[str, Any] = {"overwrite": overwrite, "force": force}
         self._sources = tuple(sources)
         self._group = group
         self._origin = origin
@@ -156,7 +156,7 @@ class DiffractionWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._part = stack.enter_context(
-                atomic_output(self.path, **self._replacing, sources=self._sources, group=self._group, place=None)
+                atomic_output(self.path, **self._replacing, sources=self._sources, group=self._group)
             )
             self._file_stack = stack.enter_context(ExitStack())
             self._stack = stack.pop_all()
