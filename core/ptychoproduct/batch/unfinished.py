@@ -177,8 +177,11 @@ def unfinished(target: Path, key: str, *, resume: bool, has_shards: bool) -> Ite
             found = _continued(target, key, stack) if resume else None
             if found is None:
                 remove_leftovers(target)
+                if has_shards and "%" in beside.name:  # HDF5 puts numbers in its place
+                    raise OutputError(target, "there can be no shards of a file with % in its name; give another name")
                 if has_shards and beside.exists():
-                    problem = "is there already, with the shards of another product; remove it, or give another name"
+                    whose = "this product" if target.exists() else "another product"
+                    problem = f"is there already, with the shards of {whose}; remove it, or give another name"
                     raise OutputError(beside, problem)
                 folder = new_name(target, ".part")
                 stack.enter_context(held_folder(folder))
@@ -200,11 +203,10 @@ def _continued(target: Path, key: str, stack: ExitStack) -> tuple[Path, Unfinish
     for folder in filter(Path.is_dir, parts_of(target)):
         with ExitStack() as held:
             record = Unfinished(folder, key, target)
-            if not held.enter_context(held_folder(folder)) or not record.read():
-                continue
-            beside = folder_beside(target)
-            if (folder / HAS_FOLDER).exists() and not record.shards.exists() and (folder / UNFINISHED_FILE).exists():
-                beside.rename(record.shards)  # it had its name, and the product had not
+            if not held.enter_context(held_folder(folder)) or not record.read() or not record.part.exists():
+                continue  # without the part, the product has its name already
+            if (folder / HAS_FOLDER).exists() and not record.shards.exists():
+                folder_beside(target).rename(record.shards)  # they had their name, and the product had not
             stack.enter_context(held.pop_all())
             return folder, record
     return None

@@ -6,6 +6,7 @@ is not there. So whoever opens one here is told first.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+from h5py import h5d, h5p, h5s, h5t
 
 from ptychoproduct.errors import ContractError
 from ptychoproduct.hdf5.output import path_of
@@ -67,11 +69,16 @@ def create_sharded(
     row_shape : tuple of int
     dtype : numpy.dtype
     """
-    layout = h5py.VirtualLayout((parts[-1].stop, *row_shape), dtype)
+    properties = h5p.create(h5p.DATASET_CREATE)
+    properties.set_obj_track_times(False)  # which h5py's own way of creating one does not ask for
+    shape = (parts[-1].stop, *row_shape)
     for number, part in enumerate(parts):
-        source = h5py.VirtualSource(f"{folder}/{shard_name(number)}", SHARD_DATASET, (len(part), *row_shape))
-        layout[part.start : part.stop] = source
-    return group.create_virtual_dataset(name, layout)
+        rows, its_rows = h5s.create_simple(shape), h5s.create_simple((len(part), *row_shape))
+        rows.select_hyperslab((part.start, *(0 for _ in row_shape)), its_rows.shape)
+        path = os.fsencode(f"{folder}/{shard_name(number)}")
+        properties.set_virtual(rows, path, SHARD_DATASET.encode(), its_rows)
+    space, element = h5s.create_simple(shape), h5t.py_create(dtype, logical=True)
+    return h5py.Dataset(h5d.create(group.id, name.encode(), element, space, properties))
 
 
 def shards_of(dataset: h5py.Dataset) -> list[Shard]:

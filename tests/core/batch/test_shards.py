@@ -182,7 +182,7 @@ def test_nothing_leads_out_of_the_folder(folder, tmp_path):
 
 def test_shards_of_another_product_stay(client, folder):
     before = {path.name: path.read_bytes() for path in (folder / "out.frames").iterdir()}
-    with pytest.raises(OutputError, match=r"out\.frames.*another product"):
+    with pytest.raises(OutputError, match=r"out\.frames.*this product"):
         export_on_cluster(client, ScanFiles(folder / "scan.npz"), folder / "out.h5", shards=2, options=OPTIONS)
     assert before == {path.name: path.read_bytes() for path in (folder / "out.frames").iterdir()}
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
