@@ -7,6 +7,7 @@ from .convert.export import (
     export_product_from_scan,
 )
 from .convert.importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
+from .convert.merge import MergeSummary, merge_product
 from .convert.repack import RepackedDataset, RepackSummary, repack_product
 from .errors import ContractError, OptionError, OutputError, ProductError, ProductWarning, SourceError
 from .model.count_recognition import recognise_counts
@@ -48,6 +49,7 @@ __all__ = [
     "ImportSummary",
     "InexactError",
     "Inspection",
+    "MergeSummary",
     "NamedMetadata",
     "OptionError",
     "OutputError",
@@ -78,6 +80,7 @@ __all__ = [
     "import_product_to_rawdata",
     "inspect_product",
     "judge_physics",
+    "merge_product",
     "named_metadata",
     "open_product",
     "read_metadata_file",

@@ -64,7 +64,10 @@ def _add_paths(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("output_product", metavar="PRODUCT.h5", help="product to write, *.h5 or *.hdf5")
     _add_options(parser, object_center="auto")
-    add_batch_options(parser, "scans", "products")
+    resume_one = (
+        "; of one scan with --cluster: keep what is done if this ends early, and go on from there the next time"
+    )
+    add_batch_options(parser, "scans", "products", resume_one)
     parser.add_argument(
         "--shards",
         type=int,
