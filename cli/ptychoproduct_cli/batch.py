@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli.batch_options import NAMES, given_inputs
-from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_OK
+from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_OK
 from ptychoproduct_cli.output import print_json, reason_of
 from ptychoproduct_cli.signals import raise_signal
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ptychoproduct.batch.run import Engine, Outcome
 
 # Options that change no byte of an output.
-_NOT_CONTENT = (*NAMES, "threads", "memory_bytes", "quiet", "json", "no_clobber", "verify", "warnings")
+_NOT_CONTENT = (*NAMES, "threads", "memory_bytes", "quiet", "json", "no_clobber", "verify", "warnings", "damage")
 # Options that name a file, perhaps with a key behind it.
 _FILES = ("positions", "probe", "object", "mask", "bad_pixels", "frames", "metadata", "source", "source_npz")
 Message = Callable[[Exception], str]
@@ -78,7 +78,9 @@ def run_batch(arguments: argparse.Namespace, message_of: Message) -> int:
             message_of=lambda error: _one_line(error, message_of),
         )
     _summarise(outcomes, len(jobs), time.perf_counter() - started, journal, arguments)
-    return EXIT_BAD_INPUT if any(outcome.status == "failed" for outcome in outcomes) else EXIT_OK
+    if any(outcome.status == "failed" for outcome in outcomes):
+        return EXIT_BAD_INPUT
+    return EXIT_DAMAGED if any(outcome.attempt.damage for outcome in outcomes) else EXIT_OK
 
 
 def _jobs(arguments: argparse.Namespace) -> list[Job]:
@@ -165,7 +167,7 @@ def check_cluster(arguments: argparse.Namespace) -> None:
     batch = arguments.command.batch
     if batch is not None and not batch.splits and arguments.cluster is not None:
         raise OptionError("cluster", "is for several inputs; give --output-dir DIR")
-    if arguments.cluster is None:
+    if getattr(arguments, "cluster", None) is None:
         if getattr(arguments, "shards", None) is not None:
             raise OptionError("shards", "needs --cluster; --cluster local uses the cores of this machine")
         if getattr(arguments, "resume", False):

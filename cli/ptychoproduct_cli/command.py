@@ -13,6 +13,7 @@ from ptychoproduct_cli.quantities import NEGATIVE_NUMBER
 EXIT_OK = 0
 EXIT_COULD_NOT_RUN = 1
 EXIT_BAD_INPUT = 2
+EXIT_DAMAGED = 3
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
@@ -20,6 +21,7 @@ EXIT_CODES = {
     EXIT_OK: "done",
     EXIT_BAD_INPUT: "something is wrong with the command line, an input or the output; one line on standard error says "
     "what, and no unfinished output is left",
+    EXIT_DAMAGED: "done with --accept-damage, and something is missing in the output or wrong; warnings say what",
     EXIT_INTERRUPTED: "interrupted (Ctrl-C); unfinished output is removed, and standard error names it, or says that "
     "the output was complete already",
     EXIT_TERMINATED: "terminated (SIGTERM; SIGHUP gives 129, SIGXCPU 152); likewise",

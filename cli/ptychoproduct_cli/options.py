@@ -89,6 +89,16 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         )
 
 
+def add_accept_damage_option(parser: argparse._ActionsContainer, what: str, lost: str) -> None:
+    """Add the option that makes something of damaged input."""
+    parser.add_argument(
+        "--accept-damage",
+        action="store_true",
+        help=f"{what} what can be read of a damaged product, name what is damaged, and end with exit code 3: lost "
+        f"frames {lost}, other arrays that cannot be read are left out",
+    )
+
+
 def add_axis_order_option(parser: argparse._ActionsContainer) -> None:
     """Add the option about the order of the frames' axes."""
     parser.add_argument(
@@ -114,6 +124,7 @@ def scan_files(arguments: argparse.Namespace, path: str, kind: str | None = None
         positions_columns=arguments.positions_columns,
         probe=getattr(arguments, "probe", None),
         allow_gaps=arguments.allow_gaps,
+        accept_damage=getattr(arguments, "accept_damage", False),
         scan_step_m=arguments.scan_step_m,
         frames=arguments.frames,
         crop=arguments.crop,

@@ -17,7 +17,9 @@ def report(result: Mapping[str, Any], rows: Mapping[str, str], arguments: argpar
     """Print the result of a conversion, and the most memory it took: as JSON with ``--json``, else as a table."""
     peak = peak_memory_bytes()
     memory = {} if peak is None else {"memory": f"{megabytes(peak)} at most"}
-    print_result({**result, "peak_memory_bytes": peak}, partial(print_rows, {**rows, **memory}), arguments)
+    damage = {"damaged": "\n".join(arguments.damage)} if arguments.damage else {}
+    result = {**result, "damage": arguments.damage, "peak_memory_bytes": peak}
+    print_result(result, partial(print_rows, {**rows, **memory, **damage}), arguments)
 
 
 def print_result(result: Mapping[str, Any], show: Callable[[], None], arguments: argparse.Namespace) -> None:
@@ -68,12 +70,14 @@ def print_rows(rows: Mapping[str, str]) -> None:
 @contextmanager
 def collected_warnings(arguments: argparse.Namespace) -> Iterator[None]:
     """Print each warning on standard error as it comes, but not with ``--quiet``, and keep all for ``--json``."""
-    arguments.warnings = []
-    from ptychoproduct import ProductWarning
+    arguments.warnings, arguments.damage = [], []
+    from ptychoproduct import DamageWarning, ProductWarning
 
     def show(message: Warning | str, category: type[Warning], *place: object, **kwargs: object) -> None:  # noqa: ARG001
         if issubclass(category, ProductWarning) and str(message) not in arguments.warnings:
             arguments.warnings.append(str(message))
+            if issubclass(category, DamageWarning):
+                arguments.damage.append(str(message))
             if not arguments.quiet:
                 print(f"warning: {message}", file=sys.stderr)
 

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ptychoproduct_cli.batch import check_cluster, run_batch
 from ptychoproduct_cli.batch_options import is_batch, take_more
-from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_COULD_NOT_RUN, EXIT_INTERRUPTED, Command
+from ptychoproduct_cli.command import (
+    EXIT_BAD_INPUT,
+    EXIT_COULD_NOT_RUN,
+    EXIT_DAMAGED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    Command,
+)
 from ptychoproduct_cli.output import collected_warnings, print_error, print_json, reason_of
 from ptychoproduct_cli.signals import (
     Terminated,
@@ -74,7 +81,8 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
                 if is_batch(arguments):
                     return run_batch(arguments, lambda error: _message(error, arguments))
                 check_cluster(arguments)
-                return command.run(arguments)
+                code = command.run(arguments)
+                return EXIT_DAMAGED if code == EXIT_OK and arguments.damage else code
             except Exception:
                 raise_signal()  # which an import, for one, may have turned into another exception
                 raise

@@ -9,7 +9,7 @@ from .convert.export import (
 from .convert.importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
 from .convert.merge import MergeSummary, merge_product
 from .convert.repack import RepackedDataset, RepackSummary, repack_product
-from .errors import ContractError, OptionError, OutputError, ProductError, ProductWarning, SourceError
+from .errors import ContractError, DamageWarning, OptionError, OutputError, ProductError, ProductWarning, SourceError
 from .model.count_recognition import recognise_counts
 from .model.counts import CountsRecipe, InexactError
 from .model.geometry import resolve_metadata
@@ -37,6 +37,7 @@ __all__ = [
     "Access",
     "ContractError",
     "CountsRecipe",
+    "DamageWarning",
     "DiffractionFile",
     "DiffractionSummary",
     "ExportChoices",

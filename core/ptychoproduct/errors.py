@@ -100,13 +100,22 @@ class ProductWarning(UserWarning):
     """The result is complete, but holds something that the user should know of."""
 
 
-def warn(message: str) -> None:
-    """Give a `ProductWarning` that points at the line from which this package was called."""
+class DamageWarning(ProductWarning):
+    """Something of a damaged input is missing in the result, or wrong, because damage was accepted."""
+
+
+def warn(message: str, kind: type[ProductWarning] = ProductWarning) -> None:
+    """Give a warning that points at the line from which this package was called."""
     level = 1
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, ProductWarning, stacklevel=level)
+    warnings.warn(message, kind, stacklevel=level)
+
+
+def warn_of_damage(message: str) -> None:
+    """Give a `DamageWarning`."""
+    warn(message, DamageWarning)
 
 
 def counted(number: int, noun: str) -> str:

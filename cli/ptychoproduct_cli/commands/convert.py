@@ -119,6 +119,7 @@ def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
         default=True,
         help="store frames, positions in pixels and everything else of the scan in /raw_data (default: yes)",
     )
+    options.add_accept_damage_option(content, "convert", "are left out with their positions")
     options.add_axis_order_option(content)
     content.add_argument(
         "--position-index",

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli.batch_options import add_batch_options
 from ptychoproduct_cli.command import EXIT_OK, Batch, Command
-from ptychoproduct_cli.options import add_memory_option, add_output_options, add_overwrite_option, memory_bytes
+from ptychoproduct_cli.options import (
+    add_accept_damage_option,
+    add_memory_option,
+    add_output_options,
+    add_overwrite_option,
+    memory_bytes,
+)
 from ptychoproduct_cli.output import megabytes, report
 from ptychoproduct_cli.progress import progress_bar
 from ptychoproduct_cli.running import run
@@ -65,12 +71,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the photon counts that convert --store-counts stored, instead of the original amplitudes",
     )
-    parser.add_argument(
-        "--accept-damage",
-        action="store_true",
-        help="import what can be read of a damaged product, and name what is damaged: lost frames become zeros, other "
-        "arrays that cannot be read are left out",
-    )
+    add_accept_damage_option(parser, "import", "become zeros")
     add_memory_option(parser)
     add_overwrite_option(parser, "the NPZ file")
     add_output_options(parser)

@@ -66,6 +66,8 @@ def inspect(arguments: argparse.Namespace) -> int:
         _print(inspection)
         if inspection.mixed_pair is not None:
             print(f"warning: {inspection.mixed_pair}")
+        if inspection.changed is not None:
+            print(f"warning: {inspection.changed}")
         if is_drawn:
             print(f"\ndrawn in {arguments.plot}")
 

@@ -17,6 +17,7 @@ Make one file of a product that `ptychoproduct convert --shards` has written. Ch
 this takes no longer than copying the files. Datasets, values and attributes are those that convert writes without
 --shards. The new product appears under its name only when it is complete; the shards are not changed.
 """
+EXAMPLES = ("ptychoproduct merge shards.h5 scan.h5",)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,5 +44,5 @@ def merge(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-COMMAND = Command("ptychoproduct merge", SUMMARY, DESCRIPTION, _add_arguments, merge)
+COMMAND = Command("ptychoproduct merge", SUMMARY, DESCRIPTION, _add_arguments, merge, EXAMPLES)
 build_command_parser = COMMAND.parser

@@ -26,7 +26,6 @@ from ptychoproduct.batch.cluster import LOST, MOST_KILLED
 from ptychoproduct.batch.encoding import Encoded, Encoding, encode_range, forget
 from ptychoproduct.batch.shards import shard_ranges, write_shards
 from ptychoproduct.batch.unfinished import Unfinished, key_of, unfinished
-from ptychoproduct.convert.conventions import found_convention
 from ptychoproduct.convert.export import ExportChoices, export_product_from_scan
 from ptychoproduct.errors import OptionError, ProductError
 from ptychoproduct.model.metadata import ExportMeta
@@ -93,14 +92,14 @@ def export_on_cluster(
         name = "verify" if options.verify else "digests"
         advice = "leave it out (--no-digest with --compression archive), and use `ptychoproduct repack --digest` later"
         raise OptionError(name, f"needs all frames on one machine, so it cannot be used with --cluster; {advice}")
+    if files.accept_damage:
+        raise OptionError("accept_damage", "reads all frames first, so it cannot be used with --cluster")
     if shards is not None and shards < 1:
         raise OptionError("shards", found=str(shards), expected="at least 1")
-    if shards is not None and options.convention == "auto":
-        raise OptionError("convention", "auto may have to write the frames twice, so it cannot be used with --shards")
-    require_undamaged_products(files)
     target = Path(out_path).resolve()
     same_bytes = replace(options, threads=None, memory_bytes=ExportOptions().memory_bytes, overwrite=True, force=False)
     resources = Resources(options.threads or available_threads(), options.memory_bytes)
+    require_undamaged_products(files)
     with opened_scan(files, resources, include_raw) as scan:
         key = key_of(scan.files, files, meta, include_raw, shards, same_bytes, choices.get("reconstruction"))
         with unfinished(target, key, resume=resume, has_shards=shards is not None) as record:
@@ -108,12 +107,7 @@ def export_on_cluster(
                 write = _Writing(client, files, options.memory_bytes, record, shards)
                 scan = replace(scan, frames=replace(scan.frames, write_elsewhere=write))
             place = record.place(shards is not None)
-            summary = export_product_from_scan(scan, out_path, meta, include_raw, place=place, **choices)
-    again = found_convention(summary, options)
-    if again is None:
-        return summary
-    choices["options"] = again
-    return export_on_cluster(client, files, out_path, meta, include_raw, resume=resume, **choices)
+            return export_product_from_scan(scan, out_path, meta, include_raw, place=place, **choices)
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,11 @@ class ShardedChunks:
         self._checksums = stored_row_checksums(dataset) if verify else None
         self._open: OrderedDict[int, tuple[h5py.File, EncodedChunks]] = OrderedDict()
         self._lock = threading.Lock()
+        self.lost: set[int] = set()
+        self.changed: set[int] = set()
         self.chunk_shape: tuple[int, ...] = ()
-        self.chunk_shape = self._opened(0).chunk_shape
+        first = self._opened(0)
+        self.chunk_shape, self.decodes_parts = first.chunk_shape, first.decodes_parts
         if any(start % self.chunk_shape[0] for start in self._starts):
             raise ContractError(dataset.file.filename, "its shards are not of whole chunks", key=dataset.name)
 
@@ -72,11 +75,16 @@ class ShardedChunks:
             chunks = self._opened(number)
             return piece, (chunks, *chunks.fetch(replace(piece, offset=(first - self._starts[number], *others))))
 
-    def decode(self, piece: Piece, fetched: tuple[EncodedChunks, Piece, Any]) -> Array:  # noqa: ARG002
-        """Return a chunk's elements."""
+    def decode(self, piece: Piece, fetched: tuple[EncodedChunks, Piece, Any], whole: bool = True) -> Array:
+        """Return a chunk's elements, see `EncodedChunks`."""
         chunks, its_piece, data = fetched
         try:
-            return chunks.decode(its_piece, data)
+            decoded = chunks.decode(its_piece, data, whole)
+            if self._accept_damage:
+                start = piece.offset[0] - its_piece.offset[0]
+                self.lost.update(start + row for row in tuple(chunks.lost))
+                self.changed.update(start + row for row in tuple(chunks.changed))
+            return decoded
         except ContractError as error:
             shard = Path(error.file)
             problem = f"{error.problem}, in {shard.parent.name}/{shard.name}"

@@ -146,7 +146,7 @@ PHYSICS_CONVENTION = Attribute("physics_convention", "str")
 POSITIONS_TRANSFORM = Attribute("positions_transform", "str")
 PROBE_TRANSFORM = Attribute("probe_transform", "str")
 FRAMES_TRANSFORM = Attribute("frames_transform", "str")
-SOURCE_POSITIONS = ("xcoords_source", "ycoords_source")
+SOURCE_POSITIONS = ("xcoords_source", "ycoords_source", "xcoords_start_source", "ycoords_start_source")
 
 ROOT_ATTRIBUTES = (
     Attribute("format_id", "str", default=FORMAT_ID),
@@ -201,6 +201,8 @@ CONTENT_DIGEST = Attribute("content_sha256", "str")
 ROW_CHECKSUMS = "row_crc32"
 # On frames that are in several files: the size of each, [S], uint64.
 SHARD_BYTES = "shard_bytes"
+# On any dataset, an array: numbers of the rows that were lost when a damaged file was repacked, and are fill values.
+LOST_ROWS = "lost_rows"
 
 PROBE = Dataset(
     "probe",

@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import ContractError, OptionError, SourceError, warn
+from ptychoproduct.errors import ContractError, OptionError, SourceError, warn, warn_of_damage
+from ptychoproduct.hdf5.chunk_grid import is_almost_empty
 from ptychoproduct.hdf5.contract_fields import (
     _checked,
     _read_values,
@@ -27,6 +28,7 @@ from ptychoproduct.hdf5.contract_fields import (
 )
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, naming_damage, open_hdf5, reading
+from ptychoproduct.hdf5.row_checksums import in_ranges
 from ptychoproduct.hdf5.sharded_chunks import stored_as
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
@@ -188,7 +190,7 @@ class Product:
                 for name, problem in storage_problems(self._file, _MOST_CHUNKS_LOOKED_AT):
                     if not accept_damage:
                         raise ContractError(path, problem, key=name)
-                    warn(f"{path}: {name}: {problem}")
+                    warn_of_damage(f"{path}: {name}: {problem}")
                 self._read()
         except BaseException:
             self.close()
@@ -263,6 +265,11 @@ class Product:
         self.probe_photon_counts = self._read_if_there(contract.PHOTON_COUNTS)
         frames = local_dataset(self._file, contract.DIFFRACTION.name)
         if frames is not None:
+            if self._accept_damage and is_almost_empty(frames.id):
+                raise ContractError(self.path, "damaged: hardly any frame is left", key=frames.name)
+            if contract.LOST_ROWS in frames.attrs:
+                lost = in_ranges(frames.attrs[contract.LOST_ROWS])
+                warn(f"{self.path}: {frames.name}: frames {lost} were lost before it was repacked, and are zeros")
             self.frames = Frames(_checked(frames, contract.DIFFRACTION), read_recipe(frames), self._accept_damage)
         self.meta = read_metadata(self._file, probe, object_)
         self.probe_transform = _steps(self._file, contract.PROBE_TRANSFORM)

@@ -25,7 +25,7 @@ from ptychoproduct.scan.companions import Positions, find_probe, own_positions
 from ptychoproduct.scan.field_layouts import BAD_PIXELS, FRAME_NUMBERS, MASK_NAMES, PATTERNS
 from ptychoproduct.scan.layouts import WITHOUT_FRAMES
 from ptychoproduct.scan.places import find_place, places
-from ptychoproduct.scan.product_source import frames_member_name, product_extras
+from ptychoproduct.scan.product_source import frames_member_name, lost_frames, product_extras
 from ptychoproduct.scan.ptypy import ptypy_bad_pixels
 from ptychoproduct.scan.scan import Extra, Scan, frame_stack
 from ptychoproduct.scan.source_metadata import hdf5_metadata
@@ -97,7 +97,8 @@ def hdf5_scan(
     if frames is None:
         return assembled(source.path, source.files, None, positions, probe, metadata=metadata)
     recipe = product_recipe(frames)
-    rows = partial(DatasetRows, frames, resources=resources, recipe=recipe, source=source)
+    is_damaged = source.accept_damage and _are_of_product(frames)
+    rows = partial(DatasetRows, frames, resources=resources, recipe=recipe, source=source, accept_damage=is_damaged)
     stored_axes = list(range(frames.ndim))
     if source.is_matlab(
         frames
@@ -114,20 +115,27 @@ def hdf5_scan(
     )
     orders = matching_orders(stack.shape, len(positions.x)) if frames.ndim == 3 else []
     axis = stored_axes[canonical_axes(orders[0])[0]] if orders else 0
-    source.require_rows(frames, axis, "frames" if frames.ndim == 3 else "rows of the scan")
-    is_product = _are_of_product(frames)
+    is_product, lost = _are_of_product(frames), np.zeros(0, np.int64)
+    if not is_damaged:
+        source.require_rows(frames, axis, "frames" if frames.ndim == 3 else "rows of the scan")
     if is_product:
+        lost = lost_frames(frames, is_damaged, resources.threads)
         order = read_attribute(frames, ORIGINAL_AXIS_ORDER)
         transform = read_attribute(frames, FRAMES_TRANSFORM) or ""
         stack = replace(stack, member=frames_member_name(frames), original_axis_order=order, transform=transform)
     if not is_product or positions.product != source.path:  # a product's frame i belongs to its position i
         positions = paired(source.path, stack.shape, positions, _frame_numbers(source, frames))
     bad_pixels = _bad_pixels(source, frames, stack.shape)
-    extras = _extras(bad_pixels, source.path if is_product else None, positions, resources.threads)
-    return assembled(source.path, source.files, stack, positions, probe, extras, bad_pixels, metadata)
+    extras = _extras(
+        bad_pixels, source.path if is_product else None, positions, resources.threads, source.accept_damage
+    )
+    scan = assembled(source.path, source.files, stack, positions, probe, extras, bad_pixels, metadata)
+    return replace(scan, lost_frames=lost)
 
 
-def _extras(bad_pixels: Array | None, product: Path | None, positions: Positions, threads: int) -> Iterator[Extra]:
+def _extras(
+    bad_pixels: Array | None, product: Path | None, positions: Positions, threads: int, accept_damage: bool
+) -> Iterator[Extra]:
     """Give the bad pixels, and what else the products have that frames and positions are of; the first that has it."""
     member = f"{BAD_PIXELS}{NPY_SUFFIX}"
     given = set() if bad_pixels is None else {member}
@@ -135,7 +143,7 @@ def _extras(bad_pixels: Array | None, product: Path | None, positions: Positions
         yield Extra(member, bad_pixels)
     for path in dict.fromkeys(filter(None, (product, positions.product))):
         rows = positions.rows if path != product else None
-        for extra in product_extras(path, threads, rows):
+        for extra in product_extras(path, threads, rows, accept_damage):
             if extra.member not in given:
                 given.add(extra.member)
                 yield extra

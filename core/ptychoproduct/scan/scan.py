@@ -226,6 +226,8 @@ class Scan:
     notes : tuple of str
         How the source was read, where that is not as it is stored, for the summary. Those on axes of length one and
         on real numbers in place of complex ones are added here.
+    lost_frames : sequence of int
+        Frames that a damaged source does not have any more, and that are to be left out.
 
     Raises
     ------
@@ -252,6 +254,7 @@ class Scan:
     metadata: ExportMeta = field(default_factory=ExportMeta)
     metadata_files: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    lost_frames: Sequence[int] | Array = ()
 
     def __post_init__(self) -> None:
         check_unit(self.positions_in)
