@@ -14,6 +14,7 @@ from ptychoproduct_cli.commands import (
     convert,
     import_,
     inspect,
+    merge,
     repack,
     simulate,
     tune,
@@ -31,7 +32,7 @@ examples:
 """
 # In the order of the help.
 _MODULES = (
-    *(convert, import_, inspect, validate, repack),
+    *(convert, import_, inspect, validate, repack, merge),
     *(tune, codecs, simulate, bench, completion),
 )
 COMMANDS = {module.COMMAND.prog.removeprefix(f"{PROG} "): module.COMMAND for module in _MODULES}

@@ -8,6 +8,7 @@ from .convert.export import (
     export_product_from_scan,
 )
 from .convert.importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
+from .convert.merge import MergeSummary, merge_product
 from .convert.ptychodus_npz import import_product_to_ptychodus_npz
 from .convert.repack import RepackedDataset, RepackSummary, repack_product
 from .convert.zarr_view import reference_product
@@ -54,6 +55,7 @@ __all__ = [
     "ImportSummary",
     "InexactError",
     "Inspection",
+    "MergeSummary",
     "NamedMetadata",
     "OptionError",
     "OutputError",
@@ -87,6 +89,7 @@ __all__ = [
     "import_product_to_rawdata",
     "inspect_product",
     "judge_physics",
+    "merge_product",
     "named_metadata",
     "open_product",
     "read_metadata_file",

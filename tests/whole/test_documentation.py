@@ -18,11 +18,12 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = ("ptychoproduct ", "convert_to_ptychodus_product ", "import_ptychodus_product ")
 BLOCK = re.compile(r"^```(?P<language>sh|python)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-# Measuring takes as long as it is told to; what completes is tested elsewhere.
+# Measuring takes as long as it is told to; what completes is tested elsewhere; a page has a product in shards to merge.
 EXAMPLES = {
     command.prog: command.examples
     for command in (*main.COMMANDS.values(), convert.EXECUTABLE, import_.EXECUTABLE)
-    if command.prog not in ("ptychoproduct bench", "ptychoproduct tune", "ptychoproduct completion")
+    if command.prog
+    not in ("ptychoproduct bench", "ptychoproduct tune", "ptychoproduct completion", "ptychoproduct merge")
 }
 # Of frames in a file without an object and without numbers, which is what some pages are about.
 FRAMES_ALONE = re.compile("has no (objectGuess|scan_index);|the columns have no names;")

@@ -68,7 +68,17 @@ def _add_paths(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("output_product", metavar="PRODUCT.h5", help="product to write, *.h5 or *.hdf5")
     _add_options(parser, object_center="auto")
-    add_batch_options(parser, "scans", "products")
+    resume_one = (
+        "; of one scan with --cluster: keep what is done if this ends early, and go on from there the next time"
+    )
+    add_batch_options(parser, "scans", "products", resume_one)
+    parser.add_argument(
+        "--shards",
+        type=int,
+        metavar="N",
+        help="with --cluster, for one scan: the workers write the frames in N files, in the folder NAME.frames beside "
+        "NAME.h5; `ptychoproduct merge` makes one file of them (default: one product, written by this process)",
+    )
 
 
 def _add_path_options(parser: argparse.ArgumentParser) -> None:
@@ -233,7 +243,8 @@ def convert(arguments: argparse.Namespace) -> int:
             from ptychoproduct.batch.one_scan import export_on_cluster
 
             client = stack.enter_context(cluster(arguments.cluster, arguments))
-            work = partial(export_on_cluster, client, *work.args, **work.keywords)
+            on_cluster = partial(export_on_cluster, client, shards=arguments.shards, resume=arguments.resume)
+            work = partial(on_cluster, *work.args, **work.keywords)
         reorder_progress, progress = stack.enter_context(progress_bars(totals, 2, arguments))
         summary = work(progress=progress, reorder_progress=reorder_progress)
     rows = summary_rows(summary)
@@ -278,7 +289,7 @@ def _check_batch(arguments: argparse.Namespace) -> None:
     """Raise what is wrong with options, whatever the scan."""
     from ptychoproduct import ExportMeta, OptionError
 
-    for name in ("standard_layout", "diffraction_output"):
+    for name in ("standard_layout", "diffraction_output", "shards"):
         if getattr(arguments, name) is not None:
             raise OptionError(name, "is for one scan; it cannot be used with --output-dir")
     _options(arguments)

@@ -209,6 +209,8 @@ SYNTHETIC = Attribute("synthetic", "bool", default=False)
 CONTENT_DIGEST = Attribute("content_sha256", "str")
 # On frames, an array: a CRC-32 of each, see `row_checksums`.
 ROW_CHECKSUMS = "row_crc32"
+# On frames that are in several files: the size of each, [S], uint64.
+SHARD_BYTES = "shard_bytes"
 # On any dataset, an array: numbers of the rows that were lost when a damaged file was repacked, and are fill values.
 LOST_ROWS = "lost_rows"
 

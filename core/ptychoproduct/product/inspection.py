@@ -18,6 +18,7 @@ from ptychoproduct.errors import ContractError, SourceError
 from ptychoproduct.hdf5.chunk_grid import shape_of
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import DAMAGE, last_words, local_dataset, open_hdf5, reading
+from ptychoproduct.hdf5.sharded_chunks import stored_as, stored_bytes
 from ptychoproduct.model import contract
 from ptychoproduct.model.plausibility import stands_for_unknown
 from ptychoproduct.product.reader import Product, open_product
@@ -289,19 +290,20 @@ def _dataset(dataset: h5py.Dataset, path: str) -> DatasetEntry:
     known = _DATASETS.get(path)
     stored_shape = shape_of(dataset.id)
     shape = stored_shape or ()
-    codec = str(codec_of(dataset))
+    with stored_as(dataset) as stored:
+        codec, chunk_shape = str(codec_of(stored)), stored.chunks
     nbytes = 0 if stored_shape is None else math.prod(shape) * dataset.dtype.itemsize
-    stored_bytes = dataset.id.get_storage_size()
+    nbytes_stored = stored_bytes(dataset)
     return DatasetEntry(
         path,
         dtype=_dtype_name(dataset.dtype),
         shape=shape,
         unit=known.unit if known else "",
-        chunk_shape=dataset.chunks,
+        chunk_shape=chunk_shape,
         codec=codec,
         nbytes=nbytes,
-        stored_bytes=stored_bytes,
-        ratio=nbytes / stored_bytes if codec != "none" and stored_bytes else None,
+        stored_bytes=nbytes_stored,
+        ratio=nbytes / nbytes_stored if codec != "none" and nbytes_stored else None,
         attributes=_attributes(dataset, path),
     )
 

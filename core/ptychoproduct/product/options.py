@@ -117,7 +117,7 @@ class ExportOptions:
                 raise OptionError(field, found=repr(getattr(self, field)), expected=f"one of {', '.join(choices)}")
 
     @property
-    def replacing(self) -> dict[str, bool]:
+    def replacing(self) -> dict[str, Any]:
         """What `atomic_output` is to know of existing files."""
         return {"overwrite": self.overwrite, "force": self.force}
 

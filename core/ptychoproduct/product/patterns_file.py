@@ -139,7 +139,7 @@ class DiffractionWriter:
         self._meta = meta
         self._bad_pixels = _mask(bad_pixels, shape[1:], origin)
         self._chunk_shape = chunk_shape or (default_chunk_rows(shape[1:], sample.dtype), *shape[1:])
-        self._replacing = {"overwrite": overwrite, "force": force}
+        self._replacing: dict[str, Any] = {"overwrite": overwrite, "force": force}
         self._sources = tuple(sources)
         self._group = group
         self._checksums: dict[tuple[int, ...], int] = {}

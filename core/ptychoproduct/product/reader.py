@@ -29,6 +29,7 @@ from ptychoproduct.hdf5.contract_fields import (
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, naming_damage, open_hdf5, reading
 from ptychoproduct.hdf5.row_checksums import in_ranges
+from ptychoproduct.hdf5.sharded_chunks import stored_as
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.transforms import parse_array_transform
@@ -78,7 +79,8 @@ class Frames:
         self.ndim: int = dataset.ndim
         self.size: int = dataset.size
         self.nbytes: int = dataset.size * self.dtype.itemsize
-        self.chunks: tuple[int, ...] | None = dataset.chunks
+        with stored_as(dataset) as stored:
+            self.chunks: tuple[int, ...] | None = stored.chunks
         self._dataset = dataset
         self._counts: Frames | None = None
         self.product: Product | None = None

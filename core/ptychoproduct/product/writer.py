@@ -9,7 +9,7 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from ptychoproduct.product.summary import ExportSummary
 from ptychoproduct.scan.scan import FrameStack
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.streaming.sources import RowSource
-from ptychoproduct.system.atomic import OutputGroup, atomic_output
+from ptychoproduct.system.atomic import OutputGroup, Place, atomic_output
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.physics_evidence import record_physics
@@ -67,6 +67,8 @@ class ProductWriter:
         Other outputs, which appear at the same time.
     live : bool
         Whether others can read the frames while they are appended, see `LiveProduct`; each is a chunk by default.
+    place : Place, optional
+        Where it is until it is complete.
 
     Raises
     ------
@@ -93,6 +95,7 @@ class ProductWriter:
         inputs: Sequence[str | PathLike[str]] = (),
         group: OutputGroup | None = None,
         live: bool = False,
+        place: Place | None = None,
     ) -> None:
         self.path = Path(out_path)
         self.meta = meta if isinstance(meta, ResolvedMetadata) else resolve_metadata(meta or ExportMeta())
@@ -107,11 +110,10 @@ class ProductWriter:
         self._resources = Resources(threads, self.options.memory_bytes, progress=self._on_progress)
         self._origin = self.path if source is None else source
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
-        self._group = group
-        self._stack = ExitStack()
+        self._placing: dict[str, Any] = {"sources": self._inputs, "group": group, "place": place}
+        self._stack, self._file_bytes = ExitStack(), 0
         self._raw: RawGroup | None = None
         self._positions = ScanPositions(self.options.position_index, self._origin)
-        self._file_bytes = 0
         self._digests = ContentDigests(self.options.has_digests, self.options.digests_frames, self.options.verify)
         require_hdf5_suffix(self.path)
         warn_of_implausible({name: self.meta.known(name) for name in self.meta.origins}, self._origin)
@@ -119,9 +121,7 @@ class ProductWriter:
     def __enter__(self) -> Self:
         self._started = time.perf_counter()
         with ExitStack() as stack:
-            part = stack.enter_context(
-                atomic_output(self.path, **self.options.replacing, sources=self._inputs, group=self._group)
-            )
+            part = stack.enter_context(atomic_output(self.path, **self.options.replacing, **self._placing))
             stack.callback(self._measure, part)
             stack.enter_context(self._verified(part))
             self._file, self._output = stack.enter_context(new_hdf5_file(part, self.path))
@@ -131,8 +131,8 @@ class ProductWriter:
                     self._raw = RawGroup(self._file, self.options, checked, self._digests)
             live = LiveProduct(self.path, self.meta, self._origin) if self._is_live else None
             stack.callback(live.close if live else lambda: None)
-            writing = (self._file, self.options, self._resources, self._digests, self._origin, live)
-            self._frames = stack.enter_context(FrameWriter(*writing))
+            kept = (self._digests, self._origin, self._output, live)
+            self._frames = stack.enter_context(FrameWriter(self._file, self.options, self._resources, *kept))
             self._stack = stack.pop_all()
         return self
 

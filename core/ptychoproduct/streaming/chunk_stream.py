@@ -135,8 +135,7 @@ class ChunkStream:
 
     def _read(self, source: RowSource, rows: range) -> ChunkBuffer:
         elements = self.new_block()
-        with memoryview(elements) as view, view[: len(rows) * self.row_bytes] as part:
-            source.read_into(rows.start, part)
+        source.read_into(rows.start, memoryview(elements)[: len(rows) * self.row_bytes])
         clear_rest(elements, len(rows) * self.row_bytes)
         return elements
 
@@ -162,8 +161,7 @@ class ChunkStream:
     def _read_part(self, source: RowSource, block_start: int, elements: ChunkBuffer, rows: range) -> None:
         """Read some rows of a block to their place."""
         start = (rows.start - block_start) * self.row_bytes
-        with memoryview(elements) as view, view[start : start + len(rows) * self.row_bytes] as part:
-            source.read_into(rows.start, part)
+        source.read_into(rows.start, memoryview(elements)[start : start + len(rows) * self.row_bytes])
 
     def _read_and_encode(self, source: RowSource, rows: range) -> list[_Encoded]:
         return self._encode(rows.start, self._read(source, rows))
@@ -226,8 +224,7 @@ class RowAppender:
             filled = self.rows % stream.block_rows
             count = min(stream.block_rows - filled, source.shape[0] - taken)
             start = filled * stream.row_bytes
-            with memoryview(self._block) as view, view[start : start + count * stream.row_bytes] as rows:
-                source.read_into(taken, rows)
+            source.read_into(taken, memoryview(self._block)[start : start + count * stream.row_bytes])
             taken += count
             self.rows += count
             if self.rows % stream.block_rows == 0:
@@ -278,6 +275,12 @@ def clear_rest(elements: ChunkBuffer, nbytes: int) -> None:
     with memoryview(elements) as view:
         if nbytes < len(view):
             view[nbytes:] = bytes(len(view) - nbytes)
+
+
+def _copied(chunk: ChunkBuffer) -> ChunkBuffer:
+    copy = ChunkBuffer(len(chunk))
+    memoryview(copy)[:] = memoryview(chunk)
+    return copy
 
 
 def _cut_and_encode(target: ChunkTarget, offset: tuple[int, ...], block: Array, first: int) -> list[_Encoded]:
@@ -362,10 +365,11 @@ class ChunkTarget:
             self._convert(offset, self._array(chunk, self._source_dtype), self._array(converted, self._dtype))
             chunk = converted
         elif keep:
-            copy = ChunkBuffer(len(chunk))
-            memoryview(copy)[:] = memoryview(chunk)
-            chunk = copy
-        return self._pipeline.encode(chunk)
+            chunk = _copied(chunk)
+        try:
+            return self._pipeline.encode(chunk)
+        except BufferError:  # who looks at running threads, such as Dask's profiler, holds what these have looked at
+            return self._pipeline.encode(_copied(chunk))
 
     def write(self, offset: tuple[int, ...], data: ChunkBuffer, filter_mask: int) -> None:
         """Write an encoded chunk; a dataset that can grow is extended for it."""

@@ -79,6 +79,11 @@ class ContentDigests:
         if self._keep:
             self._checksums.append(checksums_of_rows(chunks, threads))
 
+    def frames_written(self, checksums: Array) -> None:
+        """Take checksums, [N], of frames that did not pass here."""
+        if self._keep:
+            self._checksums.append(checksums)
+
     def forget_frames(self, frames: h5py.Dataset) -> None:
         """Forget the frames that have passed, which are written again."""
         self._running.pop(frames.name, None)
