@@ -146,7 +146,7 @@ PHYSICS_CONVENTION = Attribute("physics_convention", "str")
 POSITIONS_TRANSFORM = Attribute("positions_transform", "str")
 PROBE_TRANSFORM = Attribute("probe_transform", "str")
 FRAMES_TRANSFORM = Attribute("frames_transform", "str")
-SOURCE_POSITIONS = ("xcoords_source", "ycoords_source")
+SOURCE_POSITIONS = ("xcoords_source", "ycoords_source", "xcoords_start_source", "ycoords_start_source")
 
 ROOT_ATTRIBUTES = (
     Attribute("format_id", "str", default=FORMAT_ID),

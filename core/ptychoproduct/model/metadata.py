@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from ptychoproduct.errors import OptionError
 from ptychoproduct.model.contract import PARTICLES, POLARIZATIONS
 from ptychoproduct.model.plausibility import check_signs
+from ptychoproduct.model.wavelength import EnergyOfWavelength
 
 Source = Literal["given", "source", "derived", "default"]
 
@@ -42,7 +43,7 @@ class ExportMeta:
     detector_distance_m : float
         From object to detector.
     probe_energy_eV : float
-        Photon energy.
+        Of a photon, or the kinetic energy of an electron.
     exposure_time_s : float
         Of one position.
     probe_photon_count : float
@@ -186,6 +187,9 @@ def merged_metadata(given: ExportMeta, source: ExportMeta | None = None) -> Reso
             values[name], origins[name] = from_source, "source"
         else:
             values[name], origins[name] = _DEFAULTS.get(name, 0.0), "default"
+    energy_eV = values["probe_energy_eV"]
+    if isinstance(energy_eV, EnergyOfWavelength):  # of what, is known now
+        values["probe_energy_eV"] = energy_eV.of(values["particle"])
     return ResolvedMetadata(**values, origins=origins)
 
 

@@ -28,6 +28,8 @@ from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks
 from ptychoproduct.streaming.sources import ArrayRows, RowSource
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import Choice, Sample, choose_storage, sample_for, unmeasured
+from ptychoproduct.validation.kept_frames import KeptFrames
+from ptychoproduct.validation.physics_sample import frames_to_judge
 from ptychoproduct.validation.written_digests import ContentDigests
 
 
@@ -55,6 +57,8 @@ class FrameWriter:
         What was tried, where the compression was to be measured.
     recipe : CountsRecipe or None
         How the frames are stored as counts; None where they are stored as they are.
+    kept : KeptFrames or None
+        Frames for physics to judge; None where that is not wanted.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class FrameWriter:
         self.dataset: h5py.Dataset | None = None
         self.choice: Choice | None = None
         self.recipe: CountsRecipe | None = None
+        self.kept = KeptFrames() if options.physics else None
         self._file = file
         self._options = options
         self._resources = resources
@@ -146,6 +151,9 @@ class FrameWriter:
             self._write(dataset, [*beside, output], rows, write)
             self._digests.frames_copied(dataset, self._resources.threads)
             return
+        if self.kept is not None:
+            judged = frames_to_judge(rows.shape[0], rows.shape[1:], dataset.chunks)
+            rows = self.kept.passing(rows, judged, recipe)
         if recipe is not None:
             rows = self._digests.passing_frames(rows, dataset, recipe)
             output = self._counts_output(dataset, recipe, self._digests.converting(dataset, recipe))

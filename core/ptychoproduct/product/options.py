@@ -60,8 +60,8 @@ class ExportOptions:
     positions_transform, frames_transform, probe_transform : str
         What is done to a source of another convention, see `parse_positions_transform` and `parse_array_transform`.
     convention : {"given", "auto"}
-        "auto": where physics finds another convention, the conversion is done once more, with the transforms that it
-        needs. For scans in files and in memory.
+        "auto": frames are looked at before, and where physics finds another convention, the scan is converted with the
+        transforms that it needs. For scans in files and in memory.
 
     Raises
     ------

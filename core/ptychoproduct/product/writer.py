@@ -395,6 +395,6 @@ class ProductWriter:
             file_bytes=0,
             seconds=0.0,
             position_index_note=self._positions.index_note(),
-            physics=record_physics(self._file, self._origin, self.options.physics, self.options.convention),
+            physics=record_physics(self._file, self._origin, self._frames.kept, self.options.convention),
             **self._frames.facts(),
         )

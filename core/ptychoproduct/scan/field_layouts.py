@@ -115,6 +115,8 @@ LAYOUTS = (
             *(MetadataPlace(name, f"{_CXI_PTYCHODUS}/{name}", field_unit(name)) for name in _NUMBERS),
             MetadataPlace("mass_attenuation_m2_kg", f"{_CXI_PTYCHODUS}/mass_attenuation_m2_per_kg", "m2/kg"),
         ),
+        # CXI's translation is that of the sample, as cdtools reads it; ptychodus writes that of the probe.
+        positions_transform="flip-x,flip-y",
     ),
     Layout(
         "SLS cSAXS",
@@ -162,6 +164,8 @@ LAYOUTS = (
             MetadataPlace(_ENERGY, f"{_NEXUS}/bluesky/streams/baseline/mono_energy/value_start", "keV"),
             MetadataPlace(_DISTANCE, f"{_ATTRIBUTES}/DetectorDistance", "mm", 0),
         ),
+        # ptychodus's reader of the stage's positions negates both.
+        positions_transform="flip-x,flip-y",
     ),
     Layout(
         "MAX IV NanoMAX",

@@ -57,7 +57,6 @@ _CANDIDATES: dict[str, tuple[str, ...]] = {
         "bitshuffle-zstd:1,block=256KiB",
         "bitshuffle-zstd:lazy7,block=512KiB",
         "bitshuffle-zstd:15,block=256KiB",
-        "bitshuffle-zstd:19,block=256KiB",
         "bzip2:9",
     ),
 }
