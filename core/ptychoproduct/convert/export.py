@@ -32,7 +32,7 @@ from ptychoproduct.scan.rawdata import rawdata_scan
 from ptychoproduct.scan.scan import Extra, FrameStack, Reconstruction, Scan, without_axes_of_one
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
-from ptychoproduct.system.atomic import OutputGroup, output_group
+from ptychoproduct.system.atomic import OutputGroup, Place, output_group
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.damage import require_undamaged_products
@@ -106,6 +106,7 @@ def export_product_from_scan(
     diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
+    place: Place | None = None,
 ) -> ExportSummary:
     """Convert a scan from anywhere; all other exports call this.
 
@@ -117,6 +118,8 @@ def export_product_from_scan(
         As in `export_product_from_npz`.
     reconstruction, diffraction, options, progress : optional
         See `ExportChoices`.
+    place : Place, optional
+        Where the product is until it is complete.
 
     Returns
     -------
@@ -155,6 +158,7 @@ def export_product_from_scan(
             source=source,
             inputs=inputs,
             group=group,
+            place=place,
         ) as writer,
     ):
         unit = known_unit(scan.positions_in, scan.x, scan.y, scan.origin)

@@ -18,7 +18,7 @@ from ptychoproduct.aliases import Progress
 from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.compression.profiles import Storage
 from ptychoproduct.errors import ContractError, OptionError, warn_of_damage
-from ptychoproduct.hdf5.chunk_grid import is_almost_empty, not_stored
+from ptychoproduct.hdf5.chunk_grid import datasets_of, is_almost_empty, not_stored
 from ptychoproduct.hdf5.chunks import MOST_CHUNK_BYTES, default_chunk_rows, fitted_chunks
 from ptychoproduct.hdf5.contract_fields import names_of_ours, storage_problems
 from ptychoproduct.hdf5.dataset_reader import DatasetReader, is_stored_as_in_memory
@@ -26,6 +26,7 @@ from ptychoproduct.hdf5.local_links import local_dataset, naming_damage, open_hd
 from ptychoproduct.hdf5.object_copy import copy_objects
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file
 from ptychoproduct.hdf5.row_checksums import row_checksums, stored_row_checksums
+from ptychoproduct.hdf5.shard_layout import is_sharded
 from ptychoproduct.model import contract
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.streaming.dataset_rows import DatasetRows
@@ -172,11 +173,13 @@ def repack_product(
             if not accept_damage:
                 raise ContractError(path, problem, key=name)
             warn_of_damage(f"{path}: {name}: {problem}")
+        if any(is_sharded(h5py.Dataset(found)) for found in datasets_of(source)):
+            raise ContractError(path, "its frames are in shards; make one file of them first: ptychoproduct merge")
         require_undamaged(source, accept=accept_damage, read_later=lambda dataset, _: is_recoded(dataset))
         has_same_metadata = metadata_damage(source) is None
         track_order = bool(source["/"].id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
         userblock_bytes = source.userblock_size
-        with atomic_output(out_path, **options.replacing, sources=(path,), group=None) as part:
+        with atomic_output(out_path, **options.replacing, sources=(path,)) as part:
             with (
                 new_hdf5_file(part, out_path, track_order=track_order, userblock_bytes=userblock_bytes) as opened,
                 hdf5_errors(out_path, opened[1]),

@@ -14,6 +14,7 @@ import itertools
 import math
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -25,8 +26,10 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, warn_of_damage
 from ptychoproduct.hdf5.encoded_chunks import EncodedChunks
 from ptychoproduct.hdf5.local_links import reading
-from ptychoproduct.hdf5.row_checksums import have_changed, in_ranges
+from ptychoproduct.hdf5.row_checksums import have_changed, in_ranges, stored_row_checksums
 from ptychoproduct.hdf5.selection import Piece, Selection, pieces, select
+from ptychoproduct.hdf5.shard_layout import is_sharded
+from ptychoproduct.hdf5.sharded_chunks import ShardedChunks
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.workers import Workers, done_here
@@ -132,6 +135,8 @@ class DatasetReader:
         """End the threads, and free the chunks that are kept."""
         self._workers.close()
         self._kept = {}
+        if isinstance(self._road, ShardedChunks):
+            self._road.close()
 
     @property
     def lost_rows(self) -> Array:
@@ -345,11 +350,12 @@ class DatasetReader:
 
 def _road(dataset: h5py.Dataset, accept_damage: bool, verify: bool) -> _Road:
     with reading(dataset):
-        if dataset.chunks and not dataset.is_virtual and is_stored_as_in_memory(dataset):
-            try:
-                return EncodedChunks(dataset, accept_damage, verify)
-            except FilterError:
-                pass
+        if is_stored_as_in_memory(dataset):
+            with suppress(FilterError):
+                if is_sharded(dataset):
+                    return ShardedChunks(dataset, accept_damage, verify)
+                if dataset.chunks and not dataset.is_virtual:
+                    return EncodedChunks(dataset, accept_damage, stored_row_checksums(dataset) if verify else None)
         return _BlocksByHdf5(dataset)
 
 

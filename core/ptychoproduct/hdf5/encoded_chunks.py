@@ -12,7 +12,7 @@ from ptychoproduct.compression.filters import filter_pipeline
 from ptychoproduct.errors import ContractError
 from ptychoproduct.hdf5.chunks import ChunkIndex, StoredChunk, own_descriptor, read_chunk
 from ptychoproduct.hdf5.local_links import reading
-from ptychoproduct.hdf5.row_checksums import changed_rows, have_changed, stored_row_checksums
+from ptychoproduct.hdf5.row_checksums import changed_rows, have_changed
 from ptychoproduct.hdf5.selection import Piece
 from ptychoproduct_native import FilterError
 
@@ -31,8 +31,8 @@ class EncodedChunks:
         With chunks.
     accept_damage : bool
         Whether a chunk that cannot be decoded is all fill value, and rows may have changed.
-    verify : bool
-        Whether rows are compared with their checksums, where chunks have none.
+    checksums : array, [N], uint32, optional
+        Of the rows, which are compared with them, where chunks are whole rows and have no checksums of their own.
 
     Attributes
     ----------
@@ -47,13 +47,13 @@ class EncodedChunks:
         A filter can only be run by HDF5.
     """
 
-    def __init__(self, dataset: h5py.Dataset, accept_damage: bool, verify: bool) -> None:
+    def __init__(self, dataset: h5py.Dataset, accept_damage: bool, checksums: Array | None) -> None:
         self.chunk_shape: tuple[int, ...] = dataset.chunks
         self.lost: set[int] = set()
         self.changed: set[int] = set()
         # Chunks with checksums of their own are verified by their filter.
-        is_wanted = verify and not dataset.fletcher32 and dataset.chunks[1:] == dataset.shape[1:]
-        self._checksums = stored_row_checksums(dataset) if is_wanted else None
+        is_wanted = not dataset.fletcher32 and dataset.chunks[1:] == dataset.shape[1:]
+        self._checksums = checksums if is_wanted else None
         self._accept_damage = accept_damage
         self._dataset = dataset
         self._dtype = dataset.dtype

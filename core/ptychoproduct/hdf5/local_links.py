@@ -14,6 +14,8 @@ from ptychoproduct.compression.filters import missing_filters
 from ptychoproduct.errors import ContractError, SourceError, warn
 from ptychoproduct.hdf5.attribute_check import require_short_texts
 from ptychoproduct.hdf5.heap_check import require_sound_heaps
+from ptychoproduct.hdf5.shard_layout import is_sharded, shards_of
+from ptychoproduct.model.contract import DIFFRACTION
 from ptychoproduct.system.file_kinds import not_a, require_file
 
 _ORIGIN = b"${ORIGIN}"  # HDF5's word for the folder of the file
@@ -131,7 +133,7 @@ def local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | No
 
 
 def local_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
-    """Return a dataset whose data lies in the same file; None where there is no such name.
+    """Return a dataset whose data lies in the same file, or frames in shards; None where there is no such name.
 
     Parameters
     ----------
@@ -142,7 +144,7 @@ def local_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
     Raises
     ------
     ContractError
-        The name leads to another file, or to something that is not a dataset.
+        The name leads to another file, or to something that is not a dataset; or a shard is missing.
     """
     parent = group
     *folders, last = name.split("/")
@@ -158,7 +160,9 @@ def local_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
         return None
     if not isinstance(dataset, h5py.Dataset):
         raise ContractError(group.file.filename, "must be a dataset, but it is a group", key=name)
-    if dataset.external or dataset.is_virtual:
+    if is_sharded(dataset) and (name == DIFFRACTION.name or dataset == local_dataset(group.file, DIFFRACTION.name)):
+        shards_of(dataset)  # an error where one is missing
+    elif dataset.external or dataset.is_virtual:
         raise ContractError(group.file.filename, "has its data in other files; store the data in this file", key=name)
     return dataset
 

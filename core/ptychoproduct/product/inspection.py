@@ -18,6 +18,7 @@ from ptychoproduct.errors import ContractError, SourceError
 from ptychoproduct.hdf5.chunk_grid import shape_of
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import DAMAGE, last_words, local_dataset, open_hdf5, reading
+from ptychoproduct.hdf5.sharded_chunks import stored_as, stored_bytes
 from ptychoproduct.model import contract
 from ptychoproduct.model.plausibility import stands_for_unknown
 from ptychoproduct.product.reader import Product, open_product
@@ -25,9 +26,11 @@ from ptychoproduct.validation.damage import damage_beside_frames
 from ptychoproduct.validation.metadata_digest import metadata_damage
 from ptychoproduct.validation.mixed_pairs import mixed_pair, patterns_beside
 
-Value = str | bool | int | float | None
+Element = str | bool | int | float
+Value = Element | tuple[Element, ...] | None
 
 _DEEPEST = 32
+MOST_ELEMENTS = 6
 _MOST_BYTES = 16 * 1024**2  # of a chunk that is decoded to see whether it can be
 
 
@@ -41,8 +44,8 @@ class AttributeEntry:
     dtype : str
         "str" for text.
     shape : tuple of int
-    value : str, bool, int, float or None
-        None where it is not a single value, cannot be read, or is missing (the type is "" then).
+    value : str, bool, int, float, tuple of these, or None
+        The first `MOST_ELEMENTS` of an array; None where it has none, or is missing (the type is "" then).
     unit : str
         The contract's, "" for none.
     is_given : bool
@@ -287,19 +290,20 @@ def _dataset(dataset: h5py.Dataset, path: str) -> DatasetEntry:
     known = _DATASETS.get(path)
     stored_shape = shape_of(dataset.id)
     shape = stored_shape or ()
-    codec = str(codec_of(dataset))
+    with stored_as(dataset) as stored:
+        codec, chunk_shape = str(codec_of(stored)), stored.chunks
     nbytes = 0 if stored_shape is None else math.prod(shape) * dataset.dtype.itemsize
-    stored_bytes = dataset.id.get_storage_size()
+    nbytes_stored = stored_bytes(dataset)
     return DatasetEntry(
         path,
         dtype=_dtype_name(dataset.dtype),
         shape=shape,
         unit=known.unit if known else "",
-        chunk_shape=dataset.chunks,
+        chunk_shape=chunk_shape,
         codec=codec,
         nbytes=nbytes,
-        stored_bytes=stored_bytes,
-        ratio=nbytes / stored_bytes if codec != "none" and stored_bytes else None,
+        stored_bytes=nbytes_stored,
+        ratio=nbytes / nbytes_stored if codec != "none" and nbytes_stored else None,
         attributes=_attributes(dataset, path),
     )
 
@@ -317,18 +321,19 @@ def _attribute(target: h5py.Group | h5py.Dataset, name: str, known: contract.Att
     stored = target.attrs.get_id(name)
     shape = stored.shape or ()
     value: Value = None
-    if stored.shape is not None and math.prod(shape) == 1:
+    if stored.shape is not None and math.prod(shape):
         try:
-            value = _plain(target.attrs[name])
+            elements = np.asarray(target.attrs[name]).reshape(-1)
+            first = tuple(_plain(element) for element in elements[:MOST_ELEMENTS])
+            value = first if len(elements) > 1 else first[0]
         except (OSError, RuntimeError, TypeError, ValueError) as error:  # a type that h5py cannot read
             value = f"cannot be read: {last_words(error)}"
     unit, field = ("", None) if known is None else (known.unit, known.field)
     return AttributeEntry(name, _dtype_name(stored.dtype), shape, value, unit, not stands_for_unknown(field, value))
 
 
-def _plain(value: Any) -> Value:
-    """Return a single value as a Python object; as text, where JSON has no such type."""
-    item = np.asarray(value).reshape(-1)[0]
+def _plain(item: Any) -> Element:
+    """Return an element as a Python object; as text, where JSON has no such type."""
     if isinstance(item, np.generic):
         item = item.item()
     if isinstance(item, bytes):

@@ -19,6 +19,7 @@ from ptychoproduct.hdf5.contract_fields import names_of_ours, storage_problems
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import naming_damage, open_hdf5, reading
 from ptychoproduct.hdf5.row_checksums import changed_rows, have_changed, stored_row_checksums
+from ptychoproduct.hdf5.shard_layout import is_sharded
 from ptychoproduct.model.contract import (
     CONTENT_DIGEST,
     DIFFRACTION,
@@ -71,7 +72,7 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
         return
     is_text = dataset.dtype.hasobject
     digest, is_intact = new_digest(), True
-    with closing(DatasetReader(dataset, None if dataset.chunks else 1, verify=False)) as reader:
+    with closing(DatasetReader(dataset, None if dataset.chunks or is_sharded(dataset) else 1, verify=False)) as reader:
         for rows, future in reader.blocks(partial(_compared, checksums), block_bytes=1):
             try:
                 block, changed = future.result()

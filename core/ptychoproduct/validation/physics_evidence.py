@@ -17,6 +17,7 @@ from ptychoproduct.errors import warn
 from ptychoproduct.hdf5.contract_fields import _read_values, find_dataset, read_attribute, read_metadata, read_recipe
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import open_hdf5, reading
+from ptychoproduct.hdf5.sharded_chunks import stored_as
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.counts import CountsRecipe
@@ -194,7 +195,8 @@ def evidence_of(file: h5py.File, kept: KeptFrames | None = None) -> Evidence | P
     if read_attribute(object_, contract.SYNTHETIC):
         return _ONES
     weights, spacing = (find_dataset(file, expected) for expected in (contract.OPR, contract.OBJECT_LAYER_SPACING))
-    rows = frames_to_judge(len(frames), frames.shape[1:], frames.chunks)
+    with stored_as(frames) as stored:
+        rows = frames_to_judge(len(frames), frames.shape[1:], stored.chunks)
     found_frames = None if kept is None else kept.of(rows)
     try:
         return evidence_from(
