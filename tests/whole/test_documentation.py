@@ -22,8 +22,7 @@ BLOCK = re.compile(r"^```(?P<language>sh|python)\n(?P<code>.*?)^```$", re.MULTIL
 EXAMPLES = {
     command.prog: command.examples
     for command in (*main.COMMANDS.values(), convert.EXECUTABLE, import_.EXECUTABLE)
-    if command.prog
-    not in ("ptychoproduct bench", "ptychoproduct tune", "ptychoproduct completion", "ptychoproduct merge")
+    if command.prog.removeprefix("ptychoproduct ") not in ("bench", "tune", "completion", "merge")
 }
 # What the examples take for given: a scan in memory, a detector that is still running, and PyTorch, in whose place is
 # what hands a dataset to other processes as its loader does.
