@@ -153,7 +153,7 @@ def memory_bytes(arguments: argparse.Namespace) -> int:
     try:
         return parse_size(text)
     except ValueError:
-        raise OptionError("memory_bytes", f"{text!r} is not a size; give one such as 512MiB or 1GiB") from None
+        raise OptionError("memory_bytes", f"{text!r} is not a size; give one such as 512MiB, 1GiB or 10GB") from None
 
 
 def add_chunk_options(parser: argparse._ActionsContainer, whole: str, tiles: str) -> None:
@@ -216,5 +216,5 @@ def add_plot_option(parser: argparse._ActionsContainer, what: str) -> argparse.A
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Add the options about what is printed."""
     group = parser.add_argument_group("what is printed")
-    group.add_argument("--quiet", action="store_true", help="print errors only")
+    group.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     group.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")

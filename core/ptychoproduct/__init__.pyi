@@ -1,4 +1,5 @@
 from .benchmark.simulation import ScanParameters, simulate_scan
+from .convert.cxi import import_product_to_cxi
 from .convert.export import (
     ExportChoices,
     export_product_from_files,
@@ -8,13 +9,16 @@ from .convert.export import (
 )
 from .convert.importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
 from .convert.merge import MergeSummary, merge_product
+from .convert.ptychodus_npz import import_product_to_ptychodus_npz
 from .convert.repack import RepackedDataset, RepackSummary, repack_product
+from .convert.zarr_view import reference_product
 from .errors import ContractError, DamageWarning, OptionError, OutputError, ProductError, ProductWarning, SourceError
 from .model.count_recognition import recognise_counts
 from .model.counts import CountsRecipe, InexactError
 from .model.geometry import resolve_metadata
 from .model.metadata import ExportMeta, ResolvedMetadata
 from .model.metadata_file import NamedMetadata, named_metadata, read_metadata_file
+from .product.differences import Difference, compare_products
 from .product.inspection import Inspection, inspect_product
 from .product.options import ExportOptions
 from .product.patterns_file import DiffractionFile, standard_layout
@@ -38,6 +42,7 @@ __all__ = [
     "ContractError",
     "CountsRecipe",
     "DamageWarning",
+    "Difference",
     "DiffractionFile",
     "DiffractionSummary",
     "ExportChoices",
@@ -73,11 +78,14 @@ __all__ = [
     "TuneOptions",
     "TuneReport",
     "ValidationReport",
+    "compare_products",
     "export_product_from_files",
     "export_product_from_npz",
     "export_product_from_rawdata",
     "export_product_from_scan",
+    "import_product_to_cxi",
     "import_product_to_npz",
+    "import_product_to_ptychodus_npz",
     "import_product_to_rawdata",
     "inspect_product",
     "judge_physics",
@@ -86,6 +94,7 @@ __all__ = [
     "open_product",
     "read_metadata_file",
     "recognise_counts",
+    "reference_product",
     "repack_product",
     "resolve_metadata",
     "simulate_scan",

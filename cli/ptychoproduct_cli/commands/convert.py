@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Of the files that are taken from a folder.
 SUFFIXES = (".npz", ".npy", ".h5", ".hdf5", ".cxi", ".nxs", ".mat", ".ptyr", ".ptyd")
-SUMMARY = "convert a scan (NPZ, NPY or HDF5) to a ptychodus product (HDF5)"
+SUMMARY = "convert a scan (NPZ, NPY, HDF5) to a ptychodus product (HDF5)"
 DESCRIPTION = """\
 Convert a ptychography scan to an HDF5 product that every ptychodus release opens. The scan is a PtychoPINN NPZ file; or
 an NPY file with the frames, and companion files with positions and probe; or an HDF5 file (ptychodus, fold_slice, CXI,
@@ -38,7 +38,9 @@ EXAMPLES = (
     "ptychoproduct convert scan.npz scan.h5 --probe-energy-eV 8000",
     "ptychoproduct convert scan.npz scan.h5 --compression archive --verify",
     "ptychoproduct convert 'scan*.npz' --output-dir products --resume",
-    "ptychoproduct convert scan.npz --standard-layout scan12 --threads 2",
+    """\
+ptychoproduct convert scan.npz --standard-layout scan12 \\
+    --detector-pixel-size-m 75um""",
     """\
 ptychoproduct convert frames.npy scan.h5 \\
     --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",
@@ -47,7 +49,9 @@ ptychoproduct convert diffraction.h5 scan.h5 \\
     --dataset /patterns --positions product.h5""",
 )
 EXECUTABLE_EXAMPLES = (
-    "convert_to_ptychodus_product --input-npz scan.npz --output-product scan.h5",
+    """\
+convert_to_ptychodus_product --input-npz scan.npz --output-product scan.h5 \\
+    --object-center auto""",
     """\
 convert_to_ptychodus_product --input-npy frames.npy --output-product scan.h5 \\
     --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",
@@ -85,6 +89,7 @@ def _add_path_options(parser: argparse.ArgumentParser) -> None:
     )
     scan = parser.add_mutually_exclusive_group(required=True)
     scan.add_argument("--input-npz", metavar="SCAN.npz", help="scan to convert")
+    scan.add_argument("--input", dest="scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5, by its content")
     scan.add_argument("--input-npy", metavar="FRAMES.npy", help="frames to convert, with --positions and --probe")
     scan.add_argument("--input-h5", metavar="FILE", help="HDF5 file to convert, with --dataset, --positions, --probe")
     parser.add_argument(
@@ -171,6 +176,11 @@ def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
         "--verify",
         action="store_true",
         help="read the finished product back from the disk, and compare it with the scan",
+    )
+    writing.add_argument(
+        "--record-time",
+        action="store_true",
+        help="write into the product when it was made (default: no, so the same conversion makes the same file)",
     )
     options.add_overwrite_option(writing, "the product")
     options.add_output_options(parser)
@@ -352,6 +362,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         force=arguments.force,
         digests=arguments.digest,
         verify=arguments.verify,
+        record_time=arguments.record_time,
         **given_convention(arguments),
     )
 

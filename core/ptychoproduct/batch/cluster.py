@@ -59,9 +59,7 @@ def connected(address: str) -> Iterator[Client]:
         import dask
         from distributed import Client, LocalCluster
     except ImportError:
-        raise OptionError(
-            "cluster", "needs dask.distributed; install it: pip install 'ptychoproduct[cluster]'"
-        ) from None
+        raise OptionError("cluster", "needs dask.distributed; install it: pip install distributed") from None
     for logger in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
         logging.getLogger(logger).setLevel(logging.CRITICAL + 1)  # what goes wrong is said here
     name, _, number = address.partition(":")

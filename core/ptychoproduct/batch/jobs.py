@@ -78,7 +78,7 @@ def attempt(prepare: Callable[[], Work], progress: Progress | None = None) -> At
         except Exception as raised:  # a fault of one scan must not end a night of others
             error = raised
     said, damage = (
-        tuple(dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, kind)))
+        tuple(dict.fromkeys(w.message.with_flags for w in caught if isinstance(w.message, kind)))
         for kind in (ProductWarning, DamageWarning)
     )
     return Attempt(summary, time.perf_counter() - started, said, damage, error)

@@ -65,13 +65,13 @@ class ImportSummary:
 
 
 def import_product_to_rawdata(
-    path: str | PathLike[str], *, include_diffraction: bool = True, counts: bool = False, accept_damage: bool = False
+    in_path: str | PathLike[str], *, include_diffraction: bool = True, counts: bool = False, accept_damage: bool = False
 ) -> RawData:
     """Load a product as a scan in memory.
 
     Parameters
     ----------
-    path : path
+    in_path : path
         A product of this package, of any ptychodus, or of PtychoPINN's exporter.
     include_diffraction : bool
         Whether frames are loaded, where the product has any.
@@ -95,7 +95,7 @@ def import_product_to_rawdata(
     OptionError
         Counts are asked for, and the product has none.
     """
-    with naming_damage(Path(path)), open_product(path, accept_damage=accept_damage) as product:
+    with naming_damage(Path(in_path)), open_product(in_path, accept_damage=accept_damage) as product:
         require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
         frames = _frames(product, include_diffraction, counts)
         values = _root_arrays(product)
@@ -182,7 +182,7 @@ def import_product_to_npz(
     if progress is not None:
         resources = replace(resources, progress=progress)
     if npz_path.suffix.lower() != ".npz":
-        raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz")
+        raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz, .cxi or .json")
     with naming_damage(Path(path)), open_product(path, accept_damage=accept_damage) as product:
         require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
         frames = _frames(product, include_diffraction, counts)

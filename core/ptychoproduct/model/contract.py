@@ -138,6 +138,12 @@ INTERPRETATION = Attribute("interpretation", "str")
 # Of all names, types, attributes and links, see `metadata_digest`.
 METADATA_DIGEST = Attribute("metadata_sha256", "str")
 
+# Where a product comes from, see `provenance`; JSON where it is more than a word.
+PROGRAM = Attribute("program", "str")
+PROGRAM_OPTIONS = Attribute("program_options", "str")
+SOURCE_FILES = Attribute("source_files", "str")
+CREATED = Attribute("created", "str")
+
 # Whether probe and object predict the frames, see `judge_physics`.
 PHYSICS_VERDICT = Attribute("physics_verdict", "str")
 PHYSICS_CORRELATION = Attribute("physics_correlation", "float64", "1")
@@ -176,6 +182,10 @@ ROOT_ATTRIBUTES = (
     NX_CLASS,
     NX_DEFAULT,
     CONVERSION_ID,
+    PROGRAM,
+    PROGRAM_OPTIONS,
+    SOURCE_FILES,
+    CREATED,
     PHYSICS_VERDICT,
     PHYSICS_CORRELATION,
     PHYSICS_CONVENTION,

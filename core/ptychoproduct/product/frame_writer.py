@@ -23,6 +23,7 @@ from ptychoproduct.model.array_checks import check_frames
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.counts import CountsRecipe, InexactError
 from ptychoproduct.model.probe_shape import probe_doubt
+from ptychoproduct.product.live import LiveProduct
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.scan.scan import FrameStack, FramesToWrite, WriteElsewhere
 from ptychoproduct.streaming.chunk_stream import Convert, RowAppender, RowOutput, write_rows
@@ -53,6 +54,8 @@ class FrameWriter:
         What messages name.
     output : OutputFile
         What HDF5 writes the file to.
+    live : LiveProduct, optional
+        What others read meanwhile; it gets the frames that are appended, too.
 
     Attributes
     ----------
@@ -74,7 +77,9 @@ class FrameWriter:
         digests: ContentDigests,
         origin: Origin,
         output: OutputFile,
+        live: LiveProduct | None = None,
     ) -> None:
+        self._live = live
         self.dataset: h5py.Dataset | None = None
         self.choice: Choice | None = None
         self.recipe: CountsRecipe | None = None
@@ -124,9 +129,17 @@ class FrameWriter:
             source, measured = ArrayRows(frames), self._options.measured
             sample = None if measured is None else sample_for(measured, source, lambda: source)
             dataset = self._create(source.shape[1:], source.dtype, None, sample)
-            self._appender = RowAppender(RowOutput(dataset), dataset.dtype, self._resources)
+            mirror = None if self._live is None else self._live.start(self._file, dataset)
+            self._appender = RowAppender(RowOutput(dataset, mirror=mirror), dataset.dtype, self._resources)
         assert self.dataset is not None
         self._appender.append(self._digests.passing_frames(ArrayRows(frames), self.dataset))
+
+    def share(self, x_px: Array, y_px: Array) -> None:
+        """Let readers of the live product see all frames so far, the last ones at these positions."""
+        if self._live is not None and self._appender is not None:
+            self._live.add_positions(x_px, y_px)
+            self._appender.drain()
+            self._live.flush()
 
     def write(
         self,

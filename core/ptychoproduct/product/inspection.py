@@ -26,9 +26,11 @@ from ptychoproduct.validation.damage import damage_beside_frames
 from ptychoproduct.validation.metadata_digest import metadata_damage
 from ptychoproduct.validation.mixed_pairs import mixed_pair, patterns_beside
 
-Value = str | bool | int | float | None
+Element = str | bool | int | float
+Value = Element | tuple[Element, ...] | None
 
 _DEEPEST = 32
+MOST_ELEMENTS = 6
 _MOST_BYTES = 16 * 1024**2  # of a chunk that is decoded to see whether it can be
 
 
@@ -42,8 +44,8 @@ class AttributeEntry:
     dtype : str
         "str" for text.
     shape : tuple of int
-    value : str, bool, int, float or None
-        None where it is not a single value, cannot be read, or is missing (the type is "" then).
+    value : str, bool, int, float, tuple of these, or None
+        The first `MOST_ELEMENTS` of an array; None where it has none, or is missing (the type is "" then).
     unit : str
         The contract's, "" for none.
     is_given : bool
@@ -319,18 +321,19 @@ def _attribute(target: h5py.Group | h5py.Dataset, name: str, known: contract.Att
     stored = target.attrs.get_id(name)
     shape = stored.shape or ()
     value: Value = None
-    if stored.shape is not None and math.prod(shape) == 1:
+    if stored.shape is not None and math.prod(shape):
         try:
-            value = _plain(target.attrs[name])
+            elements = np.asarray(target.attrs[name]).reshape(-1)
+            first = tuple(_plain(element) for element in elements[:MOST_ELEMENTS])
+            value = first if len(elements) > 1 else first[0]
         except (OSError, RuntimeError, TypeError, ValueError) as error:  # a type that h5py cannot read
             value = f"cannot be read: {last_words(error)}"
     unit, field = ("", None) if known is None else (known.unit, known.field)
     return AttributeEntry(name, _dtype_name(stored.dtype), shape, value, unit, not stands_for_unknown(field, value))
 
 
-def _plain(value: Any) -> Value:
-    """Return a single value as a Python object; as text, where JSON has no such type."""
-    item = np.asarray(value).reshape(-1)[0]
+def _plain(item: Any) -> Element:
+    """Return an element as a Python object; as text, where JSON has no such type."""
     if isinstance(item, np.generic):
         item = item.item()
     if isinstance(item, bytes):

@@ -62,6 +62,8 @@ class ExportOptions:
     convention : {"given", "auto"}
         "auto": frames are looked at before, and where physics finds another convention, the scan is converted with the
         transforms that it needs. For scans in files and in memory.
+    record_time : bool
+        Whether the product says when it was made. By default it does not, and the same conversion makes the same bytes.
 
     Raises
     ------
@@ -88,6 +90,7 @@ class ExportOptions:
     frames_transform: str = ""
     probe_transform: str = ""
     convention: str = "given"
+    record_time: bool = False
 
     def __post_init__(self) -> None:
         parse_positions_transform(self.positions_transform)

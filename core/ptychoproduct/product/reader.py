@@ -33,8 +33,14 @@ from ptychoproduct.hdf5.sharded_chunks import stored_as
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.transforms import parse_array_transform
+from ptychoproduct.product import views
+from ptychoproduct.product.views import FrameDataset
+from ptychoproduct.streaming.dataset_rows import DatasetRows
+from ptychoproduct.system.resources import Resources
 
 if TYPE_CHECKING:
+    import dask.array
+    import xarray
     from matplotlib.figure import Figure
 
 # When a product is opened; a look at each of these takes a few milliseconds.
@@ -138,6 +144,11 @@ class Frames:
         for _, future in self.reader.blocks(lambda _, block: block):
             yield future.result()
 
+    def rows(self, resources: Resources) -> DatasetRows:
+        """Return the frames as a source that is read once; see `RowSource`."""
+        accept_damage = self.reader.accept_damage
+        return DatasetRows(self._dataset, resources=resources, recipe=self.recipe, accept_damage=accept_damage)
+
     def close(self) -> None:
         """End the threads that decode frames."""
         self.reader.close()
@@ -227,6 +238,41 @@ class Product:
         from ptychoproduct.plots.figure import plot_product
 
         return plot_product(self, frame)
+
+    def to_torch(self) -> FrameDataset:
+        """Return frames and positions as PyTorch's `DataLoader` takes them, with or without workers.
+
+        An item is (frame [H, W], x_m, y_m). PyTorch itself is not needed.
+
+        Raises
+        ------
+        ContractError
+            There are no frames.
+        """
+        return views.to_torch(self)
+
+    def to_dask(self) -> dask.array.Array:
+        """Return the frames as a `dask.array`, [N, H, W], read when it is computed; needs dask.
+
+        Raises
+        ------
+        ContractError
+            There are no frames.
+        """
+        return views.to_dask(self)
+
+    def to_xarray(self) -> xarray.DataArray:
+        """Return the frames as an `xarray.DataArray` of dask's, with positions as coordinates; needs xarray and dask.
+
+        Its dimensions are position, row and column; row and column have coordinates in metres from the detector's
+        middle pixel, N // 2, where its pixel size is known. Its attributes are the metadata that the product says.
+
+        Raises
+        ------
+        ContractError
+            There are no frames.
+        """
+        return views.to_xarray(self)
 
     def close(self) -> None:
         """Close the file; frames cannot be read any more."""

@@ -25,7 +25,7 @@ from ptychoproduct.scan.field_layouts import BAD_PIXELS, LAYOUTS
 from ptychoproduct.scan.grid_positions import grid_positions, scan_grid, steps_in
 from ptychoproduct.scan.layout import PositionLayout
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
-from ptychoproduct.scan.npz_parts import POSITION_KEYS, npz_reconstruction, read_if_there
+from ptychoproduct.scan.npz_parts import POSITION_KEYS, SYNTHETIC_KEY, npz_reconstruction, read_if_there
 from ptychoproduct.scan.places import as_text, layouts_of, parts_at, places, read_place
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
@@ -37,9 +37,6 @@ _PROBE_KEYS = ("probeGuess", "probe")
 # The part of a layout that an option names, and where a file of that part alone has it.
 _PARTS = {"probe": "probe", "object": "object", "bad_pixels": "mask"}
 _FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",), "object": ("/object",)}
-# The part of a layout that an option names, and where a file of that part alone has it.
-_PARTS = {"probe": "probe", "object": "object", "bad_pixels": "mask"}
-_FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",)}
 
 
 @dataclass(frozen=True)
@@ -175,6 +172,7 @@ def positions_in_npz(archive: NpzArchive, unit: str | None) -> Positions:
         probe=read_if_there(archive, "probe" if by_ptychodus else "probeGuess"),
         object=read_if_there(archive, "object" if by_ptychodus else "objectGuess"),
         files=(archive.path,),
+        is_object_synthetic=SYNTHETIC_KEY in archive.members,
         reconstruction=npz_reconstruction(archive),
         metadata=npz_metadata(archive),
     )
@@ -222,7 +220,9 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
         if columns is None:
             continue
         x, y, said = columns
-        object_ = _first_picture(source, "object")
+        object_, is_synthetic = _first_picture(source, "object"), False
+        if object_ is None:
+            object_, is_synthetic = cxi_object(source)
         found = Positions(
             x,
             y,
@@ -230,8 +230,9 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
             numbers=_numbers(source, layout.numbers, len(x)),
             scan_index=_numbers(source, layout.scan_index, len(x)),
             probe=find_probe(source),
-            object=cxi_object(source) if object_ is None else object_,
+            object=object_,
             files=source.files,
+            is_object_synthetic=is_synthetic,
             reconstruction=cxi_results(source),
         )
         product = product_parts(source)

@@ -80,7 +80,7 @@ def hdf5_metadata(source: Hdf5Source, frames: h5py.Dataset | None = None) -> Exp
             with source.reading("attributes"):
                 found += _named_values(attributes)
     particle = None if frames is None else _particle(source, frames)
-    return ExportMeta(**_first_values(found, source.path), **cxi_texts(source), particle=particle)
+    return ExportMeta(**_first_values(found, source.path), **{"particle": particle, **cxi_texts(source)})
 
 
 def _particle(source: Hdf5Source, frames: h5py.Dataset) -> str | None:

@@ -231,6 +231,10 @@ class RowAppender:
                 stream.submit_block(range(self.rows - stream.block_rows, self.rows), self._block)
                 self._block = None
 
+    def drain(self) -> None:
+        """Write all chunks that are full."""
+        self._stream.drain()
+
     def finish(self) -> None:
         """Write what is left, and give the dataset its length."""
         stream = self._stream
@@ -283,7 +287,7 @@ def _cut_and_encode(target: ChunkTarget, offset: tuple[int, ...], block: Array, 
     return [(target, offset, target.encode(offset, target.cut(offset, block, first)))]
 
 
-Convert = Callable[[tuple[int, ...], Array, Array], None]
+Convert = Callable[[tuple[int, ...], Array, Array], object]
 """Makes the elements of a chunk. Called from any thread with the chunk's offset (the index of its first element), the
 source's elements, and the array to fill. Both are contiguous and of the chunk's shape, and zeros where the chunk
 reaches beyond the source. An error that it raises ends the writing."""
@@ -299,10 +303,13 @@ class RowOutput:
         Made by `create_chunked`, of the source's shape.
     convert : callable, optional
         See `Convert`; without one the dataset has the source's type, and gets the rows as they are.
+    mirror : h5py.Dataset, optional
+        Of another file; it gets the same chunks.
     """
 
     dataset: h5py.Dataset
     convert: Convert | None = None
+    mirror: h5py.Dataset | None = None
 
 
 class ChunkTarget:
@@ -323,7 +330,7 @@ class ChunkTarget:
         dataset = output.dataset
         self.chunk_shape: tuple[int, ...] = dataset.chunks
         self.row_shape: tuple[int, ...] = dataset.shape[1:]
-        self._dataset = dataset
+        self._datasets = [dataset] if output.mirror is None else [dataset, output.mirror]
         self._convert = output.convert
         self._source_dtype = dtype
         self._dtype: np.dtype[Any] = dataset.dtype
@@ -367,9 +374,10 @@ class ChunkTarget:
     def write(self, offset: tuple[int, ...], data: ChunkBuffer, filter_mask: int) -> None:
         """Write an encoded chunk; a dataset that can grow is extended for it."""
         stop = offset[0] + self.chunk_shape[0]
-        if self._grows and stop > self._dataset.shape[0]:
-            self._dataset.resize(stop, axis=0)
-        self._dataset.id.write_direct_chunk(offset, data, filter_mask)
+        for dataset in self._datasets:
+            if self._grows and stop > dataset.shape[0]:
+                dataset.resize(stop, axis=0)
+            dataset.id.write_direct_chunk(offset, data, filter_mask)
 
     def _array(self, chunk: ChunkBuffer, dtype: np.dtype[Any]) -> Array:
         return np.frombuffer(chunk, dtype).reshape(self.chunk_shape)

@@ -38,7 +38,7 @@ class ContentDigests:
         Digests by name of the dataset, once they have been taken.
     """
 
-    def __init__(self, *, keep: bool, frames: bool, verify: bool) -> None:
+    def __init__(self, keep: bool, frames: bool, verify: bool) -> None:
         self.has_frames = frames or verify
         self._keep = keep
         self._wanted = keep or verify

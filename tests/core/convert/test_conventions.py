@@ -178,7 +178,7 @@ def test_the_convention_that_physics_finds_is_applied(tmp_path, make_scan):
             tmp_path / "scan.npz", tmp_path / "p.h5", meta, options=options, progress=steps.append
         )
     assert sum(steps) == frames.nbytes
-    assert [str(warning.message).count("--positions-transform=swap") for warning in caught] == [1]
+    assert [str(warning.message).count("positions_transform=swap") for warning in caught] == [1]
     assert summary.physics.verdict == "consistent"
     with h5py.File(tmp_path / "p.h5") as file:
         np.testing.assert_array_equal(file["raw_data/diffraction"][()], frames)

@@ -231,7 +231,7 @@ def test_a_frame_is_predicted_beside_the_measured_one(scan, tmp_path, quantity):
 
 def test_another_convention_is_a_warning_of_the_export_and_of_validation(scan, tmp_path):
     full = _with_all_frames(scan)
-    with pytest.warns(ProductWarning, match="--frames-transform=transpose") as caught:
+    with pytest.warns(ProductWarning, match="frames_transform=transpose") as caught:
         _exported(scan, full.swapaxes(1, 2), tmp_path)
     assert len(caught) == 1
     report = validate_product(tmp_path / "p.h5", physics=True)
