@@ -24,22 +24,20 @@ from ptychoproduct.scan.cxi import cxi_object, cxi_results
 from ptychoproduct.scan.field_layouts import BAD_PIXELS, LAYOUTS
 from ptychoproduct.scan.grid_positions import grid_positions, scan_grid, steps_in
 from ptychoproduct.scan.layout import PositionLayout
-from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
+from ptychoproduct.scan.layouts import HDF5, IMAGES, NPY, NPZ, file_kind
 from ptychoproduct.scan.npz_parts import POSITION_KEYS, npz_reconstruction, read_if_there
 from ptychoproduct.scan.places import as_text, layouts_of, parts_at, places, read_place
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
 from ptychoproduct.scan.scan import Reconstruction
 from ptychoproduct.scan.source_metadata import hdf5_metadata, npz_metadata
+from ptychoproduct.streaming.image_files import opened_image
 from ptychoproduct.system.file_kinds import not_a
 
 _PROBE_KEYS = ("probeGuess", "probe")
 # The part of a layout that an option names, and where a file of that part alone has it.
 _PARTS = {"probe": "probe", "object": "object", "bad_pixels": "mask"}
 _FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",), "object": ("/object",)}
-# The part of a layout that an option names, and where a file of that part alone has it.
-_PARTS = {"probe": "probe", "object": "object", "bad_pixels": "mask"}
-_FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",)}
 
 
 @dataclass(frozen=True)
@@ -348,6 +346,9 @@ def _read_array(reference: str, option: str, npz_keys: Sequence[str]) -> tuple[A
                 names = repr(key) if key else f"named {' or '.join(usual_places)}"
                 raise SourceError(path, f"there is no {what}: no dataset {names}")
             return source.read_pictures(found), source.files
+    if kind == IMAGES and option == "bad_pixels":
+        with opened_image(path) as image:
+            return image.frame(0), (path,)
     if not path.exists():
         raise SourceError(path, "no such file")
     wanted = f"an NPY, NPZ or HDF5 file with a {what}"

@@ -17,13 +17,15 @@ from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.scan.assembly import Companions
 from ptychoproduct.scan.given_parts import Given, with_given_parts
-from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, content_kind, file_kind
+from ptychoproduct.scan.image_scan import image_paths, image_scan, is_series
+from ptychoproduct.scan.layouts import HDF5, IMAGES, NPY, NPZ, content_kind, file_kind
 from ptychoproduct.scan.scan import Scan
 from ptychoproduct.scan.selection import Numbers, selected_scan
+from ptychoproduct.streaming.image_rows import image_series
 from ptychoproduct.system.file_kinds import not_a
 from ptychoproduct.system.resources import Resources
 
-_KIND_NAMES = {NPZ: "an NPZ file", NPY: "an NPY file", HDF5: "an HDF5 file"}
+_KIND_NAMES = {NPZ: "an NPZ file", NPY: "an NPY file", HDF5: "an HDF5 file", IMAGES: "a series of images"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class ScanFiles:
     Parameters
     ----------
     path : path
-        The file that holds the frames.
-    kind : {"npz", "npy", "h5"}, optional
+        The file that holds the frames; or a folder of TIFF, CBF or EDF files, or a pattern of their names.
+    kind : {"npz", "npy", "h5", "images"}, optional
         What it is; by default what its first bytes say.
     dataset : str, optional
         Path of the frames in an HDF5 file.
@@ -106,7 +108,7 @@ class ScanFiles:
                 raise OptionError("scan_step_m", "must be one or two lengths above zero: of rows, and of columns")
             if self.positions is not None:
                 raise OptionError("scan_step_m", "cannot be used with positions; give only one of the two")
-        elif self.positions is None and self.kind == NPY:
+        elif self.positions is None and self.kind in (NPY, IMAGES):
             raise OptionError("positions", f"{this} without positions; give a file of positions")
         if self.positions_columns is not None and (self.positions is None or isinstance(self.positions, tuple)):
             raise OptionError("positions_columns", "names the columns of a file of positions, and no file is given")
@@ -120,7 +122,7 @@ class ScanFiles:
 
 def _known_kind(path: Path) -> str:
     """Return what kind a file is; SourceError where it is none that is read here."""
-    kind = content_kind(path)
+    kind = content_kind(path) or (IMAGES if is_series(path) else None)
     if kind is not None:
         return kind
     wanted, kind = "an NPZ, NPY or HDF5 file", file_kind(path)
@@ -170,6 +172,9 @@ def _opened(files: ScanFiles, resources: Resources, include_frames: bool) -> Ite
             scan = npz_scan(archive, companions, resources, files.frames_key, include_frames)
             yield replace(scan, notes=(*scan.notes, f"left out: {', '.join(files.drop)}")) if files.drop else scan
         return
+    if files.kind == IMAGES:
+        yield image_scan(path, companions)
+        return
 
     from ptychoproduct.hdf5.folder_links import Hdf5Source
     from ptychoproduct.scan.frame_scan import hdf5_scan, npy_scan
@@ -196,6 +201,9 @@ def frame_bytes(files: ScanFiles) -> int:
     if files.kind == NPY:
         with NpyFile(path) as file:
             return file.array.nbytes
+    if files.kind == IMAGES:
+        series = image_series(image_paths(path))
+        return series.ends[-1] * math.prod(series.shape) * series.dtype.itemsize
     if files.kind == HDF5:
         from ptychoproduct.hdf5.folder_links import Hdf5Source
         from ptychoproduct.scan.frame_scan import frames_dataset, product_recipe
