@@ -26,7 +26,7 @@ from ptychoproduct.scan.grid_positions import grid_positions, scan_grid, steps_i
 from ptychoproduct.scan.layout import PositionLayout
 from ptychoproduct.scan.layouts import HDF5, IMAGES, NPY, NPZ, file_kind
 from ptychoproduct.scan.npz_parts import POSITION_KEYS, npz_reconstruction, read_if_there
-from ptychoproduct.scan.places import as_text, layouts_of, parts_at, places, read_place
+from ptychoproduct.scan.places import as_text, first_named, layouts_of, parts_at, paths_of, read_place
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
 from ptychoproduct.scan.scan import Reconstruction
@@ -244,7 +244,7 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
 
 def _columns(source: Hdf5Source, layout: PositionLayout) -> tuple[Array, Array, str | None] | None:
     """Read x and y, and the unit that their dataset says; None where they are not there."""
-    parts = [parts_at(source, path) for path in (layout.x, layout.y)]
+    parts = [_positions_parts(source, path) for path in (layout.x, layout.y)]
     if not all(parts):
         return None
     for dataset in {dataset for of_axis in parts for dataset in of_axis}:
@@ -262,6 +262,13 @@ def _columns(source: Hdf5Source, layout: PositionLayout) -> tuple[Array, Array, 
             raise SourceError(source.path, key=layout.x, found=f"shape {table.shape}", expected=expected)
     columns = dict(zip(layout.order.split(", "), np.concatenate([table[:, :2] for table in tables]).T, strict=True))
     return columns["x"], columns["y"], unit
+
+
+def _positions_parts(source: Hdf5Source, path: str) -> list[h5py.Dataset]:
+    if "*" not in path:
+        return parts_at(source, path)
+    found = first_named(source, (path,))
+    return [] if found is None else [found]
 
 
 def _numbers(source: Hdf5Source, path: str | None, positions: int) -> Array | None:
@@ -340,8 +347,8 @@ def _read_array(reference: str, option: str, npz_keys: Sequence[str]) -> tuple[A
             return _from_pairs(archive.require(key or usual).read()), (path,)
     if kind == HDF5:
         with Hdf5Source(path) as source:
-            usual_places = (*_FIRST.get(option, ()), *(places(source, _PARTS[option]) if option in _PARTS else ()))
-            found = next(filter(None, map(source.find, usual_places if key is None else (key,))), None)
+            usual_places = (*_FIRST.get(option, ()), *(paths_of(source, _PARTS[option]) if option in _PARTS else ()))
+            found = first_named(source, usual_places if key is None else (key,))
             if found is None:
                 names = repr(key) if key else f"named {' or '.join(usual_places)}"
                 raise SourceError(path, f"there is no {what}: no dataset {names}")
@@ -361,7 +368,7 @@ def find_probe(source: Hdf5Source) -> Array | None:
 
 
 def _first_picture(source: Hdf5Source, part: str) -> Array | None:
-    found = next(filter(None, map(source.find, places(source, part))), None)
+    found = first_named(source, paths_of(source, part))
     return None if found is None else source.read_pictures(found)
 
 

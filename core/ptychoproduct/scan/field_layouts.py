@@ -219,6 +219,21 @@ LAYOUTS = (
         ),
     ),
     Layout(
+        "ptypy, reconstructions (.ptyr)",
+        positions=(PositionLayout("/content/positions/*", "/content/positions/*", "m", order="y, x"),),
+        probe=("/content/probe/*/data",),
+        object=("/content/obj/*/data",),
+        metadata=(
+            *(
+                MetadataPlace(f"{of}_pixel_{side}_m", f"/content/{group}/*/_psize", "m", axis)
+                for of, group in (("object", "obj"), ("probe", "probe"))
+                for side, axis in (("height", 0), ("width", -1))
+            ),
+            MetadataPlace(_ENERGY, "/content/pars/scans/*/data/energy", "keV"),
+            MetadataPlace(_DISTANCE, "/content/pars/scans/*/data/distance", "m"),
+        ),
+    ),
+    Layout(
         "py4DSTEM (EMD 1.0)",
         frames=("/datacube_root/datacube/data", "/*/datacube/data"),
         steps=(

@@ -23,6 +23,8 @@ _SUFFIXES = {
     ".cxi": HDF5,
     ".nxs": HDF5,
     ".mat": HDF5,
+    ".ptyd": HDF5,
+    ".ptyr": HDF5,
 }
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 

@@ -23,6 +23,7 @@ from ptychoproduct.scan.layout import MetadataPlace
 from ptychoproduct.scan.npz_parts import npz_texts
 from ptychoproduct.scan.places import as_text, layouts_of, named, read_place, text_at
 from ptychoproduct.scan.product_source import product_parts
+from ptychoproduct.scan.ptypy import ptypy_center
 
 # A number larger than that is no energy of a photon in joules, nor one in metres a wavelength.
 _MOST_ENERGY_J = 1e-9
@@ -80,7 +81,8 @@ def hdf5_metadata(source: Hdf5Source, frames: h5py.Dataset | None = None) -> Exp
             with source.reading("attributes"):
                 found += _named_values(attributes)
     particle = None if frames is None else _particle(source, frames)
-    return ExportMeta(**_first_values(found, source.path), **cxi_texts(source), particle=particle)
+    values = ptypy_center(source) | _first_values(found, source.path)
+    return ExportMeta(**values, **cxi_texts(source), particle=particle)
 
 
 def _particle(source: Hdf5Source, frames: h5py.Dataset) -> str | None:

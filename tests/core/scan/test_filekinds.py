@@ -109,9 +109,10 @@ KINDS = {
 def test_a_file_of_another_kind_is_named_as_that(tmp_path, words, suffix):
     path = tmp_path / f"scan{suffix}"
     KINDS[words](path)
-    with pytest.raises(SourceError) as caught:
-        ScanFiles(path)
-    assert f"{path}: this is {words.format('an NPZ, NPY or HDF5 file')}" in str(caught.value)
+    if "TIFF" not in words:  # which is read
+        with pytest.raises(SourceError) as caught:
+            ScanFiles(path)
+        assert f"{path}: this is {words.format('an NPZ, NPY or HDF5 file')}" in str(caught.value)
     for wanted, opened in (("NPZ", NpzArchive), ("NPY", NpyFile), ("HDF5", open_product), ("HDF5", validate_product)):
         with pytest.raises(SourceError) as caught:
             opened(path)
