@@ -11,6 +11,7 @@ from ptychoproduct_cli import terminal_image
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_OK, Command
 from ptychoproduct_cli.options import add_output_options, add_plot_option
 from ptychoproduct_cli.output import collected_warnings, print_error, print_result
+from ptychoproduct_cli.scan_view import show_scan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
     from ptychoproduct.product.inspection import AttributeEntry, DatasetEntry, GroupEntry, Inspection, LinkEntry
 
 
-SUMMARY = "show what is in a product, and draw it"
+SUMMARY = "show what is in a product, and draw it; or what is recognised of a scan"
 DESCRIPTION = """\
 Show what is in a product: every attribute with its unit, every dataset with its shape, type, codec, compression ratio
 and size. In a terminal, small pictures of the object's phase and of the mean diffraction pattern follow. --plot draws a
-figure of the whole product. The content of other HDF5 files is shown, too, but is an error.
+figure of the whole product. Of another HDF5 file, what is recognised of a scan is
+shown, and the command that converts it.
 """
 EXAMPLES = (
     "ptychoproduct inspect scan.h5",
     "ptychoproduct inspect scan.h5 --plot scan.png --frame 100",
     "ptychoproduct inspect scan.h5 --json",
+    "ptychoproduct inspect detector_master.h5",
 )
 
 _PICTURE_COLUMNS, _PICTURE_ROWS = 38, 38
@@ -57,6 +60,8 @@ def inspect(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         require_matplotlib(Path(arguments.plot))
     with collected_warnings(arguments):
+        if show_scan(Path(arguments.product), arguments):
+            return EXIT_OK
         inspection = inspect_product(arguments.product)
     is_drawn = arguments.plot is not None and inspection.problem is None
     if is_drawn:

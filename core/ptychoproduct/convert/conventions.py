@@ -27,7 +27,7 @@ from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.patterns_file import DiffractionFile
 from ptychoproduct.product.summary import ExportSummary
 from ptychoproduct.product.writer import ProductWriter
-from ptychoproduct.scan.companions import read_bad_pixels
+from ptychoproduct.scan.array_files import read_bad_pixels
 from ptychoproduct.scan.scan import FrameStack, Scan
 from ptychoproduct.streaming.transformed_rows import TransformedRows
 

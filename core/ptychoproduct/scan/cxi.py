@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
@@ -22,7 +23,13 @@ _TEXTS = (
 
 
 def cxi_object(source: Hdf5Source) -> Array | None:
-    """Read the image that is not the probe; None where there is none that can be an object.
+    """Read the image that is not the probe; None where there is none that can be an object."""
+    found = cxi_object_place(source)
+    return None if found is None else source.read_pictures(found)
+
+
+def cxi_object_place(source: Hdf5Source) -> h5py.Dataset | None:
+    """Return the image that is not the probe; None where there is none that can be an object.
 
     Warns
     -----
@@ -36,7 +43,7 @@ def cxi_object(source: Hdf5Source) -> Array | None:
             continue
         layers, spacings = found.shape[0] if found.ndim == 3 else 1, len(cxi_results(source).object_layer_spacing_m)
         if spacings == layers - 1:
-            return source.read_pictures(found)
+            return found
         warn(f"{source.path}: {name}: has {layers} layers and {spacings} distances between them; it is not used")
     return None
 

@@ -20,8 +20,9 @@ from ptychoproduct.model.contract import DIFFRACTION, FRAME, FRAMES_TRANSFORM, O
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.positions import distinct_values
 from ptychoproduct.npz.npy import NPY_SUFFIX, NpyFile
+from ptychoproduct.scan.array_files import find_probe
 from ptychoproduct.scan.assembly import Companions, assembled, given_positions, paired, probe_of
-from ptychoproduct.scan.companions import Positions, find_probe, own_positions
+from ptychoproduct.scan.companions import Positions, own_positions
 from ptychoproduct.scan.field_layouts import BAD_PIXELS, FRAME_NUMBERS, MASK_NAMES, PATTERNS
 from ptychoproduct.scan.layouts import WITHOUT_FRAMES
 from ptychoproduct.scan.places import find_place, places
@@ -203,7 +204,13 @@ def _frame_numbers(source: Hdf5Source, frames: h5py.Dataset) -> Array | None:
 
 
 def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset, shape: tuple[int, ...]) -> Array | None:
-    """Read the mask beside the frames, or where the detector of a known layout has it; not zero means bad."""
+    """Read the mask; not zero means bad."""
+    found = mask_beside(source, frames, shape)
+    return ptypy_bad_pixels(source, frames) if found is None else found[1]
+
+
+def mask_beside(source: Hdf5Source, frames: h5py.Dataset, shape: tuple[int, ...]) -> tuple[str, Array] | None:
+    """Read the mask beside the frames, or where the detector of a known layout has it; with its path."""
     beside = frames.parent.name.rstrip("/")
     names = [f"{beside}/{name}" for name in MASK_NAMES]
     if frames.name == PATTERNS or _are_of_product(frames):
@@ -219,5 +226,5 @@ def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset, shape: tuple[int, ...]
         if mask.ndim == 2 and mask.shape not in frame_shapes:
             warn(f"{source.path}: {name}: the mask is {mask.shape}, the frames are {shape}; it is not used")
             continue
-        return mask
-    return ptypy_bad_pixels(source, frames)
+        return name, mask
+    return None

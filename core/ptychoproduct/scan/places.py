@@ -75,7 +75,12 @@ def find_place(source: Hdf5Source, path: str) -> h5py.Dataset | None:
     if len({(part.shape[1:], part.dtype) for part in parts}) > 1 or not parts[0].ndim:
         found = ", ".join(f"{part.dtype} {part.shape}" for part in parts)
         raise SourceError(source.path, f"the parts do not go together: {found}", key=path)
-    return source.joined(re.sub("[/_]#", "", path), parts)
+    return source.joined(joined_name(path), parts)
+
+
+def joined_name(path: str) -> str:
+    """Return what the datasets of a path with ``#`` are called together."""
+    return re.sub("[/_]#", "", path)
 
 
 def parts_at(source: Hdf5Source, path: str) -> list[h5py.Dataset]:

@@ -71,6 +71,13 @@ def hdf5_metadata(source: Hdf5Source, frames: h5py.Dataset | None = None) -> Exp
     if product is not None:
         meta = read_metadata(product[0].file, *product)
         return ExportMeta(**{name: value for name, value in vars(meta).items() if not _is_unknown(name, value)})
+    values = ptypy_center(source) | {name: value for name, (value, _) in hdf5_values(source, frames).items()}
+    particle = None if frames is None else _particle(source, frames)
+    return ExportMeta(**values, **cxi_texts(source), particle=particle)
+
+
+def hdf5_values(source: Hdf5Source, frames: h5py.Dataset | None = None) -> dict[str, tuple[Any, str]]:
+    """Return the numbers that a file, which is no product, says of itself by their fields, and where it does."""
     known = [place for layout in layouts_of(source) for place in layout.metadata]
     known += [MetadataPlace(name, f"/{key}", unit) for key, names, unit in _NAMES for name in names]
     if frames is not None:
@@ -80,9 +87,7 @@ def hdf5_metadata(source: Hdf5Source, frames: h5py.Dataset | None = None) -> Exp
         if attributes is not None:
             with source.reading("attributes"):
                 found += _named_values(attributes)
-    particle = None if frames is None else _particle(source, frames)
-    values = ptypy_center(source) | _first_values(found, source.path)
-    return ExportMeta(**values, **cxi_texts(source), particle=particle)
+    return _first_values(found, source.path)
 
 
 def _particle(source: Hdf5Source, frames: h5py.Dataset) -> str | None:
@@ -96,13 +101,19 @@ def _particle(source: Hdf5Source, frames: h5py.Dataset) -> str | None:
 
 def npz_metadata(archive: NpzArchive) -> ExportMeta:
     """Read the numbers of known names in an NPZ file; None for everything else."""
+    values = npz_values(archive)
+    return ExportMeta(**{name: value for name, (value, _) in values.items()}, **npz_texts(archive))
+
+
+def npz_values(archive: NpzArchive) -> dict[str, tuple[Any, str]]:
+    """Return the numbers that an NPZ file says of itself by their fields, and their keys."""
     members = archive.members
     found = {
         key: members[key].read()
         for key, _, _ in _NAMES
         if key in members and members[key].is_array and math.prod(members[key].shape) == 1
     }
-    return ExportMeta(**_first_values(_named_values(found), archive.path), **npz_texts(archive))
+    return _first_values(_named_values(found), archive.path)
 
 
 def _is_unknown(name: str, value: Any) -> bool:
@@ -140,9 +151,9 @@ def _named_values(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, str
                 yield name, key, found[key], unit
 
 
-def _first_values(found: Iterable[tuple[str, str, Any, str]], origin: Origin) -> dict[str, Any]:
-    """Take the first value of each field that can be right, in the field's unit."""
-    values: dict[str, Any] = {}
+def _first_values(found: Iterable[tuple[str, str, Any, str]], origin: Origin) -> dict[str, tuple[Any, str]]:
+    """Take the first value of each field that can be right, in the field's unit, and its key."""
+    values: dict[str, tuple[Any, str]] = {}
     for name, key, number, unit in found:
         if name in values:
             continue
@@ -153,7 +164,7 @@ def _first_values(found: Iterable[tuple[str, str, Any, str]], origin: Origin) ->
             if value != 0 or name in _MAY_BE_ZERO_OR_LESS:
                 checked: dict[str, Any] = {name: value}
                 ExportMeta(**checked)
-                values |= checked
+                values[name] = (value, key)
         except (OptionError, ValueError) as error:
             problem = error.sentence if isinstance(error, OptionError) else str(error)
             warn(f"{origin}: {key}: {problem}; the value is not used for {name}")

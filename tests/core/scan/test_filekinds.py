@@ -17,7 +17,8 @@ from ptychoproduct import inspect_product, open_product, repack_product, validat
 from ptychoproduct.errors import SourceError
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
-from ptychoproduct.scan.companions import read_positions, read_probe
+from ptychoproduct.scan.array_files import read_probe
+from ptychoproduct.scan.companions import read_positions
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.system.resources import Resources
