@@ -24,6 +24,7 @@ from ptychoproduct.scan.field_layouts import LAYOUTS
 from ptychoproduct.scan.grid_positions import grid_positions, scan_grid, steps_in
 from ptychoproduct.scan.layout import PositionLayout
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
+from ptychoproduct.scan.mda import MDA_SUFFIX, read_mda
 from ptychoproduct.scan.npz_parts import POSITION_KEYS, npz_reconstruction, read_if_there
 from ptychoproduct.scan.places import as_text, first_named, layouts_of, parts_at, read_place
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
@@ -85,8 +86,8 @@ def read_positions(reference: str | PathLike[str], unit: str | None = None, colu
     Parameters
     ----------
     reference : str or path
-        A table as text or NPY, see `position_tables`, NPZ with ``xcoords`` and ``ycoords``, or HDF5 in one of the known
-        layouts; or, in an NPZ or HDF5 file, an array [N, 2] whose key stands behind a colon, or
+        A table as text or NPY, see `position_tables`, MDA, NPZ with ``xcoords`` and ``ycoords``, or HDF5 in one of the
+        known layouts; or, in an NPZ or HDF5 file, an array [N, 2] whose key stands behind a colon, or
         arrays x and y [N] with two keys: ``FILE:KEY``, ``FILE:KEY,KEY``, or the same with two colons.
     unit : {"px", "m", "mm", "um", "nm"}, optional
         Of the numbers; by default what the file says.
@@ -115,7 +116,10 @@ def read_positions(reference: str | PathLike[str], unit: str | None = None, colu
     if kind == NPZ:
         with NpzArchive(path) as archive:
             return positions_in_npz(archive, unit)
-    table = read_npy_table(path, columns) if kind == NPY else read_text_table(path, unit, columns)
+    if path.suffix.lower() == MDA_SUFFIX:
+        table = read_mda(path, unit)
+    else:
+        table = read_npy_table(path, columns) if kind == NPY else read_text_table(path, unit, columns)
     return Positions(table.x, table.y, unit or table.unit, table.numbers, table.scan_index, files=(path,))
 
 
