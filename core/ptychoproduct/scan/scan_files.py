@@ -63,7 +63,8 @@ class ScanFiles:
     frames : str, path, slice or sequence of int, optional
         Which frames are taken, see `selected_scan`; all by default.
     crop : tuple of int, optional
-        Which pixels: rows and columns, then row and column of the middle, by default that of the frames.
+        Which pixels: rows and columns, then row and column of the middle, by default that of the frames. The probe must
+        be one of that size.
     allow_gaps : bool
         Whether frames that an HDF5 file declares, and that are in no file, are a warning; they are an error by default.
 
@@ -154,8 +155,10 @@ def opened_scan(
         A file is damaged, or the files do not hold a scan.
     """
     with _opened(files, resources, include_frames) as scan:
-        scan = with_given_parts(scan, files.object, files.mask)
-        yield selected_scan(scan, files.frames, files.crop, axis_order)
+        scan = with_given_parts(scan, None, files.mask)
+        is_of_whole_frames = files.probe is not None and files.positions is None
+        scan = selected_scan(scan, files.frames, files.crop, axis_order, is_of_whole_frames)
+        yield with_given_parts(scan, files.object, None)
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import h5py
 import hdf5plugin  # noqa: F401 - h5py reads the products with it
 import numpy as np
 import pytest
+from ptychodus.api.object import ObjectGeometry
+from ptychodus.api.probe_positions import ProbePosition
 
 from ptychoproduct import ProductWarning, ScanFiles, SourceError, export_product_from_files, validate_product
 
@@ -29,12 +31,12 @@ def storage(content, group, name, data, origin):
     place["grids"] = np.zeros((2, *data.shape))
 
 
-def ptyr(path, names=("Sscan_00G00",)):
+def ptyr(path, names=("Sscan_00G00",), probe=PROBE):
     with h5py.File(path, "w") as file:
         file["header/kind"] = "minimal"
         content = file.create_group("content")
         for name in names:
-            storage(content, "probe", name, PROBE, -PIXEL_M * (H // 2, W // 2))
+            storage(content, "probe", name, probe, -PIXEL_M * (H // 2, W // 2))
             storage(content, "obj", name, OBJECT, ORIGIN_M)
             content.create_dataset(f"positions/{name}", data=COORDS_M, compression="gzip").attrs["type"] = "array"
         content["pars/scans/scan_00/data/energy"] = 6.2
@@ -67,14 +69,18 @@ def test_a_reconstruction_is_a_product_of_its_own(tmp_path):
             assert sizes == tuple(PIXEL_M)
 
 
-def test_views_are_where_ptypy_has_them(tmp_path):
-    """The first pixel of a view, by ptypy and by ptychodus, which counts from the middle of the object."""
-    with convert(ptyr(tmp_path / "scan.ptyr"), include_raw=False) as product:
-        for at, axis, side, size in ((0, "y", "height", OBJECT.shape[1]), (1, "x", "width", OBJECT.shape[2])):
-            by_ptypy = (COORDS_M[:, at] - ORIGIN_M[at]) / PIXEL_M[at]
-            centred = product[f"probe_position_{axis}_m"] - product["object"].attrs[f"center_{axis}_m"]
-            by_ptychodus = centred / product["object"].attrs[f"pixel_{side}_m"] + size / 2
-            assert np.allclose(by_ptychodus, by_ptypy, rtol=0, atol=1e-6)
+@pytest.mark.parametrize("shape", [(H, W), (H - 1, W - 1)])
+def test_views_are_where_ptypy_has_them(tmp_path, shape):
+    """The first pixel of each view, by ptypy's definition and by ptychodus itself."""
+    path = ptyr(tmp_path / "scan.ptyr", probe=PROBE[:, : shape[0], : shape[1]])
+    by_ptypy = (COORDS_M - ORIGIN_M) / PIXEL_M - np.array(shape) // 2
+    with convert(path, include_raw=False) as product:
+        attributes = {name: float(value) for name, value in product["object"].attrs.items() if name.endswith("_m")}
+        geometry = ObjectGeometry(OBJECT.shape[2], OBJECT.shape[1], **attributes)
+        points = zip(product["probe_position_x_m"], product["probe_position_y_m"], strict=True)
+        found = [geometry.map_coordinates_probe_to_object(ProbePosition(0, *point)) for point in points]
+    by_ptychodus = np.array([(point.y_px, point.x_px) for point in found]) - (np.array(shape) - 1) / 2
+    assert np.allclose(by_ptychodus, by_ptypy, rtol=0, atol=1e-6)
 
 
 def test_results_of_a_scan(tmp_path):
