@@ -25,12 +25,13 @@ from ptychoproduct.scan.grid_positions import grid_positions, scan_grid, steps_i
 from ptychoproduct.scan.layout import PositionLayout
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.scan.mda import MDA_SUFFIX, read_mda
+from ptychoproduct.scan.nexus import nexus_positions
 from ptychoproduct.scan.npz_parts import POSITION_KEYS, npz_reconstruction, read_if_there
 from ptychoproduct.scan.places import as_text, first_named, layouts_of, parts_at, read_place
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
 from ptychoproduct.scan.scan import Reconstruction
-from ptychoproduct.scan.source_metadata import hdf5_metadata, npz_metadata
+from ptychoproduct.scan.source_metadata import SPELLINGS, hdf5_metadata, npz_metadata
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ def _positions_at(path: Path, key: str, unit: str | None, columns: str | None) -
 def unit_said(attributes: Mapping[str, Any]) -> str | None:
     """Return the unit of positions that a dataset's attribute says; None where it is none that is known."""
     said = as_text(attributes.get("units"))
+    said = SPELLINGS.get(said.lower(), said)
     return said if said in UNITS else None
 
 
@@ -185,6 +187,10 @@ def own_positions(source: Hdf5Source, shape: Sequence[int], unit: str | None = N
     try:
         return positions_in(source, unit)
     except NoPositionsError:
+        found = nexus_positions(source, shape)
+        if found is not None:
+            x, y, said, _ = found
+            return Positions(x, y, unit or said, files=source.files)
         steps_m = None if scan_grid(shape) is None else steps_in(source)
         if steps_m is not None:
             return Positions(*grid_positions(shape, steps_m, source.path), "m", files=source.files)

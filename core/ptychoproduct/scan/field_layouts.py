@@ -96,7 +96,7 @@ LAYOUTS = (
         beside=("_dp", "_para"),
     ),
     Layout(
-        "CXI (ptychodus, PyNX, cdtools, SHARP, ptypy)",
+        "CXI, NXcxi_ptycho (ptychodus, PyNX, cdtools, SHARP, ptypy)",
         frames=("/entry_1/data_1/data", f"{_CXI}/detector_1/data"),
         positions=tuple(
             PositionLayout(translation, translation, "m", _CXI_NUMBERS)
@@ -111,6 +111,7 @@ LAYOUTS = (
         mask=_masks(f"{_CXI}/detector_1"),
         metadata=(
             *_beam(f"{_CXI}/source_1"),
+            *_beam(f"{_CXI}/beam_1"),
             *detector_places(f"{_CXI}/detector_1"),
             *(MetadataPlace(name, f"{_CXI_PTYCHODUS}/{name}", field_unit(name)) for name in _NUMBERS),
             MetadataPlace("mass_attenuation_m2_kg", f"{_CXI_PTYCHODUS}/mass_attenuation_m2_per_kg", "m2/kg"),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import h5py
@@ -25,6 +26,7 @@ from ptychoproduct.scan.assembly import Companions, assembled, given_positions, 
 from ptychoproduct.scan.companions import Positions, own_positions
 from ptychoproduct.scan.field_layouts import BAD_PIXELS, FRAME_NUMBERS, MASK_NAMES, PATTERNS
 from ptychoproduct.scan.layouts import WITHOUT_FRAMES
+from ptychoproduct.scan.nexus import nexus_signals
 from ptychoproduct.scan.places import find_place, places
 from ptychoproduct.scan.product_source import frames_member_name, product_extras
 from ptychoproduct.scan.ptypy import ptypy_bad_pixels
@@ -149,7 +151,7 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
     ----------
     source : Hdf5Source
     name : str, optional
-        Its path; by default the first of a layout that is a stack.
+        Its path; by default the first of a layout, or else of NeXus's data groups, that is a stack.
 
     Raises
     ------
@@ -157,7 +159,7 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
         There is none; the message lists what could be meant.
     """
     unfit = []
-    for key in places(source, "frames") if name is None else (name,):
+    for key in chain(places(source, "frames"), nexus_signals(source)) if name is None else (name,):
         dataset = find_place(source, key)
         if dataset is None:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from ptychoproduct.scan.frame_scan import frames_dataset, mask_beside
 from ptychoproduct.scan.grid_positions import scan_grid, steps_in
 from ptychoproduct.scan.layout import Layout
 from ptychoproduct.scan.layouts import HDF5, NPZ, content_kind
+from ptychoproduct.scan.nexus import nexus_positions, nexus_signals
 from ptychoproduct.scan.npz_parts import POSITION_KEYS
 from ptychoproduct.scan.npz_scan import FRAME_KEYS
 from ptychoproduct.scan.places import first_named, joined_name, named, paths_of, places
@@ -166,7 +168,8 @@ def _recognised_npz(path: Path) -> Recognition | None:
 
 def _recognised(source: Hdf5Source) -> Recognition:
     reading, parts = _Reading(), {}
-    has_frames = any(_is_there(source, path) for path in places(source, "frames"))  # that there are none is no problem
+    usual = chain(places(source, "frames"), nexus_signals(source))
+    has_frames = any(_is_there(source, path) for path in usual)  # that there are none is no problem
     frames = reading.attempt(lambda: frames_dataset(source)) if has_frames else None
     if frames is not None:
         parts["frames"] = _part(source, frames)
@@ -217,6 +220,9 @@ def _positions(source: Hdf5Source, frames: h5py.Dataset | None) -> Part | None:
         unit = said or layout.unit or f"{'m' if are_metres(x, y) else 'px'}, by their size"
         return Part(", ".join(dict.fromkeys((layout.x, layout.y))), x.shape, str(x.dtype), unit)
     shape = () if frames is None else frames.shape
+    axes = nexus_positions(source, shape)
+    if axes is not None:
+        return Part(axes[3], axes[0].shape, str(axes[0].dtype), axes[2] or "")
     steps_m = None if scan_grid(shape) is None else steps_in(source)
     if steps_m is not None:
         return Part(f"a grid, {steps_m[0]:g} m between rows, {steps_m[1]:g} m between columns", scan_grid(shape) or ())

@@ -30,8 +30,11 @@ _MOST_ENERGY_J = 1e-9
 _MOST_WAVELENGTH_M = 1e-5
 _NAMES = tuple(name for layout in LAYOUTS for name in layout.names)
 # How NeXus files spell units, where `UNITS` has them otherwise.
-_SPELLINGS = {
+SPELLINGS = {
     **dict.fromkeys(("metre", "metres", "meter", "meters"), "m"),
+    **dict.fromkeys(("micron", "microns", "micrometer", "micrometre", "µm", "μm"), "um"),
+    **dict.fromkeys(("millimeter", "millimetre"), "mm"),
+    **dict.fromkeys(("nanometer", "nanometre"), "nm"),
     **dict.fromkeys(("second", "seconds"), "s"),
     **dict.fromkeys(("degree", "degrees"), "deg"),
     **dict.fromkeys(("radian", "radians"), "rad"),
@@ -193,4 +196,4 @@ def _in_unit(value: float | None, unit: str, wanted: str) -> float | None:
         unit = "m" if abs(value) < _MOST_WAVELENGTH_M else "Å"
     if unit == wanted or wanted == "count":
         return value
-    return convert_unit(value, _SPELLINGS.get(unit.strip().lower(), unit), wanted)
+    return convert_unit(value, SPELLINGS.get(unit.strip().lower(), unit), wanted)
