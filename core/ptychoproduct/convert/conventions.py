@@ -90,7 +90,7 @@ def _transformed_frames(frames: FrameStack, steps: tuple[str, ...], order: str) 
         frames,
         shape=tuple(shape),
         rows=lambda axes: TransformedRows(frames.rows(axes), steps),
-        chunks=None,
+        chunks=(),
         transform=",".join(filter(None, (frames.transform, *steps))),
         as_stored=(lambda: TransformedRows(as_stored(), steps)) if as_stored and order == "NHW" else as_stored,
     )

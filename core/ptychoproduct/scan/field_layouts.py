@@ -169,7 +169,20 @@ LAYOUTS = (
         frames=("/entry/measurement/eiger1m/frames", f"{_NEXUS}/Eiger/data", "/entry/measurement/Eiger/data"),
         positions=(PositionLayout("/entry/measurement/pseudo/x", "/entry/measurement/pseudo/y", "um"),),
     ),
-    Layout("Data Exchange, of the APS", frames=("/exchange/data",)),
+    Layout(
+        "Data Exchange, of the APS (9-ID CSSI)",
+        frames=("/exchange/data",),
+        positions=(PositionLayout("/exchange/motor_pos", "/exchange/motor_pos", "mm"),),
+    ),
+    Layout(
+        "APS 12-ID Ptycho-SAXS",
+        metadata=(
+            MetadataPlace(_ENERGY, f"{_ATTRIBUTES}/monoE", "eV", 0),
+            MetadataPlace("exposure_time_s", f"{_ATTRIBUTES}/ExposureTime", "s", 0),
+        ),
+    ),
+    Layout("APS 31-ID LamNI", frames=("/entry/data/eiger_4",)),
+    Layout("LCLS XPP", frames=("/jungfrau1M/image_img",)),
     Layout(
         "NSLS-II HXN",
         frames=("/diff_data/merlin1/det_images",),
@@ -285,6 +298,7 @@ LAYOUTS = (
         mask=("/mask",),
         names=(
             ("energy_eV", (_ENERGY,), "eV"),
+            ("probe_energy_ev", (_ENERGY,), "eV"),
             ("energy_keV", (_ENERGY,), "keV"),
             ("wavelength_m", (_ENERGY,), "m"),
             ("wavelength_nm", (_ENERGY,), "nm"),

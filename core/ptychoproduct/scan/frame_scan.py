@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -33,7 +33,8 @@ from ptychoproduct.scan.ptypy import ptypy_bad_pixels
 from ptychoproduct.scan.scan import Extra, Scan, frame_stack
 from ptychoproduct.scan.source_metadata import hdf5_metadata
 from ptychoproduct.scan.stored_frames import stored_frames
-from ptychoproduct.streaming.dataset_rows import DatasetRows
+from ptychoproduct.streaming.dataset_rows import DatasetRows, JoinedRows
+from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.streaming.stacked_rows import stack_axes
 from ptychoproduct.system.resources import Resources
 
@@ -100,7 +101,14 @@ def hdf5_scan(
     if frames is None:
         return assembled(source.path, source.files, None, positions, probe, metadata=metadata)
     recipe = product_recipe(frames)
-    rows = partial(DatasetRows, frames, resources=resources, recipe=recipe, source=source)
+    parts = source.parts_of(frames)
+
+    def rows(axes: Sequence[int] | None = None) -> RowSource:
+        open_rows = partial(DatasetRows, resources=resources, recipe=recipe, source=source)
+        if len(parts) > 1 and (axes is None or list(axes) == sorted(axes)):
+            return JoinedRows(parts, open_rows)  # decoded on all cores, as HDF5 does not decode what joins them
+        return open_rows(frames, axes)
+
     stored_axes = list(range(frames.ndim))
     if source.is_matlab(
         frames
@@ -111,7 +119,7 @@ def hdf5_scan(
         frames.name,
         tuple(frames.shape[axis] for axis in stored_axes),
         lambda axes: rows([stored_axes[axis] for axis in axes]),
-        chunks=frames if recipe is None and frames.ndim == 3 and not is_turned else None,
+        chunks=parts if recipe is None and frames.ndim == 3 and not is_turned else (),
         as_stored=rows,
         usual_axis_order="HWN" if is_turned and frames.ndim == 3 else "NHW",
     )

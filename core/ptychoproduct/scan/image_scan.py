@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ptychoproduct.errors import OptionError, SourceError, counted
+from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.scan.assembly import Companions, assembled, given_positions, paired, probe_of
 from ptychoproduct.scan.scan import Scan, frame_stack
+from ptychoproduct.scan.source_metadata import first_values
 from ptychoproduct.streaming.image_files import SUFFIXES, image_kind
 from ptychoproduct.streaming.image_rows import ImageRows, ImageSeries, image_series
+
+# "# Pixel_size 172e-6 m x 172e-6 m"
+_IN_HEADER = {
+    "detector_pixel_width_m": (r"Pixel_size\s+(\S+)\s+m\b", "m"),
+    "detector_pixel_height_m": (r"Pixel_size\s+\S+\s+m\s+x\s+(\S+)\s+m\b", "m"),
+    "detector_distance_m": (r"Detector_distance\s+(\S+)\s+m\b", "m"),
+    "probe_energy_eV": (r"Wavelength\s+(\S+)\s+A\b", "Å"),
+    "exposure_time_s": (r"Exposure_time\s+(\S+)\s+s\b", "s"),
+}
 
 
 def image_paths(path: Path) -> tuple[Path, ...]:
@@ -66,7 +78,17 @@ def image_scan(path: Path, companions: Companions) -> Scan:
     stack = frame_stack("frames", shape, rows, as_stored=lambda: ImageRows(series))
     probe = probe_of(path, companions, positions, lambda: None)
     paired_positions = paired(path, shape, positions)
-    return assembled(path, (path,), stack, paired_positions, probe, notes=(_in_words(series),))
+    said = ExportMeta(**first_values(_said(series.header), series.paths[0]))
+    return assembled(path, (path,), stack, paired_positions, probe, metadata=said, notes=(_in_words(series),))
+
+
+def _said(header: str) -> Iterator[tuple[str, str, float, str]]:
+    """Give the numbers in the header of a CBF file, as Dectris' detectors write it: fields, names, values and units."""
+    for field, (pattern, unit) in _IN_HEADER.items():
+        match = re.search(rf"#\s*{pattern}", header)
+        if match is not None:
+            with suppress(ValueError):
+                yield field, pattern.partition(r"\s")[0], float(match[1]), unit
 
 
 def _in_words(series: ImageSeries) -> str:

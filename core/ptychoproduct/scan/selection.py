@@ -139,7 +139,7 @@ def _selected_stack(
         stack,
         shape=tuple(lengths[axis] for axis in range(3)),
         rows=open_rows,
-        chunks=None,
+        chunks=(),
         usual_axis_order=order,
         selection=selection,
         as_stored=stack.as_stored or (lambda: stack.rows(axes)),

@@ -154,6 +154,11 @@ def _named_values(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, str
                 yield name, key, found[key], unit
 
 
+def first_values(found: Iterable[tuple[str, str, Any, str]], origin: Origin) -> dict[str, Any]:
+    """Take the first value of each field that can be right, in the field's unit; given field, key, number and unit."""
+    return {name: value for name, (value, _) in _first_values(found, origin).items()}
+
+
 def _first_values(found: Iterable[tuple[str, str, Any, str]], origin: Origin) -> dict[str, tuple[Any, str]]:
     """Take the first value of each field that can be right, in the field's unit, and its key."""
     values: dict[str, tuple[Any, str]] = {}

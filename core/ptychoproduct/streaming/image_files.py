@@ -39,12 +39,15 @@ class ImageFile:
         Of each, [H, W].
     frame : callable
         Returns one by its number, decoded.
+    header : str
+        What a CBF file says above its frame.
     """
 
     count: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     frame: Callable[[int], Array]
+    header: str = ""
 
 
 def image_kind(path: Path) -> str | None:
@@ -146,7 +149,7 @@ def _cbf(path: Path) -> Iterator[ImageFile]:
     if width * height > size:  # of a pixel, one byte at least
         raise SourceError(path, "its header says more data than the file has")
     data = np.asarray(decByteOffset(stored, width * height, dtype.name), dtype).reshape(height, width)
-    yield ImageFile(1, data.shape, dtype, lambda _: data)
+    yield ImageFile(1, data.shape, dtype, lambda _: data, section.decode("latin-1"))
 
 
 @contextmanager

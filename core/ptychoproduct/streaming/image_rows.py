@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,15 @@ class ImageSeries:
     shape : tuple of int
         Of each frame, [H, W].
     dtype : numpy.dtype
+    header : str
+        Of the first file.
     """
 
     paths: tuple[Path, ...]
     ends: tuple[int, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    header: str = ""
 
     def check(self, file: int, image: ImageFile) -> None:
         """See that the frames of a file are as those of the others; SourceError where they are not."""
@@ -58,11 +61,11 @@ def image_series(paths: Sequence[Path]) -> ImageSeries:
     series = None
     for file, path in enumerate(paths):
         with opened_image(path) as image:
-            series = series or ImageSeries(tuple(paths), (), image.shape, image.dtype)
+            series = series or ImageSeries(tuple(paths), (), image.shape, image.dtype, image.header)
             series.check(file, image)
             counts.append(image.count)
     assert series is not None
-    return ImageSeries(series.paths, tuple(accumulate(counts)), series.shape, series.dtype)
+    return replace(series, ends=tuple(accumulate(counts)))
 
 
 class ImageRows:

@@ -51,7 +51,7 @@ def series(tmp_path):
 
 def convert(path, **others):
     product = path.parent / "product.h5"
-    files = ScanFiles(path, positions=(X_M, Y_M), positions_in="m", probe=PROBE, **others)
+    files = ScanFiles(path, positions=(X_M, Y_M), positions_in="m", **{"probe": PROBE} | others)
     return product, export_product_from_files(files, product)
 
 
@@ -117,7 +117,7 @@ def test_files_of_several_frames(tmp_path):
 def test_a_pattern_of_names_and_a_selection(series):
     folder = series("tif")
     tifffile.imwrite(folder / "dark_1.tif", np.zeros((4, 4)))
-    product, _ = convert(folder / "a_*.tif", frames="2:9:3", crop=(4, 6))
+    product, _ = convert(folder / "a_*.tif", frames="2:9:3", crop=(4, 6), probe=PROBE[:4, :6])
     assert np.array_equal(frames_of(product), FRAMES[2:9:3, 2:6, 4:10])
 
 
@@ -186,6 +186,27 @@ def test_a_changed_byte_of_a_cbf_is_an_error(series):
     (folder / "a_3.cbf").write_bytes(content)
     with pytest.raises(SourceError, match=r"a_3\.cbf: its data are incomplete or have changed"):
         convert(folder)
+
+
+def test_the_header_of_a_pilatus_is_read(series):
+    """As the detector writes it between the start of the file and the frame; fabio reads the file still."""
+    folder = series("cbf")
+    lines = [
+        "# Pixel_size 172e-6 m x 150e-6 m",
+        "# Exposure_time 0.095 s",
+        "# Detector_distance 2.5 m",
+        "# Wavelength 1.5 A",
+    ]
+    header = "\n".join(
+        ['_array_data.header_convention "PILATUS_1.2"', "_array_data.header_contents", ";", *lines, ";", ""]
+    )
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"_array_data.data", header.encode() + b"\n_array_data.data", 1))
+    assert np.array_equal(CbfImage().read(str(folder / "a_1.cbf")).data, FRAMES[0])
+    with h5py.File(convert(folder)[0]) as file:
+        assert (file.attrs["detector_pixel_width_m"], file.attrs["detector_pixel_height_m"]) == (172e-6, 150e-6)
+        assert (file.attrs["detector_object_distance_m"], file.attrs["exposure_time_s"]) == (2.5, 0.095)
+        assert np.isclose(file.attrs["photon_energy_eV"], 6.62607015e-34 * 299792458 / 1.602176634e-19 / 1.5e-10)
 
 
 def test_data_in_another_file_are_not_read(series):
