@@ -26,8 +26,8 @@ SUMMARY = "show what is in a product, and draw it; or what is recognised of a sc
 DESCRIPTION = """\
 Show what is in a product: every attribute with its unit, every dataset with its shape, type, codec, compression ratio
 and size. In a terminal, small pictures of the object's phase and of the mean diffraction pattern follow. --plot draws a
-figure of the whole product. Of another HDF5 file, what is recognised of a scan is
-shown, and the command that converts it.
+figure of the whole product. Of another HDF5 file, what is recognised of a scan is shown, and the command that converts
+it.
 """
 EXAMPLES = (
     "ptychoproduct inspect scan.h5",

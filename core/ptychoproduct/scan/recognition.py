@@ -84,6 +84,7 @@ class Recognition:
         What `convert` needs and the file has not.
     problems : tuple of str
         What could not be read.
+    kind : {"h5", "npz"}
     """
 
     file: Path
@@ -93,6 +94,7 @@ class Recognition:
     stacks: tuple[tuple[str, tuple[int, ...]], ...] = ()
     missing: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    kind: str = HDF5
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -102,7 +104,7 @@ class Recognition:
         if not frames:
             words.append("--no-include-diffraction")
         elif "frames" not in self.parts:
-            words += ["--frames-key" if self.file.suffix == ".npz" else "--dataset", self.stacks[0][0]]
+            words += ["--frames-key" if self.kind == NPZ else "--dataset", self.stacks[0][0]]
         if "positions" in self.missing:
             words += ["--positions", "POSITIONS.csv"] if scan_grid(frames) is None else ["--scan-step", "STEP"]
         return (*words, *(("--probe", "PROBE.npy") if "probe" in self.missing else ()))
@@ -159,11 +161,11 @@ def _recognised_npz(path: Path) -> Recognition | None:
             if {x, y} <= members.keys() and "positions" not in parts:
                 parts["positions"] = Part(f"{x}, {y}", members[x].shape, str(members[x].dtype), unit or "")
         values = {name: Value(value, field_unit(name), key) for name, (value, key) in npz_values(archive).items()}
-        stacks = {key: array.shape for key, array in members.items() if len(array.shape) in (3, 4)}
-        stacks = {} if "frames" in parts else stacks
+        real = {key: array.shape for key, array in members.items() if array.dtype.kind in "iuf"}
+        stacks = () if "frames" in parts else tuple(item for item in real.items() if len(item[1]) in (3, 4))
         missing = tuple(name for name in _NEEDED if name not in parts)
         layout = "PtychoPINN" if "positions" in parts else ""
-        return Recognition(path, layout, parts, values, tuple(stacks.items())[:_MOST_STACKS], missing)
+        return Recognition(path, layout, parts, values, stacks[:_MOST_STACKS], missing, kind=NPZ)
 
 
 def _recognised(source: Hdf5Source) -> Recognition:
