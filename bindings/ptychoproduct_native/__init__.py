@@ -4,6 +4,7 @@ Knows buffers, chunks and filters, and nothing of ptychography.
 """
 
 from ptychoproduct_native.buffers import ChunkBuffer, keep_freed_memory
+from ptychoproduct_native.compressors import ZSTD_SETTINGS
 from ptychoproduct_native.counts import CountSteps
 from ptychoproduct_native.ending import claim_last_line, end_at_second_interrupt
 from ptychoproduct_native.filters import BUILT_IN_IDS, DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID, Filter, FilterError
@@ -18,6 +19,7 @@ __all__ = [
     "DEFLATE_ID",
     "FLETCHER32_ID",
     "SHUFFLE_ID",
+    "ZSTD_SETTINGS",
     "ChunkBuffer",
     "CountSteps",
     "Filter",

@@ -17,7 +17,11 @@ from libc.string cimport memcpy
 
 from isal import isal_zlib
 
+from ptychoproduct_native.bitshuffled cimport Bitshuffled, default_block
 from ptychoproduct_native.buffers cimport ChunkBuffer
+from ptychoproduct_native.compressors cimport Compressor
+
+from ptychoproduct_native.compressors import nearest_level, zstd_parameters
 
 cdef enum:
     DEFLATE = 1
@@ -63,6 +67,11 @@ cdef struct filter_class:
     void *can_apply
     void *set_local
     filter_function filter
+
+# Bitshuffle's numbers of its compressors.
+cdef enum:
+    BITSHUFFLE_LZ4 = 2
+    BITSHUFFLE_ZSTD = 3
 
 cdef enum:
     H5Z_FLAG_OPTIONAL = 0x0001
@@ -119,6 +128,9 @@ cdef class Filter:
         self.encodes = plugin.encoder_present
         self.decodes = plugin.decoder_present
         self.function = plugin.filter
+        if filter_id == BITSHUFFLE:
+            self.bitshuffled = bitshuffled(self.library, cd_values)
+            self.cd_values[5] = nearest_level(self.cd_values[5])  # the plugin knows no settings
 
     cdef int check_values(self, cd_values) except -1:
         """Refuse parameters that HDF5 never stores, and on which the filters would divide by zero."""
@@ -173,6 +185,8 @@ cdef class Filter:
             raise FilterError(f"filter {self.filter_id} cannot encode")
         if self.filter_id == DEFLATE:
             return deflated(chunk, self.cd_values[0])
+        if self.bitshuffled is not None:
+            return chunk if self.bitshuffled.encode(chunk) else None
         with nogil:
             if self.filter_id == SHUFFLE:
                 outcome = DONE if self.shuffle(chunk) else UNCHANGED
@@ -184,8 +198,11 @@ cdef class Filter:
             raise MemoryError(f"filter {self.filter_id}")
         return chunk if outcome == DONE else None
 
-    cdef ChunkBuffer decode(self, object data, size_t most, bint is_free):
-        """Return the decoded bytes; `is_free` says that `data` is a ChunkBuffer whose memory may be taken."""
+    cdef ChunkBuffer decode(self, object data, size_t most, bint is_free, size_t start, size_t stop):
+        """Return the decoded bytes, of which only those from `start` to `stop` have to be right.
+
+        `is_free` says that `data` is a ChunkBuffer whose memory may be taken.
+        """
         cdef ChunkBuffer chunk
         cdef bint done
         if not self.decodes:
@@ -196,6 +213,11 @@ cdef class Filter:
             return decompressed(isal_zlib.decompressobj(), DEFLATE, data, most)
         if self.filter_id == BZIP2:  # the plugin never ends on truncated data
             return decompressed(bz2.BZ2Decompressor(), BZIP2, data, most)
+        if self.bitshuffled is not None:
+            chunk = self.bitshuffled.decode(data, most, start, stop)
+            if chunk is None:
+                raise FilterError(f"filter {self.filter_id} cannot decode the chunk's bytes")
+            return chunk
         chunk = data if is_free else copied(data)
         with nogil:
             if self.function == NULL:
@@ -240,6 +262,21 @@ cdef class Filter:
         finally:
             PyBuffer_Release(&view)
         return chunk
+
+
+cdef Bitshuffled bitshuffled(library, cd_values):
+    """Return our own bitshuffle; None where the plugin's function has to do."""
+    itemsize, block, number, level = (*cd_values[2:], 0, 0, 0)[:4]
+    try:
+        if number == BITSHUFFLE_LZ4:
+            compressor = Compressor(library, "lz4")
+        elif number == BITSHUFFLE_ZSTD:
+            compressor = Compressor(library, "zstd", zstd_parameters(level))
+        else:
+            return None
+        return Bitshuffled(compressor, itemsize, block or default_block(itemsize))
+    except (AttributeError, ValueError):  # the library does not export what is needed, or such blocks are unusual
+        return None
 
 
 cdef ChunkBuffer copied(data):

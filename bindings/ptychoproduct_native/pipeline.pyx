@@ -23,6 +23,11 @@ cdef class FilterPipeline:
     ----------
     filters : sequence of Filter
 
+    Attributes
+    ----------
+    decodes_parts : bool
+        Whether part of a chunk is decoded in less time than all of it.
+
     Notes
     -----
     A pipeline holds no state of a chunk: any number of threads may use one pipeline at once.
@@ -37,6 +42,10 @@ cdef class FilterPipeline:
         for stage in self.filters:
             if not isinstance(stage, Filter):
                 raise TypeError(f"a pipeline is made of Filter, not of {type(stage).__name__}")
+
+    @property
+    def decodes_parts(self):
+        return bool(self.filters) and (<Filter> self.filters[0]).bitshuffled is not None
 
     def encode(self, ChunkBuffer chunk not None):
         """Encode a chunk in place of its contents.
@@ -81,7 +90,7 @@ cdef class FilterPipeline:
                 raise FilterError(f"filter {stage.filter_id} failed on a chunk of {chunk.nbytes} bytes")
         return chunk, mask
 
-    def decode(self, data, unsigned int filter_mask, size_t nbytes, bint use_up=False):
+    def decode(self, data, unsigned int filter_mask, size_t nbytes, bint use_up=False, part=None):
         """Decode a chunk.
 
         Parameters
@@ -94,6 +103,8 @@ cdef class FilterPipeline:
             Size of the decoded chunk.
         use_up : bool
             Whether the encoded bytes are a ChunkBuffer that is left empty; they stay as they are otherwise.
+        part : slice, optional
+            Which of the decoded bytes are wanted; the others may then be anything. All by default.
 
         Returns
         -------
@@ -109,14 +120,16 @@ cdef class FilterPipeline:
         """
         cdef Filter stage
         cdef object current = (<ChunkBuffer?> data).taken() if use_up else data
-        cdef size_t most
+        cdef size_t most, start = 0, stop = PY_SSIZE_T_MAX
         cdef list active = [stage for i, stage in enumerate(self.filters) if not filter_mask >> i & 1]
         if nbytes > PY_SSIZE_T_MAX // 4:
             raise MemoryError(f"no memory for a chunk of {nbytes} bytes")
         for i, stage in reversed(list(enumerate(active))):
+            if i == 0 and part is not None:
+                start, stop = part.start, part.stop
             # What the first filter was given is the chunk itself.
             most = nbytes if i == 0 else 2 * nbytes + SPARE_BYTES
-            current = stage.decode(current, most, current is not data)
+            current = stage.decode(current, most, current is not data, start, stop)
         if current is data:
             current = copied(data)
         if <size_t> len(current) != nbytes:

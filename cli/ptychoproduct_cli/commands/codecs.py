@@ -12,7 +12,7 @@ from ptychoproduct_cli.options import add_output_options
 from ptychoproduct_cli.output import print_result, print_rows
 
 if TYPE_CHECKING:
-    from ptychoproduct.compression.codecs import CodecInfo
+    from ptychoproduct.compression.codec_list import CodecInfo
 
 
 SUMMARY = "list the codecs and profiles that frames can be compressed with"
@@ -30,7 +30,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def codecs(arguments: argparse.Namespace) -> int:
     """Print the lists."""
-    from ptychoproduct.compression.codecs import list_codecs
+    from ptychoproduct.compression.codec_list import list_codecs
     from ptychoproduct.compression.profiles import PROFILES
 
     profiles, listed = {name: profile.purpose for name, profile in PROFILES.items()}, list_codecs()

@@ -2,7 +2,8 @@
 
 The spelling is ``[shuffle+]NAME[:LEVEL][,TRANSFORM][,block=SIZE][+fletcher32]``: ``none``, ``gzip:4``,
 ``shuffle+zstd:3``, ``lz4``, ``bzip2:9``, ``bitshuffle-zstd:1,block=64KiB``, ``blosc2-zstd:5,bitshuffle``,
-``bitshuffle-lz4+fletcher32``.
+``bitshuffle-lz4+fletcher32``. In the place of a level, bitshuffle-zstd has settings for counts:
+``bitshuffle-zstd:lazy7``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from ptychoproduct.compression.filters import filter_name, filters_of
 from ptychoproduct.errors import OptionError
 from ptychoproduct.system.sizes import parse_size, size_name
-from ptychoproduct_native import DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID
+from ptychoproduct_native import DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID, ZSTD_SETTINGS
 
 _BZIP2_ID = hdf5plugin.FILTERS["bzip2"]
 _LZ4_ID = hdf5plugin.FILTERS["lz4"]
@@ -29,32 +30,36 @@ _BLOSC2_ID = hdf5plugin.FILTERS["blosc2"]
 
 
 @dataclass(frozen=True)
-class _Family:
+class Family:
+    """What codecs of a name have in common."""
+
     filter_id: int  # 0: none
     levels: range  # empty: the codec has none
     default_level: int
     block_bytes: int | None  # where none is given; 0: the whole chunk; None: no block can be set
     shuffles: bool = False  # whether HDF5's shuffle may come before it
     transforms: bool = False  # whether the filter has transforms of its own
+    settings: bool = False  # whether zstd's settings may be in the place of a level
 
 
 # Measured: a block of 64 KiB is three times faster than bitshuffle's own 8 KiB, at a better ratio.
 _BITSHUFFLE_BLOCK = 64 * 1024
 
-_FAMILIES = {
-    "none": _Family(0, range(0), 0, None),
-    "gzip": _Family(DEFLATE_ID, range(10), 4, None, shuffles=True),
-    "zstd": _Family(_ZSTD_ID, range(1, 23), 3, None, shuffles=True),
-    "lz4": _Family(_LZ4_ID, range(0), 0, 0, shuffles=True),
-    "bzip2": _Family(_BZIP2_ID, range(1, 10), 9, None, shuffles=True),
-    "bitshuffle-lz4": _Family(_BITSHUFFLE_ID, range(0), 0, _BITSHUFFLE_BLOCK),
-    "bitshuffle-zstd": _Family(_BITSHUFFLE_ID, range(1, 23), 1, _BITSHUFFLE_BLOCK),
-    "blosc2-blosclz": _Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
-    "blosc2-lz4": _Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
-    "blosc2-lz4hc": _Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
-    "blosc2-zlib": _Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
-    "blosc2-zstd": _Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
+FAMILIES = {
+    "none": Family(0, range(0), 0, None),
+    "gzip": Family(DEFLATE_ID, range(10), 4, None, shuffles=True),
+    "zstd": Family(_ZSTD_ID, range(1, 23), 3, None, shuffles=True),
+    "lz4": Family(_LZ4_ID, range(0), 0, 0, shuffles=True),
+    "bzip2": Family(_BZIP2_ID, range(1, 10), 9, None, shuffles=True),
+    "bitshuffle-lz4": Family(_BITSHUFFLE_ID, range(0), 0, _BITSHUFFLE_BLOCK),
+    "bitshuffle-zstd": Family(_BITSHUFFLE_ID, range(1, 23), 1, _BITSHUFFLE_BLOCK, settings=True),
+    "blosc2-blosclz": Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
+    "blosc2-lz4": Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
+    "blosc2-lz4hc": Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
+    "blosc2-zlib": Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
+    "blosc2-zstd": Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
 }
+_SETTING_NAMES = {number: name for name, number in ZSTD_SETTINGS.items()}
 # Blosc 2's number of each transform that loses nothing.
 _TRANSFORMS = {
     "": hdf5plugin.Blosc2.NOFILTER,
@@ -66,7 +71,7 @@ _BLOSC2_COMPRESSORS = {"blosclz": 0, "lz4": 1, "lz4hc": 2, "zlib": 4, "zstd": 5}
 _SHUFFLE = "shuffle"
 _CHECKSUM = "fletcher32"
 _SPELLING = re.compile(
-    r"(?P<shuffle>shuffle\+)?(?P<name>[a-z0-9-]+)(?::(?P<level>\d{1,9}))?"
+    r"(?P<shuffle>shuffle\+)?(?P<name>[a-z0-9-]+)(?::(?P<level>\d{1,9}|[a-z]+\d))?"
     r"(?:,(?P<transform>shuffle|bitshuffle|delta))?(?:,block=(?P<block>\w+))?(?P<checksum>\+fletcher32)?"
 )
 LEAST_BLOCK_BYTES = 128  # bitshuffle's: 16 elements of 8 bytes
@@ -83,7 +88,7 @@ class Codec:
     name : str
         One of `codec_names`.
     level : int
-        Compression level; 0 where the codec has none.
+        Compression level, or the number of one of zstd's settings; 0 where the codec has neither.
     block_bytes : int
         Bytes that bitshuffle transposes and compresses at once, or lz4 compresses; 0 for 64 KiB and a whole chunk.
     shuffle : bool
@@ -107,12 +112,13 @@ class Codec:
     fletcher32: bool = False
 
     def __post_init__(self) -> None:
-        family = _FAMILIES.get(self.name)
+        family = FAMILIES.get(self.name)
         if family is None:
-            raise _no_codec(str(self), f"choose from {', '.join(_FAMILIES)}")
+            raise _no_codec(str(self), f"choose from {', '.join(FAMILIES)}")
         if not family.levels and self.level:
             raise _no_codec(str(self), f"{self.name} takes no level")
-        if family.levels and self.level not in family.levels:
+        is_setting = family.settings and self.level in _SETTING_NAMES
+        if family.levels and self.level not in family.levels and not is_setting:
             raise _no_codec(str(self), f"{self.name} has levels {family.levels[0]} to {family.levels[-1]}")
         if self.shuffle and not family.shuffles:
             raise _no_codec(str(self), f"{self.name} takes no shuffle")
@@ -127,8 +133,8 @@ class Codec:
 
     def __str__(self) -> str:
         text = (f"{_SHUFFLE}+" if self.shuffle else "") + self.name
-        if self.name not in _FAMILIES or _FAMILIES[self.name].levels:
-            text += f":{self.level}"
+        if self.name not in FAMILIES or FAMILIES[self.name].levels:
+            text += f":{_SETTING_NAMES.get(self.level, self.level)}"
         if self.transform:
             text += f",{self.transform}"
         if self.block_bytes:
@@ -163,45 +169,13 @@ class Codec:
             if compressor == "lz4":
                 options |= hdf5plugin.Bitshuffle(nelems=elements, cname="lz4")
             else:
-                options |= hdf5plugin.Bitshuffle(nelems=elements, cname="zstd", clevel=self.level)
+                options |= {"compression": _BITSHUFFLE_ID, "compression_opts": (elements, 3, self.level)}
         return options
-
-
-@dataclass(frozen=True)
-class CodecInfo:
-    """What a codec offers and needs.
-
-    Parameters
-    ----------
-    name : str
-    levels : str
-        Least and most, such as ``"1-22"``; empty where there are none.
-    spelling : str
-        With all its defaults.
-    parts : tuple of str
-        Which parts may stand beside the name: ``"shuffle+"``, ``",block=SIZE"`` and so on.
-    filter_id : int
-        HDF5's number of the filter; 0 for none.
-    needs : str
-        What a reader must have.
-    """
-
-    name: str
-    levels: str
-    spelling: str
-    parts: tuple[str, ...]
-    filter_id: int
-    needs: str
 
 
 def codec_names() -> list[str]:
     """Names of all codecs, without levels."""
-    return list(_FAMILIES)
-
-
-def list_codecs() -> list[CodecInfo]:
-    """Describe all codecs, those that any HDF5 reads first."""
-    return [_info(name, family) for name, family in _FAMILIES.items()]
+    return list(FAMILIES)
 
 
 def parse_codec(text: str) -> Codec:
@@ -218,9 +192,11 @@ def parse_codec(text: str) -> Codec:
         The text is not a codec; the message names the nearest one.
     """
     match = _SPELLING.fullmatch(text.strip())
-    family = _FAMILIES.get(match["name"]) if match else None
+    family = FAMILIES.get(match["name"]) if match else None
     if match is None or family is None:
-        raise _no_codec(text, f"choose from {', '.join(_FAMILIES)}")
+        raise _no_codec(text, f"choose from {', '.join(FAMILIES)}")
+    if match["level"] is not None and match["level"][0].isalpha() and match["level"] not in ZSTD_SETTINGS:
+        raise _no_codec(text, f"beside levels there are {' and '.join(ZSTD_SETTINGS)} of bitshuffle-zstd")
     block_bytes = 0
     if match["block"] is not None:
         if family.block_bytes is None:
@@ -232,7 +208,7 @@ def parse_codec(text: str) -> Codec:
         raise _no_codec(text, f"{match['name']} takes no level")
     return Codec(
         match["name"],
-        family.default_level if match["level"] is None else int(match["level"]),
+        _parse_level(match["level"], family),
         block_bytes,
         bool(match["shuffle"]),
         match["transform"] or "",
@@ -244,16 +220,18 @@ def nearest_spelling(text: str) -> str:
     """Return the spelling of the codec that is nearest to a text, part by part."""
     words = [word for word in re.split(r"[+,\s]+", text.lower()[:200]) if word]
     named = max(words, key=_likeness, default="")
-    name = difflib.get_close_matches(_without_level(named), _FAMILIES, n=1, cutoff=0.0)[0]
-    family = _FAMILIES[name]
+    name = difflib.get_close_matches(_without_level(named), FAMILIES, n=1, cutoff=0.0)[0]
+    family = FAMILIES[name]
     others = [word for word in words if word is not named]
     levels = [number[1] for word in (named, *others) if (number := re.search(r"(?:^|[:=_-])(-?\d{1,9})$", word))]
     level = int(levels[0].lstrip("-")) if levels else family.default_level
+    near_settings = [near for word in re.split(r"[:=_]", ":".join(words)) if (near := _nearest(word, [*ZSTD_SETTINGS]))]
+    setting = ZSTD_SETTINGS[near_settings[0]] if family.settings and near_settings else 0
     transform = next((near for word in others if (near := _nearest(word, [*_TRANSFORMS][1:]))), "")
     block = next((word.partition("=")[2] for word in others if "=" in word), "")
     codec = Codec(
         name,
-        min(max(level, family.levels[0]), family.levels[-1]) if family.levels else 0,
+        setting or (min(max(level, family.levels[0]), family.levels[-1]) if family.levels else 0),
         0 if family.block_bytes is None else _nearest_block(block),
         family.shuffles and _nearest(transform, [_SHUFFLE]) is not None,
         transform if family.transforms else "",
@@ -335,18 +313,10 @@ def _block_elements(block_bytes: int, itemsize: int) -> int:
     return block_bytes // itemsize // 8 * 8
 
 
-def _info(name: str, family: _Family) -> CodecInfo:
-    parts = {"shuffle+": family.shuffles, ",shuffle ,bitshuffle ,delta": family.transforms}
-    parts |= {",block=SIZE": family.block_bytes is not None, "+fletcher32": True}
-    plugin = filter_name(family.filter_id).partition(" ")[0]
-    return CodecInfo(
-        name,
-        f"{family.levels[0]}-{family.levels[-1]}" if family.levels else "",
-        str(Codec(name, family.default_level)),
-        tuple(part for part, there in parts.items() if there),
-        family.filter_id,
-        {0: "any HDF5", DEFLATE_ID: "any HDF5 with zlib"}.get(family.filter_id, f"hdf5plugin ({plugin})"),
-    )
+def _parse_level(level: str | None, family: Family) -> int:
+    if level is None:
+        return family.default_level
+    return ZSTD_SETTINGS[level] if level in ZSTD_SETTINGS else int(level)
 
 
 def _parse_block(size: str) -> int:
@@ -382,7 +352,7 @@ def _likeness(word: str) -> float:
     """Return how much a word looks like a codec's name; 0 for the parts beside a name."""
     if "=" in word or _nearest(word, [_CHECKSUM]) or word in _TRANSFORMS:
         return 0.0
-    return max(difflib.SequenceMatcher(None, _without_level(word), name).ratio() for name in _FAMILIES)
+    return max(difflib.SequenceMatcher(None, _without_level(word), name).ratio() for name in FAMILIES)
 
 
 def _without_level(word: str) -> str:

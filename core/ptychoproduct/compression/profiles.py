@@ -48,13 +48,13 @@ class Profile:
 PROFILES = {
     "fast": Profile("least time: lz4 after bitshuffle", "bitshuffle-lz4+fletcher32", "bitshuffle-lz4+fletcher32"),
     "balanced": Profile(
-        "small at the speed of memory (default)", "zstd:3+fletcher32", "bitshuffle-zstd:1,block=256KiB+fletcher32"
+        "small at the speed of memory (default)", "zstd:3+fletcher32", "bitshuffle-zstd:fast7,block=256KiB+fletcher32"
     ),
     "archive": Profile(
         "smallest, with SHA-256 of all content; slower to write, and to read one frame from",
         "bzip2:9+fletcher32",
-        "bitshuffle-zstd:15,block=256KiB+fletcher32",
-        tile=(256, 16, 16),
+        "bitshuffle-zstd:lazy7,block=512KiB+fletcher32",
+        tile=(512, 16, 16),
         digests=True,
     ),
     "portable": Profile(

@@ -49,16 +49,19 @@ class _Road(Protocol):
     """How the chunks of a dataset come into memory, in two steps."""
 
     chunk_shape: tuple[int, ...]
+    decodes_parts: bool  # whether some rows of a chunk take less time than all
 
     def fetch(self, piece: Piece) -> tuple[Piece, Any]:
         """Read what a piece needs, on the caller's thread; return it, and where the piece is in its decoded form."""
 
-    def decode(self, piece: Piece, fetched: Any) -> Array:
-        """Return the decoded form, on any thread."""
+    def decode(self, piece: Piece, fetched: Any, whole: bool) -> Array:
+        """Return the decoded form, on any thread; unless it is wanted whole, rows beside the piece may be anything."""
 
 
 class _BlocksByHdf5:
     """Blocks of rows that HDF5 has decoded."""
+
+    decodes_parts = False
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
@@ -78,7 +81,7 @@ class _BlocksByHdf5:
             block: Array = self._dataset[(slice(offset + first, offset + stop), *piece.source[1:])]
         return replace(piece, source=(relative, *(slice(None) for _ in piece.source[1:]))), block
 
-    def decode(self, piece: Piece, fetched: Array) -> Array:  # noqa: ARG002 - nothing is left to do
+    def decode(self, piece: Piece, fetched: Array, whole: bool) -> Array:  # noqa: ARG002 - nothing is left to do
         return fetched
 
 
@@ -118,6 +121,7 @@ class DatasetReader:
         self._chunk_bytes = math.prod(self._road.chunk_shape) * self.dtype.itemsize
         self._workers = Workers(threads or available_threads())
         self._kept: dict[tuple[int, ...], Array] = {}
+        self._met: int | None = None  # the first row of the chunks that were read last
 
     def close(self) -> None:
         """End the threads, and free the chunks that are kept."""
@@ -242,10 +246,10 @@ class DatasetReader:
 
     def _place(self, fetched: list[tuple[Piece, Any]], result: Array) -> None:
         for piece, data in fetched:
-            piece.copy(self._decode(piece, data), result)
+            piece.copy(self._decode(piece, data, whole=False), result)
 
-    def _decode(self, piece: Piece, fetched: Any) -> Array:
-        return self._converted(self._road.decode(piece, fetched))
+    def _decode(self, piece: Piece, fetched: Any, whole: bool = True) -> Array:
+        return self._converted(self._road.decode(piece, fetched, whole or self._recipe is not None))
 
     def _converted(self, stored: Array) -> Array:
         if self._recipe is None:
@@ -265,9 +269,16 @@ class DatasetReader:
         return bool(chunks * self._chunk_bytes <= _KEPT_BYTES)
 
     def _read_kept(self, selection: Selection, result: Array) -> None:
-        """Read from the chunks that were decoded for the row before, where they are the same."""
+        """Read from the chunks that were decoded for the row before, where they are the same.
+
+        Of a chunk that is met for the first time only what is wanted is decoded, if its filter can do that.
+        """
         wanted = list(pieces(selection, self._road.chunk_shape))
         first = wanted[0].offset[0] if wanted else 0
+        is_met, self._met = first == self._met, first
+        if not is_met and len(wanted) == 1 and self._road.decodes_parts and self._recipe is None:
+            self._place([self._road.fetch(wanted[0])], result)
+            return
         kept = {offset: chunk for offset, chunk in self._kept.items() if offset[0] == first}
         missing = [self._road.fetch(piece) for piece in wanted if piece.offset not in kept]
         calls = [partial(self._decode, piece, data) for piece, data in missing]

@@ -34,6 +34,11 @@ class EncodedChunks:
     verify : bool
         Whether rows are compared with their checksums, where chunks have none.
 
+    Attributes
+    ----------
+    decodes_parts : bool
+        Whether some rows of a chunk are decoded in less time than all.
+
     Raises
     ------
     FilterError
@@ -49,7 +54,9 @@ class EncodedChunks:
         self._dataset = dataset
         self._dtype = dataset.dtype
         self._nbytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        self._row_bytes = self._nbytes // dataset.chunks[0]
         self._pipeline = filter_pipeline(dataset)
+        self.decodes_parts = self._pipeline.decodes_parts and dataset.chunks[1:] == dataset.shape[1:]
         self._file: str = dataset.file.filename
         self._name: str = dataset.name
         self._fill = np.broadcast_to(np.asarray(dataset.fillvalue, dataset.dtype), dataset.chunks)
@@ -70,18 +77,20 @@ class EncodedChunks:
                     raise
         return piece, None
 
-    def decode(self, piece: Piece, fetched: _Encoded | None) -> Array:
-        """Return a chunk's elements."""
+    def decode(self, piece: Piece, fetched: _Encoded | None, whole: bool = True) -> Array:
+        """Return a chunk's elements; unless it is wanted whole, rows that the piece does not have may be anything."""
         if fetched is None:
             return self._fill
+        rows_wanted = slice(0, self.chunk_shape[0]) if whole else piece.rows
+        part = slice(rows_wanted.start * self._row_bytes, rows_wanted.stop * self._row_bytes)
         try:
             if isinstance(fetched, StoredChunk):
                 assert self._descriptor is not None
                 encoded = read_chunk(self._descriptor, fetched)
-                chunk = self._pipeline.decode(encoded, fetched.filter_mask, self._nbytes, use_up=True)
+                chunk = self._pipeline.decode(encoded, fetched.filter_mask, self._nbytes, True, part)
             else:
                 filter_mask, data = fetched
-                chunk = self._pipeline.decode(data, filter_mask, self._nbytes)
+                chunk = self._pipeline.decode(data, filter_mask, self._nbytes, part=part)
         except (FilterError, EOFError, OSError) as error:
             if self._accept_damage:
                 return self._fill
@@ -90,7 +99,9 @@ class EncodedChunks:
         except MemoryError as error:
             raise ContractError(self._file, "does not fit in memory", key=self._name) from error
         rows = np.frombuffer(chunk, self._dtype).reshape(self.chunk_shape)
-        changed = "" if self._checksums is None else changed_rows(rows, piece.offset[0], self._checksums)
+        if self._checksums is None:
+            return rows
+        changed = changed_rows(rows[rows_wanted], piece.offset[0] + rows_wanted.start, self._checksums)
         if changed:
             raise ContractError(self._file, f"damaged: rows {changed}", key=self._name)
         return rows

@@ -293,7 +293,7 @@ class Hdf5Source:
 
     def _open_beside(self, file: h5py.File, name: str, key: str) -> h5py.File:
         """Open a file that another one names."""
-        path = self._inside(file, name, key)
+        path = self._beside(file, name, key)
         if path not in self._files:
             self._files[path] = self._stack.enter_context(self._open_linked(path, name, key))
         return self._files[path]
@@ -306,23 +306,25 @@ class Hdf5Source:
         except ContractError as error:
             raise SourceError(self.path, f"links to {name}, which is {error.sentence}", key=key) from error
 
+    def _beside(self, file: h5py.File, name: str, key: str) -> Path:
+        """Return the real path of a file that another one names; SourceError where it is not there, in the folder."""
+        path = self._inside(file, name, key)
+        if not path.is_file():
+            self.missing.append(name)
+            problem = f"the data is in {name}, which is not beside {Path(file.filename).name}; copy it there"
+            raise SourceError(self.path, problem, key=key)
+        return path
+
     def _inside(self, file: h5py.File, name: str, key: str) -> Path:
-        """Return the real path of a file that another one names; SourceError where it is not in the folder."""
+        """Return the real path that another file names; SourceError where it is not in the folder."""
         try:
             path = (Path(file.filename).resolve().parent / name).resolve()
-            there = path.is_file()
+            path.is_file()
         except (OSError, RuntimeError, ValueError) as error:
             raise SourceError(self.path, f"links to {name!r}, which is not a file", key=key) from error
         if not path.is_relative_to(self._folder):
             raise SourceError(
                 self.path, f"links to {name}, outside its folder; move the data into {self._folder}", key=key
-            )
-        if not there:
-            self.missing.append(name)
-            raise SourceError(
-                self.path,
-                f"the data is in {name}, which is not beside {Path(file.filename).name}; copy it there",
-                key=key,
             )
         return path
 
@@ -344,11 +346,9 @@ class Hdf5Source:
                 raise SourceError(
                     self.path, f"its virtual data is raw data in {name}; store it in an HDF5 file", key=dataset.name
                 )
-            self._data_files.add(self._inside(dataset.file, name, dataset.name))
+            self._data_files.add(self._beside(dataset.file, name, dataset.name))
         if dataset.is_virtual:
-            for file_name, dataset_name in {
-                (source.file_name, source.dset_name) for source in dataset.virtual_sources()
-            }:
+            for file_name, dataset_name in {(map_.file_name, map_.dset_name) for map_ in dataset.virtual_sources()}:
                 self._check_virtual(dataset, file_name, dataset_name)
 
     def _check_virtual(self, dataset: h5py.Dataset, file_name: str, dataset_name: str) -> None:
@@ -359,30 +359,31 @@ class Hdf5Source:
                 self.path, f"numbers its files as {file_name}; name each file in the virtual dataset", key=key
             )
         with self._virtual_source(dataset, file_name, dataset_name) as found:
-            if (found.file.filename, dataset_name) not in self._checked:
+            if found is not None and (found.file.filename, dataset_name) not in self._checked:
                 self._checked.add((found.file.filename, dataset_name))
                 self._check_place(found, nested=True)
                 self._check_filters(found)
 
     @contextmanager
-    def _virtual_source(self, dataset: h5py.Dataset, file_name: str, dataset_name: str) -> Iterator[h5py.Dataset]:
-        """Open what a virtual dataset names, for as long as it is needed: there may be very many files."""
+    def _virtual_source(self, dataset: h5py.Dataset, file_name: str, name: str) -> Iterator[h5py.Dataset | None]:
+        """Open what a virtual dataset names, as long as it is needed: files may be many. None if it may be missing."""
         key = dataset.name
         with ExitStack() as stack:
             file = dataset.file
             if file_name != ".":
-                path = self._inside(dataset.file, file_name, key)
+                path = (self._inside if self._allow_gaps else self._beside)(dataset.file, file_name, key)
+                if not path.is_file():
+                    yield None
+                    return
                 self._data_files.add(path)
                 file = self._files.get(path) or stack.enter_context(self._open_linked(path, file_name, key))
                 if file.swmr_mode:  # HDF5 reads it only as long as it is open
                     self._files[path] = file
                     self._stack.enter_context(stack.pop_all())
             self._links = 0
-            found = self._follow(file["/"], dataset_name)
+            found = self._follow(file["/"], name)
             if not isinstance(found, h5py.Dataset):
-                raise SourceError(
-                    self.path, f"takes data from {file_name}, which has no dataset {dataset_name!r}", key=key
-                )
+                raise SourceError(self.path, f"takes data from {file_name}, which has no dataset {name!r}", key=key)
             yield found
 
     def _check_filters(self, dataset: h5py.Dataset) -> None:

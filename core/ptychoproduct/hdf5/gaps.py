@@ -18,7 +18,7 @@ from ptychoproduct.hdf5.chunks import ChunkIndex
 _MOST_RUNS = 4  # of rows that a message names
 _MOST_FILES = 16  # that are named
 _UNLIMITED = h5py.h5s.UNLIMITED % 2**64
-OpenSource = Callable[[h5py.Dataset, str, str], AbstractContextManager[h5py.Dataset]]
+OpenSource = Callable[[h5py.Dataset, str, str], AbstractContextManager[h5py.Dataset | None]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def gaps_of(dataset: h5py.Dataset, axis: int = 0, open_source: OpenSource | None
     axis : int
         That of the rows.
     open_source : callable, optional
-        Opens what a virtual dataset names, given the dataset, a file and a dataset in it.
+        Opens what a virtual dataset names, given the dataset, a file and a dataset in it; gives None where there is no
+        such file.
     """
     if not dataset.shape or not dataset.size:
         return []
@@ -123,7 +124,8 @@ class _VirtualGaps:
         self._open_source = open_source
         # Which rows have a part of a row that is mapped, and which part that is.
         self._parts: dict[tuple[bytes, ...], tuple[Array, Array]] = {}
-        self._sources: dict[tuple[str, str], tuple[tuple[int, ...], dict[int, list[Gap]]]] = {}
+        # Shapes of sources, None where there is no file, and their gaps by axis.
+        self._sources: dict[tuple[str, str], tuple[tuple[int, ...] | None, dict[int, list[Gap]]]] = {}
         self._gaps: dict[str, Gap] = {}
 
     def found(self) -> list[Gap]:
@@ -138,7 +140,13 @@ class _VirtualGaps:
     def _add(self, mapping: Any) -> None:
         """Note what a mapping covers: of a source that is too short, the part that it has."""
         source_shape, shape = self._source(mapping)[0], self._dataset.shape
-        boxes, source_boxes = _boxes(mapping.vspace, shape), _boxes(mapping.src_space, source_shape)
+        boxes = _boxes(mapping.vspace, shape)
+        if source_shape is None:
+            for box in boxes:
+                here = [run.indexes(length) for run, length in zip(box, shape, strict=True)]
+                self._cover(here, [run[:0] for run in here], f"are not there: {mapping.file_name} is missing")
+            return
+        source_boxes = _boxes(mapping.src_space, source_shape)
         there = [np.arange(length) for length in source_shape]
         is_whole = _elements(boxes) == _elements(source_boxes) and all(
             run.is_within(length) for box in source_boxes for run, length in zip(box, source_shape, strict=True)
@@ -190,11 +198,12 @@ class _VirtualGaps:
             gap = self._gaps.setdefault(where, Gap(np.zeros(self._dataset.shape[self._axis], bool), where, fill))
             gap.rows[rows] = True
 
-    def _source(self, mapping: Any) -> tuple[tuple[int, ...], dict[int, list[Gap]]]:
+    def _source(self, mapping: Any) -> tuple[tuple[int, ...] | None, dict[int, list[Gap]]]:
         key = (mapping.file_name, mapping.dset_name)
         if key not in self._sources:
             with self._open_source(self._dataset, *key) as source:
-                self._sources[key] = source.shape, {0: gaps_of(source, 0, self._open_source)}
+                gaps = {} if source is None else {0: gaps_of(source, 0, self._open_source)}
+                self._sources[key] = None if source is None else source.shape, gaps
         return self._sources[key]
 
     def _complete(self) -> Array:

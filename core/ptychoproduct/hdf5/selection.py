@@ -58,6 +58,12 @@ class Piece:
     destination: tuple[Part, ...]
     source: tuple[Part, ...]
 
+    @property
+    def rows(self) -> slice:
+        """The rows of the chunk from the first to the last that the selection has."""
+        rows = self.source[0]
+        return slice(rows.start, rows.stop) if isinstance(rows, slice) else slice(int(rows.min()), int(rows.max()) + 1)
+
     def copy(self, chunk: Array, result: Array) -> None:
         """Copy the elements from the decoded chunk to the result, whose type may be another one."""
         to_rows, from_rows = self.destination[0], self.source[0]

@@ -14,6 +14,7 @@ from ptychoproduct.model.positions import UNITS, UNITS_M
 
 # Positions that are all at most this large are metres to ptychodus, which reads PtychoPINN's files by the same rule.
 LARGEST_METRES = 1e-3
+_LEAST_STEP_PX = 1
 _MOST_PX = 1e6
 _USUAL_STEP_PX = 10
 
@@ -54,7 +55,7 @@ def known_unit(unit: str | None, x: Array, y: Array, origin: Origin) -> str:
 
 
 def warn_of_span(x: Array, y: Array, unit: str, pixel_width_m: float, pixel_height_m: float, origin: Origin) -> None:
-    """Warn of positions whose unit is probably another: they span less than one object pixel, or more than a million.
+    """Warn of positions whose unit is probably another: in steps below a pixel, or over a million pixels wide.
 
     Parameters
     ----------
@@ -73,16 +74,23 @@ def warn_of_span(x: Array, y: Array, unit: str, pixel_width_m: float, pixel_heig
         Names the likely unit.
     """
     span_px = _span_px(x, y, unit, pixel_width_m, pixel_height_m)
-    if not span_px or 1 <= span_px <= _MOST_PX:
+    least_px = _least_span_px(x, y) if span_px < math.sqrt(len(x)) else 1
+    if not span_px or least_px <= span_px <= _MOST_PX:
         return  # if all positions are the same, no unit is wrong
     spans_px = {other: _span_px(x, y, other, pixel_width_m, pixel_height_m) for other in UNITS if other != unit}
     usual_px = _USUAL_STEP_PX * math.sqrt(len(x))
     likely = min(spans_px, key=lambda other: abs(math.log(max(spans_px[other], sys.float_info.min) / usual_px)))
     advice = "check the object's pixel size"
-    if 1 <= spans_px[likely] <= _MOST_PX:
+    if least_px <= spans_px[likely] <= _MOST_PX:
         advice = f"their unit is probably {likely} (--positions-in {likely}), or the object's pixel size is wrong"
-    limit = "less than one" if span_px < 1 else "more than a million"
+    limit = "less than one" if span_px < 1 else "more than a million" if span_px > _MOST_PX else "in steps below one"
     warn(f"{origin}: the positions, read as {unit}, span {span_px:.3g} object pixels, {limit}; {advice}")
+
+
+def _least_span_px(x: Array, y: Array) -> float:
+    """Return how wide a square grid of the positions is where each step is an object pixel, but at least one."""
+    distinct = len(np.unique(x + 1j * y))  # frames may be recorded more than once at a position
+    return max(1, math.sqrt(distinct) - 1) * _LEAST_STEP_PX
 
 
 def _span_px(x: Array, y: Array, unit: str, pixel_width_m: float, pixel_height_m: float) -> float:

@@ -28,11 +28,16 @@ _WHOLE_FRAMES = (
     "lz4+fletcher32",
     "zstd:3+fletcher32",
     "shuffle+zstd:1+fletcher32",
-    "bitshuffle-zstd:1,block=256KiB+fletcher32",
+    "bitshuffle-zstd:fast7,block=256KiB+fletcher32",
     "gzip:1+fletcher32",
 )
-_TILES = ("bitshuffle-zstd:15,block=256KiB+fletcher32", "bzip2:9+fletcher32", "shuffle+zstd:9+fletcher32")
-_TILE = (256, 16, 16)
+_TILES = (
+    "bitshuffle-zstd:lazy7,block=512KiB+fletcher32",
+    "bitshuffle-zstd:15,block=256KiB+fletcher32",
+    "bzip2:9+fletcher32",
+    "shuffle+zstd:9+fletcher32",
+)
+_TILE = (512, 16, 16)
 
 # Bytes of frames that each codec is tried on: enough for all cores to have work, few enough for the slow ones.
 _SAMPLE_BYTES = 4 * 1024**2

@@ -24,7 +24,7 @@ from ptychoproduct.tuning.auto import SENDING_MB_S
 from ptychoproduct.tuning.shannon_limit import mean_entropy_bits
 from ptychoproduct.tuning.trials import Trial, better_times, try_both_ways, try_writing
 
-_LOW, _TALL = (64, 32, 32), (256, 16, 16)
+_LOW, _TALL = (64, 32, 32), (512, 16, 16)
 # Chunks are whole frames; a single one; or tiles, which hold a pixel's counts in many frames.
 _CANDIDATES: dict[str, tuple[str, ...]] = {
     "frames": (
@@ -42,7 +42,8 @@ _CANDIDATES: dict[str, tuple[str, ...]] = {
         "bitshuffle-zstd:1,block=8KiB",
         "bitshuffle-zstd:1,block=64KiB",
         "bitshuffle-zstd:1,block=256KiB",
-        "bitshuffle-zstd:9,block=256KiB",
+        "bitshuffle-zstd:fast7,block=256KiB",
+        "bitshuffle-zstd:lazy7,block=256KiB",
         "blosc2-zstd:1,bitshuffle",
         "blosc2-lz4:5,bitshuffle",
         "bzip2:9",
@@ -54,6 +55,7 @@ _CANDIDATES: dict[str, tuple[str, ...]] = {
         "zstd:19",
         "shuffle+zstd:9",
         "bitshuffle-zstd:1,block=256KiB",
+        "bitshuffle-zstd:lazy7,block=512KiB",
         "bitshuffle-zstd:15,block=256KiB",
         "bitshuffle-zstd:19,block=256KiB",
         "bzip2:9",

@@ -19,9 +19,9 @@ FIXED = ["fast", "balanced", "archive", "portable"]
     [
         ("fast", "f4", "bitshuffle-lz4,block=64KiB+fletcher32"),
         ("balanced", "f4", "zstd:3+fletcher32"),
-        ("balanced", "u2", "bitshuffle-zstd:1,block=256KiB+fletcher32"),
+        ("balanced", "u2", "bitshuffle-zstd:fast7,block=256KiB+fletcher32"),
         ("archive", "f4", "bzip2:9+fletcher32"),
-        ("archive", "u4", "bitshuffle-zstd:15,block=256KiB+fletcher32"),
+        ("archive", "u4", "bitshuffle-zstd:lazy7,block=512KiB+fletcher32"),
         ("portable", "f8", "gzip:2+fletcher32"),
         ("portable", "i4", "shuffle+gzip:2+fletcher32"),
         ("zstd:9", "f4", "zstd:9"),
@@ -50,7 +50,7 @@ def test_only_archive_asks_for_digests_and_tiles():
 
 
 def test_archive_cuts_the_scan_of_the_benchmarks_evenly():
-    assert storage_for("archive", np.dtype("u4"), (256, 256), 2000).chunk_shape == (250, 16, 16)
+    assert storage_for("archive", np.dtype("u4"), (256, 256), 2000).chunk_shape == (500, 16, 16)
 
 
 @settings(deadline=None, max_examples=150)
@@ -64,9 +64,9 @@ def test_archive_has_legal_chunks_for_any_scan(dtype, frame_shape, frames):
     chunk_shape = storage_for("archive", dtype, frame_shape, frames).chunk_shape
     depth, rows, columns = chunk_shape
     assert all(1 <= part <= whole for part, whole in zip((rows, columns), frame_shape, strict=True))
-    assert 1 <= depth <= 256
+    assert 1 <= depth <= 512
     assert depth * np.prod(frame_shape) * dtype.itemsize <= MOST_SLAB_BYTES
-    assert depth * rows * columns <= 4 * 256 * 16 * 16
+    assert depth * rows * columns <= 4 * 512 * 16 * 16
     with h5py.File.in_memory() as file:
         codec = Codec("none")
         assert create_chunked(file, "a", frame_shape, dtype, codec, frames, chunk_shape).chunks[1:] == (rows, columns)
@@ -74,7 +74,7 @@ def test_archive_has_legal_chunks_for_any_scan(dtype, frame_shape, frames):
 
 def test_frames_of_few_are_cut_into_wider_tiles():
     depth, rows, columns = storage_for("archive", np.dtype("f4"), (256, 256), 10).chunk_shape
-    assert (depth, rows, columns) == (10, 86, 86)
+    assert (depth, rows, columns) == (10, 128, 128)
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,38 @@ def test_the_file_and_the_frames_are_named(tmp_path, fill):
         source.require_rows(source.find("/d"))
 
 
+def test_a_file_of_a_virtual_dataset_may_be_missing(tmp_path):
+    layout = h5py.VirtualLayout(SHAPE, "u2")
+    for number in range(2):
+        layout[5 * number : 5 * number + 5] = h5py.VirtualSource(f"part{number}.h5", "d", (5, 3, 4))
+    with h5py.File(tmp_path / "part0.h5", "w") as file:
+        file["d"] = DATA[:5]
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file.create_virtual_dataset("d", layout, fillvalue=9)
+    with (
+        Hdf5Source(tmp_path / "scan.h5") as source,
+        pytest.raises(SourceError, match=r"part1\.h5, which is not beside"),
+    ):
+        source.find("/d")
+    words = r"frames 5 to 9 are not there: part1\.h5 is missing, 9 takes their place"
+    with Hdf5Source(tmp_path / "scan.h5", allow_gaps=True) as source, pytest.warns(ProductWarning, match=words):
+        source.require_rows(source.find("/d"))
+    with h5py.File(tmp_path / "scan.h5") as file:
+        assert np.unique(file["d"][5:]).tolist() == [9]
+
+
+def test_a_missing_file_must_still_be_in_the_folder(tmp_path):
+    layout = h5py.VirtualLayout(SHAPE, "u2")
+    layout[:] = h5py.VirtualSource("../none.h5", "d", SHAPE)
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file.create_virtual_dataset("d", layout)
+    with (
+        Hdf5Source(tmp_path / "scan.h5", allow_gaps=True) as source,
+        pytest.raises(SourceError, match="outside its folder"),
+    ):
+        source.find("/d")
+
+
 def test_the_numbers_of_rows():
     rows = np.zeros(100, bool)
     rows[[3, 5, *range(40, 60), 70, 80, 81]] = True

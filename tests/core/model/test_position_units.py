@@ -139,6 +139,17 @@ def test_no_unit_fits():
         warn_of_span(np.array([0, 1e-320]), np.zeros(2), "nm", PIXEL_M, PIXEL_M, "scan")
 
 
+def test_micrometres_read_as_pixels_are_suspected_where_they_span_some_pixels():
+    row, column = np.divmod(np.arange(100), 10)
+    with pytest.warns(ProductWarning, match=r"span 4\.5 object pixels, in steps below one; .* probably um "):
+        warn_of_span(column * 0.5, row * 0.5, "px", PIXEL_M, PIXEL_M, "scan")
+
+
+def test_many_frames_at_a_position_are_not_many_steps():
+    corner = np.arange(100) % 4
+    warn_of_span(corner // 2 * 2.0, corner % 2 * 2.0, "px", PIXEL_M, PIXEL_M, "scan")
+
+
 @pytest.mark.parametrize(
     ("x", "y"), [([3.0], [4.0]), ([3.0, 3.0], [4.0, 4.0]), ([0, 0], [0, 1]), ([0, 1e6], [0, 0]), ([0, 0], [7, 900])]
 )

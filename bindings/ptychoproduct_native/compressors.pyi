@@ -1,0 +1,1 @@
+ZSTD_SETTINGS: dict[str, int]
