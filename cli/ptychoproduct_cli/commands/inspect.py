@@ -33,7 +33,7 @@ EXAMPLES = (
     "ptychoproduct inspect scan.h5",
     "ptychoproduct inspect scan.h5 --plot scan.png --frame 100",
     "ptychoproduct inspect scan.h5 --json",
-    "ptychoproduct inspect detector_master.h5",
+    "ptychoproduct inspect scan.npz",
 )
 
 _PICTURE_COLUMNS, _PICTURE_ROWS = 38, 38

@@ -196,11 +196,10 @@ class Hdf5Source:
     def joined(self, name: str, parts: Sequence[h5py.Dataset]) -> h5py.Dataset:
         """Return datasets one after the other as a virtual one; see `join`."""
         with self.reading(name):
-            folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="ptychoproduct-")))
-            join(folder / "joined.h5", name, parts)
-            found = self._stack.enter_context(h5py.File(folder / "joined.h5"))
-            self._parts[found.filename] = tuple(parts)
-            return found[name]
+            path = Path(self._stack.enter_context(TemporaryDirectory(prefix="ptychoproduct-"))) / "joined.h5"
+            join(path, name, parts)
+            self._parts[str(path)] = tuple(parts)
+            return self._stack.enter_context(h5py.File(path))[name]
 
     def parts_of(self, dataset: h5py.Dataset) -> tuple[h5py.Dataset, ...]:
         """Return the datasets that were joined to this one, or the dataset itself."""

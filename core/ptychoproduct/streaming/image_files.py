@@ -115,9 +115,8 @@ def _tiff(path: Path) -> Iterator[ImageFile]:
         said = sum(math.prod(found.get("shape", ())) for found in file.shaped_metadata or ()) // max(1, first.size)
         said = max(said, int((file.imagej_metadata or {}).get("images", 1)))
         if said > count:
-            raise SourceError(
-                path, f"says that it has {said} frames, and has {counted(count, 'page')}; save one a page"
-            )
+            problem = f"says that it has {said} frames, and has {counted(count, 'page')}; save each frame as a page"
+            raise SourceError(path, problem)
 
         def frame(number: int) -> Array:
             page = pages[number]
@@ -173,9 +172,8 @@ def _edf(path: Path) -> Iterator[ImageFile]:
         def read(number: int) -> Array:
             """Read it here: fabio would keep every frame in memory."""
             frame = frames[number]
-            is_big = any(
-                name.lower() == "byteorder" and "high" in value.lower() for name, value in frame.header.items()
-            )
+            names = {name.lower(): value for name, value in frame.header.items()}
+            is_big = "high" in names.get("byteorder", "").lower()
             stored = np.fromfile(path, dtype.newbyteorder(">" if is_big else "<"), math.prod(shape), offset=frame.start)
             return stored.reshape(shape)
 
