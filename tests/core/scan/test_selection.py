@@ -153,6 +153,26 @@ def test_the_object_of_whole_frames_is_left_out(tmp_path):
         assert (file["object"][()] == 1).all()
 
 
+def test_a_scan_whose_own_probe_is_one_of_the_crop(tmp_path):
+    """Its positions are of cropped frames, when it is converted and when it is compared."""
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["diffraction"], file["xcoords"], file["ycoords"], file["probeGuess"] = FRAMES, X, Y, PROBE[:6, :7]
+    files = ScanFiles(tmp_path / "s.h5", crop=(6, 7))
+    export_product_from_files(files, tmp_path / "product.h5")
+    with h5py.File(tmp_path / "product.h5") as file:
+        assert np.array_equal(file["raw_data/xcoords"], X)
+    assert validate_product(tmp_path / "product.h5", source=files).is_valid
+
+
+def test_a_comparison_needs_no_probe(tmp_path):
+    np.savez(tmp_path / "s.npz", diff3d=FRAMES, xcoords=X, ycoords=Y, probeGuess=PROBE)
+    files = ScanFiles(tmp_path / "s.npz", crop=(6, 7), probe=PROBE[:6, :7])
+    export_product_from_files(files, tmp_path / "product.h5")
+    again = ScanFiles(tmp_path / "s.npz", crop=(6, 7))
+    assert validate_product(tmp_path / "product.h5", source=again).is_valid
+    assert not validate_product(tmp_path / "product.h5", source=ScanFiles(tmp_path / "s.npz", crop=(7, 6))).is_valid
+
+
 def test_results_of_cropped_frames_stay_as_they_are(tmp_path):
     """Positions, object and pixel sizes from a file of their own, whose probe has the size of the crop."""
     np.save(tmp_path / "frames.npy", FRAMES)
