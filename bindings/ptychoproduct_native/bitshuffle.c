@@ -140,11 +140,15 @@ KERNEL(plain, , transpose_words)
 #include <immintrin.h>
 
 #define AVX512 "avx512f,avx512bw,avx512vl,avx512vbmi"
-#define AVX512_TARGET __attribute__((target(AVX512 ",prefer-vector-width=512")))
-#define GFNI_TARGET __attribute__((target(AVX512 ",gfni,prefer-vector-width=512")))
+/* Compilers prefer vectors of half the width. */
+#ifdef __clang__
+#define WIDE(FEATURES) __attribute__((target(FEATURES), min_vector_width(512)))
+#else
+#define WIDE(FEATURES) __attribute__((target(FEATURES ",prefer-vector-width=512")))
+#endif
 
 /* The instruction multiplies by a matrix of 8 x 8 bits whose first row is the last byte. */
-GFNI_TARGET static inline void transpose_gfni(unsigned char *data, size_t nbytes)
+WIDE(AVX512 ",gfni") static inline void transpose_gfni(unsigned char *data, size_t nbytes)
 {
     const __m512i unit = _mm512_set1_epi64((long long)0x8040201008040201);
     const __m512i reversed = _mm512_set4_epi32(0x08090A0B, 0x0C0D0E0F, 0x00010203, 0x04050607);
@@ -157,8 +161,8 @@ GFNI_TARGET static inline void transpose_gfni(unsigned char *data, size_t nbytes
 }
 
 KERNEL(avx2, __attribute__((target("avx2"))), transpose_words)
-KERNEL(avx512, AVX512_TARGET, transpose_words)
-KERNEL(gfni, GFNI_TARGET, transpose_gfni)
+KERNEL(avx512, WIDE(AVX512), transpose_words)
+KERNEL(gfni, WIDE(AVX512 ",gfni"), transpose_gfni)
 
 static bool has_avx512(void)
 {

@@ -18,6 +18,10 @@ cdef extern from "files.h" nogil:
     int pp_truncate(int descriptor, pp_offset size)
     Py_ssize_t pp_read(int descriptor, void *data, size_t nbytes)
     Py_ssize_t pp_write(int descriptor, const void *data, size_t nbytes)
+    void pp_start_writing(int descriptor, size_t nbytes)
+
+cdef enum:
+    WRITE_BACK_BYTES = 32 * 1024 * 1024  # after which the kernel is asked to write to the disk
 
 
 cdef class OutputFile:
@@ -31,10 +35,12 @@ cdef class OutputFile:
 
     cdef int descriptor
     cdef int failure
+    cdef Py_ssize_t unwritten  # bytes that the kernel has, and was not asked to write
 
     def __cinit__(self, int descriptor):
         self.descriptor = descriptor
         self.failure = 0
+        self.unwritten = 0
 
     def check(self):
         """Raise OSError if a write or a read has failed."""
@@ -101,3 +107,7 @@ cdef class OutputFile:
                 self.failure = ENOSPC
             elif errno != EINTR:
                 self.failure = errno
+        self.unwritten += done
+        if self.unwritten >= WRITE_BACK_BYTES:  # the flush at the end finds little to do
+            pp_start_writing(self.descriptor, self.unwritten)
+            self.unwritten = 0

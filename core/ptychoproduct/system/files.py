@@ -13,6 +13,10 @@ from typing import Self
 from ptychoproduct.errors import counted
 from ptychoproduct_native import read_segments
 
+# Threads that read parts of a file in turn hide from the kernel that all of it will be read.
+_AHEAD_BYTES = 32 * 1024**2
+_LEAST_READ_BYTES = 64 * 1024  # smaller ones are of headers
+
 
 class PositionalFile:
     """A file opened for reading that has no current position.
@@ -26,6 +30,7 @@ class PositionalFile:
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
         self.size = os.fstat(self._file.fileno()).st_size
+        self._announced = 0  # the kernel has been told to read up to here
 
     @property
     def descriptor(self) -> int:
@@ -52,6 +57,7 @@ class PositionalFile:
         """
         if offset < 0:
             raise ValueError(f"offset {offset} is before the file")
+        self._announce(offset, len(view))
         while len(view):
             count = self._read_some(offset, view)
             if count == 0:
@@ -64,6 +70,17 @@ class PositionalFile:
         data = bytearray(nbytes)
         self.read_into(offset, memoryview(data))
         return bytes(data)
+
+    def _announce(self, offset: int, nbytes: int) -> None:
+        """Tell the kernel what will be read next, where one read follows another."""
+        announced, end = self._announced, offset + nbytes
+        if nbytes < _LEAST_READ_BYTES or not hasattr(os, "posix_fadvise"):
+            return
+        if not end - _AHEAD_BYTES <= announced <= end + 2 * _AHEAD_BYTES:  # another part of the file
+            self._announced = end
+        elif announced < min(end + _AHEAD_BYTES // 2, self.size):
+            self._announced = end + _AHEAD_BYTES
+            os.posix_fadvise(self.descriptor, announced, self._announced - announced, os.POSIX_FADV_WILLNEED)
 
     def _read_some(self, offset: int, view: memoryview) -> int:
         if hasattr(os, "preadv"):

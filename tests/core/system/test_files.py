@@ -1,5 +1,7 @@
 """Reads at offsets."""
 
+import itertools
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -124,3 +126,34 @@ def test_a_system_without_preadv_reads_the_same(tmp_path, monkeypatch):
         assert file.read(7, 20) == bytes(range(7, 27))
         with pytest.raises(EOFError):
             file.read(90, 20)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the kernel takes no advice")
+def test_the_kernel_is_told_what_threads_will_read_next(tmp_path, monkeypatch):
+    """Parts in the order in which threads may ask for them; each byte ahead is announced once."""
+    told = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, offset, nbytes, advice: told.append((offset, nbytes, advice)))
+    path, part = tmp_path / "a.bin", 1024**2
+    with path.open("wb") as new:
+        new.truncate(100 * part)
+    with PositionalFile(path) as file:
+        for number in (0, 2, 1, 3, *range(4, 100)):
+            file.read(number * part, part)
+    assert {advice for _, _, advice in told} == {os.POSIX_FADV_WILLNEED}
+    assert told[0][0] <= 3 * part
+    assert all(first + nbytes == second for (first, nbytes, _), (second, _, _) in itertools.pairwise(told))
+    assert told[-1][0] + told[-1][1] >= 100 * part
+
+
+def test_small_and_scattered_reads_announce_nothing(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda *advice: told.append(advice), raising=False)
+    path, part = tmp_path / "a.bin", 1024**2
+    with path.open("wb") as new:
+        new.truncate(2000 * part)
+    with PositionalFile(path) as file:
+        for offset in range(0, 100_000, 1000):
+            file.read(offset, 1000)
+        for number in (1000, 100, 1900, 500):
+            file.read(number * part, part)
+    assert told == []
