@@ -48,7 +48,8 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/pip $(SOURCES)
-	$(BIN)/pip install --quiet --editable '.[plot]'
+	@echo "Packages are fetched and C is compiled, about half a minute:"
+	$(BIN)/pip install --editable '.[plot]'
 	touch $@
 
 $(VENV)/.tests: $(VENV)/.installed

@@ -10,6 +10,7 @@ from argparse_manpage.tooling import get_parser, write_to_filename
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.editable_wheel import editable_wheel
 
 NATIVE = "bindings/ptychoproduct_native"
 THREADS = f"{NATIVE}/background_thread.h"
@@ -60,6 +61,17 @@ def verbatim(text):
     return f".nf\n{escaped}\n.fi"
 
 
+class EditableWheel(editable_wheel):
+    """An editable install with man pages, too."""
+
+    def run(self):
+        """Build the pages, and have them installed where `man` looks."""
+        self.run_command("build_manpages")
+        self.distribution.data_files = [("share/man/man1", sorted(map(str, Path("man").glob("*.1"))))]
+        self.distribution.has_data = self.distribution.has_data_files  # what setuptools asks for, and lacks
+        super().run()
+
+
 class BuildExtensions(build_ext):
     """Floating-point loops as vectors, with the results of IEEE 754; MSVC does so by itself."""
 
@@ -68,7 +80,8 @@ class BuildExtensions(build_ext):
     msvc_flags = ("/std:c11",)  # which it knows only when asked for it
 
     def build_extensions(self):
-        """Build with the flags of the compiler that is there."""
+        """Build with the flags of the compiler that is there, on all cores."""
+        self.parallel = self.parallel or os.cpu_count()
         flags = self.msvc_flags if self.compiler.compiler_type == "msvc" else self.unix_flags
         for extension in self.extensions:
             extension.extra_compile_args = [*flags]
@@ -80,6 +93,7 @@ setup(
     cmdclass={
         "build_ext": BuildExtensions,
         "build_manpages": BuildManPages,
+        "editable_wheel": EditableWheel,
         "build_py": build_manpages.get_build_py_cmd(),
         "install": build_manpages.get_install_cmd(),
     },

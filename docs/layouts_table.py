@@ -34,10 +34,13 @@ def _row(layout: Layout) -> str:
         program += f"; only with `{layout.mark}`"
     if layout.particle is not None:
         program += f"; {layout.particle}s"
+    turned = (
+        (f"of the sample: `--positions-transform={layout.positions_transform}`",) if layout.positions_transform else ()
+    )
     cells: tuple[Iterable[str], ...] = (
         (program,),
         map("`{}`".format, layout.frames),
-        (*map(_positions, layout.positions), *steps, *beside),
+        (*map(_positions, layout.positions), *steps, *beside, *turned),
         map("`{}`".format, (*layout.probe, *layout.object)),
         map("`{}`".format, layout.mask),
         numbers,

@@ -19,7 +19,7 @@ COMMANDS = (
     ("ptychoproduct simulate scan.npz --frames 2000 --size 256", slice(2)),
     (f"ptychoproduct convert scan.npz scan.h5 {GEOMETRY}", slice(None)),
     ("ptychoproduct validate scan.h5 --deep --source-npz scan.npz", slice(None)),
-    ("ptychoproduct inspect scan.h5", slice(-20, None)),
+    ("ptychoproduct inspect scan.h5", slice(None)),
 )
 
 

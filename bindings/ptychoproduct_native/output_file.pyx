@@ -9,8 +9,8 @@ and Python asks afterwards. No bytecode runs in these methods: a signal is not a
 import os
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.errno cimport EINTR, ENOSPC, errno
-from libc.stdio cimport SEEK_CUR, SEEK_SET
+from libc.errno cimport EINTR, EIO, ENOSPC, errno
+from libc.stdio cimport SEEK_CUR, SEEK_END, SEEK_SET
 
 cdef extern from "files.h" nogil:
     ctypedef long long pp_offset
@@ -35,12 +35,47 @@ cdef class OutputFile:
 
     cdef int descriptor
     cdef int failure
+    cdef const void *left_out
+    cdef pp_offset left_at
+    cdef bint keeps_rest
+    cdef pp_offset end
     cdef Py_ssize_t unwritten  # bytes that the kernel has, and was not asked to write
 
     def __cinit__(self, int descriptor):
         self.descriptor = descriptor
         self.failure = 0
+        self.left_out = NULL
+        self.left_at = -1
+        self.keeps_rest = False
+        self.end = 0
         self.unwritten = 0
+
+    def give_up(self):
+        """Write nothing more: what HDF5 writes when it closes an unfinished file would be in the way of the next run."""
+        if not self.failure:
+            self.failure = EIO
+
+    def keep_rest(self, bint keeps):
+        """Set whether what the file had before stays; HDF5 sees an empty file, and writes over it.
+
+        Once it stays no more, all that HDF5 has not seen is cut off.
+        """
+        if self.keeps_rest and not keeps and not self.failure and pp_truncate(self.descriptor, self.end):
+            self.failure = errno
+        self.keeps_rest = keeps
+
+    def leave_out(self, data):
+        """Leave out the next write of this very buffer: the file has the bytes already."""
+        cdef Py_buffer view
+        PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS)
+        self.left_out = view.buf
+        self.left_at = -1
+        PyBuffer_Release(&view)
+
+    def place_left_out(self):
+        """Return where the write that was left out would have been, -1 if there was none; no more is left out."""
+        self.left_out = NULL
+        return self.left_at
 
     def check(self):
         """Raise OSError if a write or a read has failed."""
@@ -49,6 +84,8 @@ cdef class OutputFile:
 
     def seek(self, pp_offset offset, int whence=SEEK_SET):
         """Set the position, and return it."""
+        if self.keeps_rest and whence == SEEK_END:
+            return pp_seek(self.descriptor, self.end + offset, SEEK_SET)
         return pp_seek(self.descriptor, offset, whence)
 
     def tell(self):
@@ -83,14 +120,21 @@ cdef class OutputFile:
         cdef Py_ssize_t nbytes
         PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS)
         nbytes = view.len
-        with nogil:
-            self.write_all(<const char *> view.buf, nbytes)
+        if view.buf == self.left_out and nbytes:
+            self.left_at = pp_seek(self.descriptor, nbytes, SEEK_CUR) - nbytes
+        else:
+            with nogil:
+                self.write_all(<const char *> view.buf, nbytes)
         PyBuffer_Release(&view)
+        if self.keeps_rest:
+            self.end = max(self.end, pp_seek(self.descriptor, 0, SEEK_CUR))
         return nbytes
 
     def truncate(self, pp_offset size):
         """Set the file's size."""
-        if not self.failure and pp_truncate(self.descriptor, size):
+        if self.keeps_rest:
+            self.end = size
+        elif not self.failure and pp_truncate(self.descriptor, size):
             self.failure = errno
         return size
 

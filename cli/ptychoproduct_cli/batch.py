@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli.batch_options import NAMES, given_inputs
-from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_OK
+from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_OK
 from ptychoproduct_cli.output import print_json, reason_of
 from ptychoproduct_cli.signals import raise_signal
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from ptychoproduct.batch.run import Engine, Outcome
 
 # Options that change no byte of an output.
-_NOT_CONTENT = (*NAMES, "threads", "memory_bytes", "quiet", "json", "no_clobber", "verify", "warnings")
+_NOT_CONTENT = (*NAMES, "threads", "memory_bytes", "quiet", "json", "no_clobber", "verify", "warnings", "damage")
 # Options that name a file, perhaps with a key behind it.
-_FILES = ("positions", "probe", "metadata", "source", "source_npz")
+_FILES = ("positions", "probe", "object", "mask", "bad_pixels", "frames", "metadata", "source", "source_npz")
 Message = Callable[[Exception], str]
 Advance = Callable[[int], None]
 
@@ -78,13 +78,15 @@ def run_batch(arguments: argparse.Namespace, message_of: Message) -> int:
             message_of=lambda error: _one_line(error, message_of),
         )
     _summarise(outcomes, len(jobs), time.perf_counter() - started, journal, arguments)
-    return EXIT_BAD_INPUT if any(outcome.status == "failed" for outcome in outcomes) else EXIT_OK
+    if any(outcome.status == "failed" for outcome in outcomes):
+        return EXIT_BAD_INPUT
+    return EXIT_DAMAGED if any(outcome.attempt.damage for outcome in outcomes) else EXIT_OK
 
 
 def _jobs(arguments: argparse.Namespace) -> list[Job]:
     from ptychoproduct import OptionError
     from ptychoproduct.batch.jobs import Job
-    from ptychoproduct.batch.sources import find_sources, name_outputs
+    from ptychoproduct.batch.sources import absolute_name, find_sources, name_outputs
 
     batch, folder = arguments.command.batch, getattr(arguments, "output_dir", None)
     if folder is None and hasattr(arguments, "output_dir"):
@@ -97,6 +99,11 @@ def _jobs(arguments: argparse.Namespace) -> list[Job]:
         one = copy.copy(arguments)
         for name, value in zip(batch.positionals, (source, output), strict=False):
             setattr(one, name, None if value is None else str(value))
+        if _address(arguments):  # workers run in other folders
+            for name in (*_FILES, batch.positionals[0]):
+                setattr(one, name, absolute_name(getattr(one, name, None)))
+            if output is not None:
+                setattr(one, batch.positionals[1], str(output.absolute()))
         work: Callable[..., Any] = batch.work(one)
         return work
 
@@ -111,7 +118,8 @@ def _files(arguments: argparse.Namespace) -> Iterator[Path]:
     for name in _FILES:
         value = getattr(arguments, name, None)
         if value is not None:
-            yield Path(value if Path(value).exists() else value.rpartition(":")[0] or value)
+            found = [part for part in (value, value.rpartition(":")[0]) if part and Path(part).is_file()]
+            yield from map(Path, found[:1])
 
 
 def _journal(arguments: argparse.Namespace) -> Journal | None:
@@ -128,12 +136,17 @@ def _journal(arguments: argparse.Namespace) -> Journal | None:
 def _engine(arguments: argparse.Namespace, stack: ExitStack) -> Engine:
     from ptychoproduct.batch.run import one_after_the_other
 
-    address = arguments.cluster or os.environ.get("DASK_SCHEDULER_ADDRESS", "")
+    address = _address(arguments)
     if not address:
         return one_after_the_other
     from ptychoproduct.batch.cluster import one_scan_a_task
 
     return partial(one_scan_a_task, stack.enter_context(cluster(address, arguments)))
+
+
+def _address(arguments: argparse.Namespace) -> str:
+    """Return where the cluster is, "" for none."""
+    return arguments.cluster or os.environ.get("DASK_SCHEDULER_ADDRESS", "")
 
 
 @contextmanager
@@ -154,6 +167,11 @@ def check_cluster(arguments: argparse.Namespace) -> None:
     batch = arguments.command.batch
     if batch is not None and not batch.splits and arguments.cluster is not None:
         raise OptionError("cluster", "is for several inputs; give --output-dir DIR")
+    if getattr(arguments, "cluster", None) is None:
+        if getattr(arguments, "shards", None) is not None:
+            raise OptionError("shards", "needs --cluster; --cluster local uses the cores of this machine")
+        if getattr(arguments, "resume", False):
+            raise OptionError("resume", "is for several inputs, or for one scan with --cluster")
 
 
 def _list(jobs: Sequence[Job], journal: Journal | None, arguments: argparse.Namespace) -> int:
@@ -189,7 +207,8 @@ def _summarise(
         print(f"{len(failures)} of {jobs} failed:", file=sys.stderr)
         width = max(len(outcome.job.source.name) for outcome in failures)
         for outcome in failures:
-            reason = (outcome.error or "").removeprefix(f"{outcome.job.source}: ")
+            source = outcome.job.source
+            reason = (outcome.error or "").removeprefix(f"{source}: ").removeprefix(f"{source.absolute()}: ")
             print(f"  {outcome.job.source.name:{width}}  {reason}", file=sys.stderr)
     if arguments.json:
         path = None if journal is None else journal.path

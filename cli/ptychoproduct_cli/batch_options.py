@@ -25,8 +25,11 @@ class _TakesThePlaceOfPositionals(argparse.Action):
             action.required = False
 
 
-def add_batch_options(parser: argparse.ArgumentParser, inputs: str, outputs: str | None) -> None:
-    """Add the options for many inputs; `inputs` and `outputs` are what help calls them."""
+def add_batch_options(parser: argparse.ArgumentParser, inputs: str, outputs: str | None, resume_one: str = "") -> None:
+    """Add the options for many inputs.
+
+    `inputs` and `outputs` are what help calls them, `resume_one` is what `--resume` does with one input.
+    """
     group = parser.add_argument_group(
         f"many {inputs} at once",
         f"in place of one of the {inputs} give several, a folder, or a pattern in quotes such as 'night/*'; one that "
@@ -45,7 +48,7 @@ def add_batch_options(parser: argparse.ArgumentParser, inputs: str, outputs: str
             "--skip-existing",
             action="store_true",
             help=f"make only {outputs} that are missing or have changed, whose input or options have changed, or that "
-            "failed, according to the journal",
+            f"failed, according to the journal{resume_one}",
         )
     group.add_argument(
         "--list",

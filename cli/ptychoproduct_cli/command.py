@@ -10,9 +10,12 @@ from typing import Any
 
 from ptychoproduct_cli.quantities import NEGATIVE_NUMBER
 
+PROG = "ptychoproduct"
+
 EXIT_OK = 0
 EXIT_COULD_NOT_RUN = 1
 EXIT_BAD_INPUT = 2
+EXIT_DAMAGED = 3
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
@@ -20,6 +23,7 @@ EXIT_CODES = {
     EXIT_OK: "done",
     EXIT_BAD_INPUT: "something is wrong with the command line, an input or the output; one line on standard error says "
     "what, and no unfinished output is left",
+    EXIT_DAMAGED: "done with --accept-damage, and something is missing in the output or wrong; warnings say what",
     EXIT_INTERRUPTED: "interrupted (Ctrl-C); unfinished output is removed, and standard error names it, or says that "
     "the output was complete already",
     EXIT_TERMINATED: "terminated (SIGTERM; SIGHUP gives 129, SIGXCPU 152); likewise",
@@ -33,6 +37,30 @@ class HelpFormatter(argparse.HelpFormatter):
         if text.startswith(("examples:", "exit codes:")):
             return "".join(indent + line for line in text.splitlines(keepends=True))
         return super()._fill_text(text, width, indent)
+
+
+class _Version(argparse.Action):
+    """Print versions, which are looked up only for this."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        import h5py
+
+        print(f"{PROG} {version(PROG)}")
+        hdf5 = h5py.version.hdf5_version
+        print(f"h5py {version('h5py')}, HDF5 {hdf5}, hdf5plugin {version('hdf5plugin')}, NumPy {version('numpy')}")
+        parser.exit()
+
+
+def add_version_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that prints versions."""
+    parser.add_argument(
+        *("-V", "--version"),
+        action=_Version,
+        nargs=0,
+        help="print the versions of this package, HDF5 and others, and exit",
+    )
 
 
 @dataclass(frozen=True)
@@ -119,9 +147,14 @@ class Command:
         parser.epilog = _epilog(self.examples, self.exit_codes)
         parser.formatter_class = HelpFormatter
         self.add_arguments(parser)
-        own = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
+        add_version_option(parser)
+        own = {action.dest: _long_name(action) for action in parser._actions if action.option_strings}
         parser.set_defaults(command=self, parser=parser, flags={**own, **self.flags})
         return parser
+
+
+def _long_name(action: argparse.Action) -> str:
+    return next(name for name in action.option_strings if name.startswith("--"))
 
 
 def _epilog(examples: tuple[str, ...], exit_codes: Mapping[int, str]) -> str:

@@ -28,16 +28,16 @@ def add_convention_options(parser: argparse.ArgumentParser) -> None:
         "--frames-transform",
         default="",
         metavar="STEPS",
-        help="transpose; flip-rows: the first pixel row becomes the last; flip-columns; fftshift: the corner becomes "
-        "the middle; ifftshift",
+        help="transpose; flip-rows: the first pixel row becomes the last; flip-columns; point-reflect: each frequency "
+        "gets the place of its negative; fftshift: the corner becomes the middle; ifftshift",
     )
     group.add_argument("--probe-transform", default="", metavar="STEPS", help="the same for the probe; and conjugate")
     group.add_argument(
         "--convention",
         choices=("given", "auto"),
         default="given",
-        help="auto: where probe and object predict the frames in another convention, convert once more with the "
-        "transforms that it needs (default: %(default)s, which only warns)",
+        help="auto: where probe and object predict the frames in another convention, convert with the transforms "
+        "that it needs; the frames are looked at before (default: %(default)s, which only warns)",
     )
     group.add_argument(
         "--no-physics",

@@ -6,7 +6,7 @@ import argparse
 import difflib
 import sys
 
-from ptychoproduct_cli.command import HelpFormatter
+from ptychoproduct_cli.command import EXIT_BAD_INPUT, PROG, HelpFormatter, add_version_option
 from ptychoproduct_cli.commands import (
     bench,
     codecs,
@@ -14,6 +14,7 @@ from ptychoproduct_cli.commands import (
     convert,
     import_,
     inspect,
+    merge,
     repack,
     simulate,
     tune,
@@ -21,42 +22,35 @@ from ptychoproduct_cli.commands import (
 )
 from ptychoproduct_cli.running import run
 
-PROG = "ptychoproduct"
 DESCRIPTION = (
     "Convert ptychography scans in PtychoPINN's NPZ format, NPY or HDF5 to ptychodus's HDF5 products, and back."
 )
+EXAMPLES = f"""\
+examples:
+  {PROG} simulate scan.npz   a scan to try the commands with
+  {PROG} help convert        what a command does, with examples
+"""
 # In the order of the help.
 _MODULES = (
-    *(convert, import_, inspect, validate, repack),
+    *(convert, import_, inspect, validate, repack, merge),
     *(tune, codecs, simulate, bench, completion),
 )
 COMMANDS = {module.COMMAND.prog.removeprefix(f"{PROG} "): module.COMMAND for module in _MODULES}
 
 
-class _Version(argparse.Action):
-    """Print versions, which are looked up only for this."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
-
-        import h5py
-
-        print(f"{PROG} {version('ptychoproduct')}")
-        hdf5 = h5py.version.hdf5_version
-        print(f"h5py {version('h5py')}, HDF5 {hdf5}, hdf5plugin {version('hdf5plugin')}, NumPy {version('numpy')}")
-        parser.exit()
+HELP = "help"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of ``ptychoproduct`` and its commands."""
     parser = argparse.ArgumentParser(prog=PROG, description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.epilog = f"Each command has its own help: {PROG} COMMAND --help"
-    parser.add_argument(
-        "--version", action=_Version, nargs=0, help="print the versions of this package, HDF5 and others, and exit"
-    )
+    parser.epilog = EXAMPLES
+    add_version_option(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         command.configure(commands.add_parser(name, help=command.summary))
+    of_help = commands.add_parser(HELP, help="show the help of a command")
+    of_help.add_argument("topic", nargs="?", choices=tuple(COMMANDS), metavar="COMMAND")
     parser.set_defaults(main_parser=parser)
     return parser
 
@@ -64,8 +58,17 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Run ``ptychoproduct``."""
     parser = build_parser()
-    refuse_unknown_command(parser, sys.argv[1:])
-    run(parser)
+    if not sys.argv[1:]:
+        parser.print_help(sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    words = as_option(sys.argv[1:])
+    refuse_unknown_command(parser, words)
+    run(parser, words)
+
+
+def as_option(words: list[str]) -> list[str]:
+    """Return a command line that asks for help as one with the option: ``help convert`` is ``convert --help``."""
+    return [*words[1:2], "--help"] if words[0] == HELP else words
 
 
 def refuse_unknown_command(parser: argparse.ArgumentParser, words: list[str]) -> None:

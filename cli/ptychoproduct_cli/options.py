@@ -90,6 +90,16 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         )
 
 
+def add_accept_damage_option(parser: argparse._ActionsContainer, what: str, lost: str) -> None:
+    """Add the option that makes something of damaged input."""
+    parser.add_argument(
+        "--accept-damage",
+        action="store_true",
+        help=f"{what} what can be read of a damaged product, name what is damaged, and end with exit code 3: lost "
+        f"frames {lost}, other arrays that cannot be read are left out",
+    )
+
+
 def add_axis_order_option(parser: argparse._ActionsContainer) -> None:
     """Add the option about the order of the frames' axes."""
     parser.add_argument(
@@ -115,6 +125,7 @@ def scan_files(arguments: argparse.Namespace, path: str, kind: str | None = None
         positions_columns=arguments.positions_columns,
         probe=getattr(arguments, "probe", None),
         allow_gaps=arguments.allow_gaps,
+        accept_damage=getattr(arguments, "accept_damage", False),
         scan_step_m=arguments.scan_step_m,
         frames=arguments.frames,
         crop=arguments.crop,
@@ -143,7 +154,7 @@ def memory_bytes(arguments: argparse.Namespace) -> int:
     try:
         return parse_size(text)
     except ValueError:
-        raise OptionError("memory_bytes", f"{text!r} is not a size; give one such as 512MiB or 1GiB") from None
+        raise OptionError("memory_bytes", f"{text!r} is not a size; give one such as 512MiB, 1GiB or 10GB") from None
 
 
 def add_chunk_options(parser: argparse._ActionsContainer, whole: str, tiles: str) -> None:
@@ -206,5 +217,5 @@ def add_plot_option(parser: argparse._ActionsContainer, what: str) -> argparse.A
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Add the options about what is printed."""
     group = parser.add_argument_group("what is printed")
-    group.add_argument("--quiet", action="store_true", help="print errors only")
+    group.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     group.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")

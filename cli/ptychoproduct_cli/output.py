@@ -10,14 +10,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_NEVER_WRAPPED = 100_000
 
 
 def report(result: Mapping[str, Any], rows: Mapping[str, str], arguments: argparse.Namespace) -> None:
     """Print the result of a conversion, and the most memory it took: as JSON with ``--json``, else as a table."""
     peak = peak_memory_bytes()
     memory = {} if peak is None else {"memory": f"{megabytes(peak)} at most"}
-    print_result({**result, "peak_memory_bytes": peak}, partial(print_rows, {**rows, **memory}), arguments)
+    damage = {"damaged": "\n".join(arguments.damage)} if arguments.damage else {}
+    result = {**result, "damage": arguments.damage, "peak_memory_bytes": peak}
+    print_result(result, partial(print_rows, {**rows, **memory, **damage}), arguments)
 
 
 def print_result(result: Mapping[str, Any], show: Callable[[], None], arguments: argparse.Namespace) -> None:
@@ -51,31 +58,47 @@ def print_json(result: Mapping[str, Any]) -> None:
     print(json.dumps(result, default=_jsonable))
 
 
-def print_rows(rows: Mapping[str, str]) -> None:
-    """Print names and values in two columns."""
+def new_console() -> Console:
+    """Return where to print tables: as wide as the terminal, or so wide that a file or a pipe gets whole lines."""
     from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_NEVER_WRAPPED)
+
+
+def print_rows(rows: Mapping[str, str]) -> None:
+    """Print names and values in two columns; in a file or a pipe each in one line."""
     from rich.table import Table
     from rich.text import Text
 
+    console = new_console()
+    if not console.is_terminal:
+        width = max(map(len, rows), default=0)
+        for name, value in rows.items():
+            print(f"{name:{width}}  {'; '.join(value.splitlines())}".rstrip())
+        return
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(name, Text(value))
-    Console().print(table)
+    console.print(table)
 
 
 @contextmanager
 def collected_warnings(arguments: argparse.Namespace) -> Iterator[None]:
     """Print each warning on standard error as it comes, but not with ``--quiet``, and keep all for ``--json``."""
-    arguments.warnings = []
-    from ptychoproduct import ProductWarning
+    arguments.warnings, arguments.damage = [], []
+    from ptychoproduct import DamageWarning, ProductWarning
 
     def show(message: Warning | str, category: type[Warning], *place: object, **kwargs: object) -> None:  # noqa: ARG001
-        if issubclass(category, ProductWarning) and str(message) not in arguments.warnings:
-            arguments.warnings.append(str(message))
+        text = message.with_flags if isinstance(message, ProductWarning) else str(message)
+        if issubclass(category, ProductWarning) and text not in arguments.warnings:
+            arguments.warnings.append(text)
+            if issubclass(category, DamageWarning):
+                arguments.damage.append(text)
             if not arguments.quiet:
-                print(f"warning: {message}", file=sys.stderr)
+                print(f"warning: {text}", file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", ProductWarning)

@@ -9,11 +9,19 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from ptychoproduct_cli.batch import check_cluster, run_batch
 from ptychoproduct_cli.batch_options import is_batch, take_more
-from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_COULD_NOT_RUN, EXIT_INTERRUPTED, Command
+from ptychoproduct_cli.command import (
+    EXIT_BAD_INPUT,
+    EXIT_COULD_NOT_RUN,
+    EXIT_DAMAGED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    Command,
+)
 from ptychoproduct_cli.output import collected_warnings, print_error, print_json, reason_of
 from ptychoproduct_cli.signals import (
     Terminated,
@@ -32,11 +40,13 @@ if TYPE_CHECKING:
 _INPUTS = ("scan", "input_npz", "product", "input_product", "source", "source_npz")
 
 
-def run(parser: argparse.ArgumentParser) -> NoReturn:
-    """Run the command that the command line asks for, and end the process with its exit code."""
+def run(parser: argparse.ArgumentParser, words: Sequence[str] | None = None) -> NoReturn:
+    """Run the command that the command line asks for, that of this process if none is given, and end the process."""
     answer_while_starting()
     prepare_streams()
-    arguments, unknown = parser.parse_known_args()
+    words = sys.argv[1:] if words is None else words
+    _refuse_unknown_options(parser, words)
+    arguments, unknown = parser.parse_known_args(words)
     if unknown and not take_more(arguments, unknown):
         _refuse(arguments.parser, next((word for word in unknown if word.startswith("-")), unknown[0]))
     command: Command = arguments.command
@@ -47,6 +57,19 @@ def run(parser: argparse.ArgumentParser) -> NoReturn:
         code = code or command.failure
     answer_at_the_end(code)
     sys.exit(code)
+
+
+def _refuse_unknown_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """End with an error about an option that is not there, before argparse misses what it would have taken it for."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) and words:
+            parser = action.choices.get(words[0], parser)
+    for word in words:
+        if word == "--":
+            return
+        name = word.partition("=")[0]
+        if word.startswith("--") and not any(known.startswith(name) for known in parser._option_string_actions):
+            _refuse(parser, word)
 
 
 def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
@@ -74,7 +97,8 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
                 if is_batch(arguments):
                     return run_batch(arguments, lambda error: _message(error, arguments))
                 check_cluster(arguments)
-                return command.run(arguments)
+                code = command.run(arguments)
+                return EXIT_DAMAGED if code == EXIT_OK and arguments.damage else code
             except Exception:
                 raise_signal()  # which an import, for one, may have turned into another exception
                 raise

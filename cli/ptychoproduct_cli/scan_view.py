@@ -22,8 +22,9 @@ def show_scan(path: Path, arguments: argparse.Namespace) -> bool:
     found = recognised(path)
     if found is None:
         return False
-    if arguments.plot is not None:
-        raise OptionError("plot", f"draws products; {path.name} is none, but can be converted to one")
+    for name in ("plot", "html"):
+        if getattr(arguments, name) is not None:
+            raise OptionError(name, f"draws products; {path.name} is none, but can be converted to one")
 
     def show() -> None:
         print_rows(_rows(found))

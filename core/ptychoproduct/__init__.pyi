@@ -1,4 +1,5 @@
 from .benchmark.simulation import ScanParameters, simulate_scan
+from .convert.cxi import import_product_to_cxi
 from .convert.export import (
     ExportChoices,
     export_product_from_files,
@@ -7,13 +8,17 @@ from .convert.export import (
     export_product_from_scan,
 )
 from .convert.importer import ImportSummary, import_product_to_npz, import_product_to_rawdata
+from .convert.merge import MergeSummary, merge_product
+from .convert.ptychodus_npz import import_product_to_ptychodus_npz
 from .convert.repack import RepackedDataset, RepackSummary, repack_product
-from .errors import ContractError, OptionError, OutputError, ProductError, ProductWarning, SourceError
+from .convert.zarr_view import reference_product
+from .errors import ContractError, DamageWarning, OptionError, OutputError, ProductError, ProductWarning, SourceError
 from .model.count_recognition import recognise_counts
 from .model.counts import CountsRecipe, InexactError
 from .model.geometry import resolve_metadata
 from .model.metadata import ExportMeta, ResolvedMetadata
 from .model.metadata_file import NamedMetadata, named_metadata, read_metadata_file
+from .product.differences import Difference, compare_products
 from .product.inspection import Inspection, inspect_product
 from .product.options import ExportOptions
 from .product.patterns_file import DiffractionFile, standard_layout
@@ -36,6 +41,8 @@ __all__ = [
     "Access",
     "ContractError",
     "CountsRecipe",
+    "DamageWarning",
+    "Difference",
     "DiffractionFile",
     "DiffractionSummary",
     "ExportChoices",
@@ -48,6 +55,7 @@ __all__ = [
     "ImportSummary",
     "InexactError",
     "Inspection",
+    "MergeSummary",
     "NamedMetadata",
     "OptionError",
     "OutputError",
@@ -70,18 +78,23 @@ __all__ = [
     "TuneOptions",
     "TuneReport",
     "ValidationReport",
+    "compare_products",
     "export_product_from_files",
     "export_product_from_npz",
     "export_product_from_rawdata",
     "export_product_from_scan",
+    "import_product_to_cxi",
     "import_product_to_npz",
+    "import_product_to_ptychodus_npz",
     "import_product_to_rawdata",
     "inspect_product",
     "judge_physics",
+    "merge_product",
     "named_metadata",
     "open_product",
     "read_metadata_file",
     "recognise_counts",
+    "reference_product",
     "repack_product",
     "resolve_metadata",
     "simulate_scan",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from os import PathLike
@@ -9,6 +10,18 @@ from types import FrameType
 
 # Frames of the stack that no warning is about; contextlib stands between ours where one of them is a context manager.
 _NOT_THE_CALLER = {"ptychoproduct", "ptychoproduct_cli", "contextlib"}
+
+_FLAG = re.compile(r"--([a-z]\w*(?:-\w+)*)")
+# Where Python's name is not the command line's with underscores.
+_FIELDS = {
+    "memory": "memory_bytes",
+    "scan-step": "scan_step_m",
+    "digest": "digests",
+    "no-include-diffraction": "include_raw=False",
+    "object-pixel-size-m": "object_pixel_width_m and object_pixel_height_m",
+    "probe-pixel-size-m": "probe_pixel_width_m and probe_pixel_height_m",
+    "detector-pixel-size-m": "detector_pixel_width_m and detector_pixel_height_m",
+}
 
 
 class ProductError(Exception):
@@ -97,16 +110,48 @@ class ContractError(ProductError):
 
 
 class ProductWarning(UserWarning):
-    """The result is complete, but holds something that the user should know of."""
+    """The result is complete, but holds something that the user should know of.
+
+    Parameters
+    ----------
+    message : str
+        With options as the command line calls them, ``--axis-order``; the warning calls them ``axis_order``.
+
+    Attributes
+    ----------
+    with_flags : str
+        The message as it was given.
+    """
+
+    def __init__(self, message: str) -> None:
+        self.with_flags = message
+        super().__init__(_FLAG.sub(_field, message))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.with_flags,)
 
 
-def warn(message: str) -> None:
-    """Give a `ProductWarning` that points at the line from which this package was called."""
+class DamageWarning(ProductWarning):
+    """Something of a damaged input is missing in the result, or wrong, because damage was accepted."""
+
+
+def warn(message: str, kind: type[ProductWarning] = ProductWarning) -> None:
+    """Give a warning that points at the line from which this package was called."""
     level = 1
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, ProductWarning, stacklevel=level)
+    warnings.warn(kind(message), stacklevel=level)
+
+
+def warn_of_damage(message: str) -> None:
+    """Give a `DamageWarning`."""
+    warn(message, DamageWarning)
+
+
+def _field(flag: re.Match[str]) -> str:
+    """Return what Python calls an option of the command line."""
+    return _FIELDS.get(flag[1], flag[1].replace("-", "_"))
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,7 +1,7 @@
 """How often physics is right: every convention as a mistake in twelve scans, and sound scans, first guesses and noise.
 
-Run it by hand: ``python tests/campaigns/physics.py [--sound 300] [--scans 12]``. It prints what was not named, and the
-distribution of the statistic where nothing belongs together.
+Run it by hand: ``python tests/campaigns/physics.py [--sound 300] [--scans 12] [--seeds 3]``. It prints what was not
+named, and the distribution of the statistic where nothing belongs together.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -20,8 +21,9 @@ from ptychoproduct.model.transforms import (
     transformed_array,
     transformed_positions,
 )
-from ptychoproduct.validation.physics import frames_to_judge, judge
+from ptychoproduct.validation.physics import judge
 from ptychoproduct.validation.physics_evidence import evidence_from
+from ptychoproduct.validation.physics_sample import frames_to_judge
 
 PIXEL_M = 2e-8
 ENERGY_EV = 8000.0
@@ -61,12 +63,14 @@ MISTAKES = (
     *({"positions_transform": text} for text in ("swap", "flip-x", "flip-y", "flip-x,flip-y", "swap,flip-x")),
     *({"positions_transform": text} for text in ("swap,flip-y", "swap,flip-x,flip-y", "reverse", "roll=1", "roll=-1")),
     *({"positions_transform": f"scale={factor:g}"} for factor in (1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9)),
+    *({"positions_transform": f"scale={factor:g}"} for factor in (1 / 0.9, 0.9, 0.8)),
     *({"positions_transform": text} for text in ("offset=corner", "offset=patch", "offset=5:-3", "offset=-7:9")),
     *({"frames_transform": text} for text in ("transpose", "flip-rows", "flip-columns", "flip-rows,flip-columns")),
     *({"frames_transform": f"transpose,{text}"} for text in ("flip-rows", "flip-columns", "flip-rows,flip-columns")),
     *({"frames_transform": text} for text in ("fftshift", "fftshift,transpose", "fftshift,flip-rows")),
     *({"probe_transform": text} for text in ("transpose", "flip-rows", "flip-columns", "fftshift", "conjugate")),
     *({"probe_transform": text} for text in ("flip-rows,flip-columns", "transpose,flip-rows")),
+    {"frames_transform": "point-reflect"},
     {"positions_transform": "swap", "frames_transform": "transpose"},
     {"positions_transform": "flip-y", "frames_transform": "flip-rows"},
     {"positions_transform": "swap,flip-x", "frames_transform": "fftshift,flip-columns"},
@@ -220,13 +224,12 @@ def _propagated(wave: np.ndarray, distance_m: float) -> np.ndarray:
     return np.fft.ifft2(np.fft.fft2(wave) * np.exp(2j * np.pi * distance_m / wavelength_m * np.sqrt(1 - squared)))
 
 
-def run_mistakes(scans: int) -> None:
+def run_mistakes(scans: int, seeds: int) -> None:
     """Apply every mistake to every scan, and print those that are not named."""
     named = tried = 0
     for number, kind in enumerate(KINDS[:scans]):
-        scan = Scan(kind, number)
         seconds = []
-        for mistake in MISTAKES:
+        for mistake, scan in product(MISTAKES, [Scan(kind, number + 1000 * seed) for seed in range(seeds)]):
             if ("unsnake" in str(mistake)) != (kind.path == "snake") and "unsnake" in str(mistake):
                 continue
             report, took = scan.judged(mistake)
@@ -271,7 +274,8 @@ def run_sound(count: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scans", type=int, default=12)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sound", type=int, default=300)
     arguments = parser.parse_args()
     run_sound(arguments.sound)
-    run_mistakes(arguments.scans)
+    run_mistakes(arguments.scans, arguments.seeds)

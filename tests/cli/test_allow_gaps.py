@@ -70,7 +70,8 @@ def test_import_tells_which_frames_a_product_never_got(run_command, save_scan, t
     checked = run_command("ptychoproduct", "validate", "new.h5")
     assert (checked.returncode, f"error: {problem}" in checked.stdout) == (2, True)
     done = run_command("ptychoproduct", "import", "new.h5", "back.npz", "--accept-damage")
-    assert (done.returncode, problem in done.stderr) == (0, True)
+    assert (done.returncode, problem in done.stderr) == (3, True)
+    assert "/raw_data/diffraction: damaged: frames 5 to 11 are lost, and have the fill value" in done.stderr
     assert np.array_equal(np.load(tmp_path / "back.npz")["diff3d"], np.r_[array[:5], np.zeros((7, 16, 16))])
 
 

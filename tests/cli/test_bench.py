@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ptychoproduct.benchmark.machine import Machine
+from ptychoproduct_cli.commands.bench import _not_idle
+
 TINY = ("--size", 16, "--megabytes", "0.05", "--rounds", 1, "--peers", "cp", "--folder", ".")
 NEEDS_MATPLOTLIB = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="draws")
 WITHOUT_MATPLOTLIB = (
@@ -81,7 +84,7 @@ def test_a_plot_without_matplotlib_says_how_to_install_it_before_anything_is_mea
         [sys.executable, "-c", WITHOUT_MATPLOTLIB], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert result.returncode == 2
-    assert 'pip install "ptychoproduct[plot]"' in result.stderr
+    assert "pip install matplotlib" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert "results" not in json.loads(result.stdout)
 
@@ -112,3 +115,9 @@ def test_a_terminal_sees_what_is_being_measured(tmp_path):
     )
     os.close(end)
     assert b"round 1 of 1" in os.read(terminal, 100_000)
+
+
+@pytest.mark.parametrize(("load", "told"), [(None, False), (0.1, False), (1.9, True)])
+def test_a_machine_that_is_not_idle_is_told(load, told):
+    machine = Machine("Linux", "a CPU", 2, load, 10**9, "/tmp", "ext4", {})
+    assert bool(_not_idle(machine)) is told

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ptychoproduct import open_product
+from ptychoproduct_cli.main import COMMANDS
 
 CENTER = ("--object-center-x-m", 1.575e-6, "--object-center-y-m", 1.575e-6)
 
@@ -196,7 +197,7 @@ def test_memory_for_reordering_can_be_less_than_the_scan(run_command, save_scan,
         assert np.array_equal(product.frames[:], frames.transpose(1, 0, 2))
 
 
-@pytest.mark.parametrize("size", ["much", "0", "-1", "1TB"])
+@pytest.mark.parametrize("size", ["much", "0", "-1", "1TX"])
 def test_memory_that_is_no_size_is_told(run_command, save_scan, size):
     result = convert(run_command, save_scan(), f"--memory={size}")
     assert (result.returncode, "memory" in result.stderr) == (2, True)
@@ -236,8 +237,32 @@ def test_that_command_puts_the_scan_on_the_object(run_command):
     assert "outside the object" not in run_command(*command).stderr
 
 
-def test_a_missing_command_is_an_error_of_usage(run_command):
-    assert run_command("ptychoproduct").returncode == 2
+def test_without_a_command_all_are_listed_each_in_a_line(run_command):
+    result = run_command("ptychoproduct", env=os.environ | {"COLUMNS": "80"})
+    lines = [" ".join(line.split()) for line in result.stderr.splitlines()]
+    assert result.returncode == 2
+    assert [name for name, command in COMMANDS.items() if f"{name} {command.summary}" not in lines] == []
+
+
+def test_help_of_a_command_is_a_command_too(run_command):
+    assert run_command("ptychoproduct", "help", "repack").stdout == run_command("ptychoproduct", "repack", "-h").stdout
+
+
+@pytest.mark.parametrize("words", [("ptychoproduct", "inspect", "-V"), ("convert_to_ptychodus_product", "--version")])
+def test_every_command_tells_the_version(run_command, words):
+    assert run_command(*words).stdout.startswith("ptychoproduct 0.")
+
+
+def test_a_mistyped_option_is_told_before_anything_that_is_missing(run_command):
+    result = run_command("ptychoproduct", "convert", "--probe-enrgy-eV", "8000", "scan.npz")
+    assert "there is no option --probe-enrgy-eV; did you mean --probe-energy-eV?" in result.stderr
+    assert result.stderr.startswith("usage: ptychoproduct convert")
+
+
+def test_a_pipe_gets_a_line_for_each_entry(run_command, save_scan):
+    long = save_scan("a_name_that_is_too_long_for_any_terminal_of_eighty_columns_that_people_use_today.npz")
+    output = convert(run_command, long).stdout
+    assert all(line.partition("  ")[0].strip() and line == line.rstrip() for line in output.splitlines())
 
 
 def test_the_version_is_told(run_command):

@@ -39,6 +39,8 @@ def complete(tmp_path):
         (("ptychoproduct", "ins"), ["inspect"]),
         (("ptychoproduct", "convert", "--compr"), ["--compression"]),
         (("ptychoproduct", "simulate", "--quantity", ""), ["amplitude", "counts"]),
+        (("ptychoproduct", "convert", "--compression", "ar"), ["archive"]),
+        (("ptychoproduct", "help", "ins"), ["inspect"]),
         (("convert_to_ptychodus_product", "--input-n"), ["--input-npz", "--input-npy"]),
         (("import_ptychodus_product", "--orig"), ["--original-axis-order"]),
     ],
@@ -52,7 +54,17 @@ def test_bash_completes_file_names(complete, tmp_path):
     assert complete("ptychoproduct", "inspect", "scan_w") == ["scan_with_a_long_name.h5"]
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
+def test_fish_completes_commands_options_and_codecs(tmp_path):
+    program = Path(sys.executable).with_name("ptychoproduct")
+    lines = ("ptychoproduct ins", "ptychoproduct convert --compr", "ptychoproduct repack a.h5 b.h5 --compression bitsh")
+    script = f'"{program}" completion fish | source\n' + "\n".join(f'complete -C "{line}"' for line in lines)
+    result = subprocess.run(["fish", "--no-config", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    found = [line.partition("\t")[0] for line in result.stdout.splitlines()]
+    assert found == ["inspect", "--compression", "bitshuffle-lz4", "bitshuffle-zstd"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize("program", ["ptychoproduct", "convert_to_ptychodus_product", "import_ptychodus_product"])
 def test_a_shell_can_parse_its_script(run_command, tmp_path, shell, program):
     if shutil.which(shell) is None:

@@ -1,5 +1,6 @@
 """What the command line says of files that nobody could read: one line, exit code 2, nothing left, and an end."""
 
+import os
 import subprocess
 import sys
 
@@ -83,3 +84,67 @@ def test_nonsense_in_a_file_is_one_line(product, tmp_path, change, words):
     assert words[0] == "validate" or len(lines) == 1
     assert not any("Traceback" in line for line in lines)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def _flip(path, name):
+    with h5py.File(path) as file:
+        place = file[name].id.get_offset() or file[name].id.get_chunk_info(0).byte_offset
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["object", "probe", "probe_position_x_m"])
+def test_inspect_shows_nothing_that_has_changed_as_if_it_had_not(product, run_command, name):
+    assert run_command("ptychoproduct", "inspect", product).returncode == 0
+    _flip(product, name)
+    done = run_command("ptychoproduct", "inspect", product)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert f"/{name}: damaged: has changed since content_sha256 was written" in done.stderr
+
+
+def test_inspect_warns_of_attributes_that_have_changed(product, run_command):
+    with h5py.File(product, "r+") as file:
+        file.attrs["name"] = "another"
+    done = run_command("ptychoproduct", "inspect", product)
+    assert done.returncode == 0
+    assert "warning: a name, type, link, attribute or text in the file has changed since" in done.stdout
+
+
+def test_plain_validate_says_that_it_has_not_read_the_frames(product, run_command):
+    _flip(product, "raw_data/diffraction")
+    done = run_command("ptychoproduct", "validate", product)
+    assert "/raw_data/diffraction, attributes: not looked at for damage; --deep does so" in done.stdout
+    assert done.returncode == 0
+    assert run_command("ptychoproduct", "validate", product, "--deep").returncode == 2
+
+
+def _behind_links(file, pipe):
+    """Have links, and a dataset that can grow, lead to a pipe, on which HDF5 would wait for ever."""
+    file["way_out"] = h5py.ExternalLink(str(pipe), "/x")
+    file["raw_data/soft"] = h5py.SoftLink("/way_out")
+    file["raw_data/softer"] = h5py.SoftLink("/way_out/further/on")
+
+
+def _behind_a_virtual_dataset(file, pipe):
+    layout = h5py.VirtualLayout((10,), "f8", maxshape=(None,))
+    source = h5py.VirtualSource(str(pipe), "x", (10,), "f8", maxshape=(None,))
+    layout[0 : h5py.h5s.UNLIMITED : 1] = source[0 : h5py.h5s.UNLIMITED : 1]
+    file.create_virtual_dataset("raw_data/grows", layout)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("change", [_behind_links, _behind_a_virtual_dataset])
+def test_nothing_outside_the_file_is_opened_not_even_to_be_refused(product, tmp_path, run_command, change):
+    os.mkfifo(tmp_path / "pipe.h5")
+    with h5py.File(product, "r+") as file:
+        change(file, tmp_path / "pipe.h5")
+        del file.attrs["metadata_sha256"]
+    for words, code in (
+        (["validate", "product.h5", "--deep"], 2),
+        (["inspect", "product.h5"], 0),
+        (["import", "product.h5", "out.npz"], 2),
+        (["repack", "product.h5", "out.h5", "--compression", "zstd"], 0),
+        (["convert", "product.h5", "new.h5"], 2),
+    ):
+        assert run_command("ptychoproduct", *words, timeout=30).returncode == code, words

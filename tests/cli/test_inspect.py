@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,16 +44,45 @@ def in_terminal(product, **environment):
     return output.decode()
 
 
-def test_the_tree_names_units_types_codec_and_ratio(run_command, product):
+def test_a_product_is_told_in_25_lines_at_most(run_command, product):
+    lines = run_command("ptychoproduct", "inspect", product).stdout.splitlines()
+    rows = dict(re.split("  +", line, maxsplit=1) for line in lines)
+    assert len(lines) <= 25
+    assert rows["frames"] == "12 of 16 x 16, float32"
+    assert rows["codec"].startswith("bitshuffle-zstd:1,block=64KiB, chunks of ")
+    assert rows["object"].startswith("64 x 64, complex64; 3.2 x 3.2 µm; pixels of 50 nm")
+    assert {rows[name] for name in ("energy", "distance", "detector pixel")} == {"not given"}
+
+
+def test_where_a_product_comes_from_is_told(run_command, product):
     output = run_command("ptychoproduct", "inspect", product).stdout
+    assert re.search(r"made by +ptychoproduct \S+; compression bitshuffle-zstd:1,block=64KiB\n", output)
+    assert re.search(r"made from +scan.npz, \d+\.\d kB, SHA-256 of the first MiB [0-9a-f]{16}\.\.\.\n", output)
+
+
+def test_a_value_of_an_array_is_shown(run_command, product):
+    output = run_command("ptychoproduct", "inspect", product, "--tree").stdout
+    assert "[3] str: probe_position_x_m, ., ." in output
+    assert re.search(r"row_crc32 +\[12\] uint32: \d+, \d+", output)
+
+
+def test_the_tree_names_units_types_codec_and_ratio(run_command, product):
+    output = run_command("ptychoproduct", "inspect", product, "--tree").stdout
     for words in ("pixel_width_m   5e-08 m", "[12, 16, 16] float32", "bitshuffle-zstd:1,block=64KiB", "ratio "):
         assert words in output
 
 
-def test_the_tree_fits_80_columns_and_a_file_gets_no_colours_and_no_pictures(run_command, product):
-    output = run_command("ptychoproduct", "inspect", product, env=os.environ | {"COLUMNS": "80"}).stdout
-    assert max(map(len, output.splitlines())) <= 80
+@pytest.mark.parametrize("words", [(), ("--tree",)])
+def test_a_file_gets_no_colours_no_pictures_and_whole_lines(run_command, product, words):
+    narrow = os.environ | {"COLUMNS": "20"}
+    output = run_command("ptychoproduct", "inspect", product, *words, env=narrow).stdout
     assert not {"\x1b", "▀", "█"} & set(output)
+    assert any(len(line) > 40 for line in output.splitlines())
+
+
+def test_a_terminal_of_80_columns_is_not_left(product):
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", in_terminal(product, TERM="xterm-256color")).splitlines()
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_terminal_gets_pictures_in_colours(product):
@@ -74,9 +104,12 @@ def test_a_terminal_without_colours_gets_pictures_in_shades(product, environment
 def test_text_from_the_file_does_not_steer_the_terminal(run_command, product):
     with h5py.File(product, "r+") as file:
         file.attrs["evil"] = "\x1b]0;title\x07[bold]x[/bold]"
-    output = run_command("ptychoproduct", "inspect", product).stdout
+        file.attrs["name"] = "\x1b]0;title\x07\nname"
+    output = run_command("ptychoproduct", "inspect", product, "--tree").stdout
     assert "\x1b" not in output
     assert "[bold]x[/bold]" in output
+    lines = run_command("ptychoproduct", "inspect", product).stdout.splitlines()
+    assert any(line.split() == ["name", "]0;title", "name"] for line in lines)
 
 
 def test_json_has_the_whole_tree(run_command, product):
@@ -102,7 +135,7 @@ def test_without_matplotlib_one_line_says_how_to_get_it(product, tmp_path):
     command = [sys.executable, "-c", WITHOUT_MATPLOTLIB, product]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.endswith('pip install "ptychoproduct[plot]"\n')
+    assert result.stderr.endswith("pip install matplotlib\n")
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,8 @@ def unknown(path):
 
 
 def shown(run_command, name):
-    done = run_command("ptychoproduct", "inspect", name, env=None)
+    done = run_command("ptychoproduct", "inspect", name)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(len(line) <= 80 for line in done.stdout.splitlines())
     return " ".join(done.stdout.split())
 
 

@@ -135,7 +135,7 @@ def test_a_room_says_what_it_is_for_and_what_it_may_import(name):
 
 def test_core_is_pure_python():
     files = [path for path in PACKAGES["core"].rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    assert {path.name for path in files if path.suffix not in (".py", ".pyi")} == {"py.typed"}
+    assert {path.name for path in files if path.suffix not in (".py", ".pyi")} == {"py.typed", "page.html"}
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGES["cli"].rglob("*.py")), ids=lambda path: path.stem)

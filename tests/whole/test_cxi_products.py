@@ -102,11 +102,11 @@ def test_an_image_beside_an_illumination_is_the_object(tmp_path):
 
 def test_an_object_in_place_of_a_probe_is_told(tmp_path):
     path = sharp(tmp_path / "sharp.cxi", pictures(40, 50), None)
-    with pytest.warns(ProductWarning, match="40 x 50 px, the frames are 12 x 14 px: if it is the object, .* --probe"):
+    with pytest.warns(ProductWarning, match="40 x 50 px, the frames are 12 x 14 px: if it is the object, .* probe"):
         export_product_from_files(ScanFiles(path), tmp_path / "new.h5")
     sharp(tmp_path / "sharp.cxi", pictures(40, 50), pictures(H, W))
     wrong = ScanFiles(path, probe=f"{path}:/entry_1/image_1/data")
-    with pytest.warns(ProductWarning, match="seems to be the object; give the probe with --probe"):
+    with pytest.warns(ProductWarning, match="seems to be the object; give the probe with probe"):
         export_product_from_files(wrong, tmp_path / "new.h5")
 
 

@@ -10,7 +10,8 @@ from ptychodus.api.geometry import ImageExtent, PixelGeometry
 from ptychodus.api.propagate import compute_far_field_pixel_geometry
 
 from ptychoproduct import ExportMeta, OptionError, ProductWarning, export_product_from_npz, open_product
-from ptychoproduct.model.geometry import resolve_metadata, wavelength_m, with_detector_pixels
+from ptychoproduct.model.geometry import resolve_metadata, with_detector_pixels
+from ptychoproduct.model.wavelength import wavelength_m
 
 DETECTOR = ExportMeta(
     probe_energy_eV=8801.5, detector_distance_m=1.94, detector_pixel_width_m=7.5e-5, detector_pixel_height_m=5.5e-5

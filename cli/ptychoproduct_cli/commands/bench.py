@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.options import add_output_options, add_plot_option, whole_numbers
-from ptychoproduct_cli.output import print_result, print_rows
+from ptychoproduct_cli.output import new_console, print_result, print_rows
 from ptychoproduct_cli.progress import step_progress
 from ptychoproduct_cli.quantities import number_in, numbers_in, whole_number_in
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ptychoproduct.benchmark.benchmark import BenchmarkOptions
+    from ptychoproduct.benchmark.machine import Machine
     from ptychoproduct.benchmark.report import BenchmarkReport
 
 
-SUMMARY = "measure the throughput on this machine, and that of other tools"
+SUMMARY = "measure the speed on this machine, and that of other tools"
 DESCRIPTION = """\
 Measure the throughput on this machine with simulated scans, each larger than the one before, until memory, disk or
 time run out. Every other tool that is installed does the same work: h5py with hdf5plugin, PtychoPINN's exporter, zarr,
@@ -34,6 +35,10 @@ EXAMPLES = (
     "ptychoproduct bench --action import --seconds 30 --plot throughput.png",
     "ptychoproduct bench --megabytes 16,64 --rounds 1 --peers h5py,zarr",
 )
+
+
+# Processes that want a core, for each core, from which on a machine is not idle.
+_BUSY_LOAD = 0.25
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -156,11 +161,9 @@ def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
 
 
 def _print_tables(report: BenchmarkReport) -> None:
-    from rich.console import Console
-
     from ptychoproduct.errors import counted
 
-    console = Console()
+    console = new_console()
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     load = "" if machine.load is None else f", load {machine.load:.1f} before the start"
@@ -170,6 +173,7 @@ def _print_tables(report: BenchmarkReport) -> None:
             "folder": f"{machine.folder} ({machine.file_system})",
             "versions": versions,
             "codec": f"{report.codec}, {counted(report.threads, 'thread')}",
+            **_not_idle(machine),
         }
     )
     tables = [_size_table(report), _tool_table(report)]
@@ -181,6 +185,13 @@ def _print_tables(report: BenchmarkReport) -> None:
     problems = {timing.tool: timing.problem for result in report.results for timing in result.timings if timing.problem}
     for name, reason in (report.absent | problems).items():
         console.print(f"{name}: {reason}", style="dim", markup=False, highlight=False)
+
+
+def _not_idle(machine: Machine) -> dict[str, str]:
+    """Say that other programs were running, which makes times longer and ratios uncertain."""
+    if machine.load is None or machine.load < _BUSY_LOAD * machine.cores:
+        return {}
+    return {"not idle": "other programs were running before the start: measure again when they are not"}
 
 
 def _size_table(report: BenchmarkReport) -> Table:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.options import add_output_options
-from ptychoproduct_cli.output import print_result, print_rows
+from ptychoproduct_cli.output import new_console, print_result, print_rows
 
 if TYPE_CHECKING:
     from ptychoproduct.compression.codec_list import CodecInfo
 
 
-SUMMARY = "list the codecs and profiles that frames can be compressed with"
+SUMMARY = "list the codecs and profiles that can compress frames"
 DESCRIPTION = """\
 List the values of --compression: profiles, each for a purpose, and codecs. Of each codec, the list shows its levels,
 the number of its HDF5 filter and what a program needs to read it. A codec is written
@@ -45,7 +45,6 @@ def codecs(arguments: argparse.Namespace) -> int:
 
 def _print_codecs(listed: Sequence[CodecInfo]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1), pad_edge=False)
@@ -54,7 +53,7 @@ def _print_codecs(listed: Sequence[CodecInfo]) -> None:
     for info in listed:
         parts = " ".join(part for part in info.parts if part != "+fletcher32")
         table.add_row(info.name, info.levels, parts, str(info.filter_id or ""), info.needs)
-    console = Console()
+    console = new_console()
     console.print()
     console.print(table)
 

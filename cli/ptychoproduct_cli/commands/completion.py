@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from ptychoproduct_cli.command import EXIT_OK, Command
 from ptychoproduct_cli.commands import convert, import_
 
-SUMMARY = "print a script that completes command lines in bash or zsh"
+SUMMARY = "print a script that completes command lines in a shell"
 DESCRIPTION = """\
 Print a script with which the shell completes commands, options, choices and file names when Tab is pressed. Put one of
-the examples in the shell's start-up file, ~/.bashrc or ~/.zshrc.
+the examples in the shell's start-up file: ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish.
 """
 EXAMPLES = (
     'eval "$(ptychoproduct completion bash)"',
     'eval "$(ptychoproduct completion zsh)"',
+    "ptychoproduct completion fish | source",
     'eval "$(ptychoproduct completion bash convert_to_ptychodus_product)"',
 )
 
@@ -27,7 +28,7 @@ PROGRAMS = (MAIN_PROGRAM, *EXECUTABLES)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh"), help="the shell that reads the script")
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell that reads the script")
     parser.add_argument(
         "program",
         nargs="?",
@@ -42,10 +43,16 @@ def print_completion(arguments: argparse.Namespace) -> int:
     """Print the script."""
     import shtab
 
+    from ptychoproduct.compression.codecs import codec_names
+    from ptychoproduct.compression.profiles import PROFILES
+
+    choices = {"compression": (*PROFILES, *codec_names()), "diffraction_compression": codec_names()}
     program = arguments.program
     parser = arguments.main_parser if program == MAIN_PROGRAM else EXECUTABLES[program].parser()
     for action in _actions(parser):
-        if _names_a_file(action):
+        if action.dest in choices:
+            action.choices = choices[action.dest]
+        elif _names_a_file(action):
             action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks for it
         elif action.metavar == "DIR":
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
@@ -66,7 +73,7 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 def _names_a_file(action: argparse.Action) -> bool:
     """Whether an argument is a file, by its name in the help: SCAN, FILE[:KEY], PRODUCT.h5."""
     name = action.metavar if isinstance(action.metavar, str) else ""
-    return name == "SCAN" or name.startswith("FILE") or name.endswith((".h5", ".npz", ".npy", ".png"))
+    return name == "SCAN" or name.startswith("FILE") or name.endswith((".h5", ".npz", ".npy", ".png", ".html"))
 
 
 COMMAND = Command("ptychoproduct completion", SUMMARY, DESCRIPTION, _add_arguments, print_completion, EXAMPLES)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Of the files that are taken from a folder.
 SUFFIXES = (".npz", ".npy", ".h5", ".hdf5", ".cxi", ".nxs", ".mat", ".ptyr", ".ptyd")
-SUMMARY = "convert a scan (NPZ, NPY or HDF5) to a ptychodus product (HDF5)"
+SUMMARY = "convert a scan (NPZ, NPY, HDF5) to a ptychodus product (HDF5)"
 DESCRIPTION = """\
 Convert a ptychography scan to an HDF5 product that every ptychodus release opens. The scan is a PtychoPINN NPZ file; or
 an NPY file with the frames, or a folder of TIFF, CBF or EDF files, and companion files with positions and probe; or an
@@ -39,7 +39,9 @@ EXAMPLES = (
     "ptychoproduct convert scan.npz scan.h5 --probe-energy-eV 8000",
     "ptychoproduct convert scan.npz scan.h5 --compression archive --verify",
     "ptychoproduct convert 'scan*.npz' --output-dir products --resume",
-    "ptychoproduct convert scan.npz --standard-layout scan12 --threads 2",
+    """\
+ptychoproduct convert scan.npz --standard-layout scan12 \\
+    --detector-pixel-size-m 75um""",
     """\
 ptychoproduct convert frames.npy scan.h5 \\
     --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",
@@ -48,7 +50,9 @@ ptychoproduct convert diffraction.h5 scan.h5 \\
     --dataset /patterns --positions product.h5""",
 )
 EXECUTABLE_EXAMPLES = (
-    "convert_to_ptychodus_product --input-npz scan.npz --output-product scan.h5",
+    """\
+convert_to_ptychodus_product --input-npz scan.npz --output-product scan.h5 \\
+    --object-center auto""",
     """\
 convert_to_ptychodus_product --input-npy frames.npy --output-product scan.h5 \\
     --positions positions.csv --probe probe.npy --object-pixel-size-m 5e-8""",
@@ -68,7 +72,17 @@ def _add_paths(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("output_product", metavar="PRODUCT.h5", help="product to write, *.h5 or *.hdf5")
     _add_options(parser, object_center="auto")
-    add_batch_options(parser, "scans", "products")
+    resume_one = (
+        "; of one scan with --cluster: keep what is done if this ends early, and go on from there the next time"
+    )
+    add_batch_options(parser, "scans", "products", resume_one)
+    parser.add_argument(
+        "--shards",
+        type=int,
+        metavar="N",
+        help="with --cluster, for one scan: the workers write the frames in N files, in the folder NAME.frames beside "
+        "NAME.h5; `ptychoproduct merge` makes one file of them (default: one product, written by this process)",
+    )
 
 
 def _add_path_options(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +93,7 @@ def _add_path_options(parser: argparse.ArgumentParser) -> None:
     )
     scan = parser.add_mutually_exclusive_group(required=True)
     scan.add_argument("--input-npz", metavar="SCAN.npz", help="scan to convert")
+    scan.add_argument("--input", dest="scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5, by its content")
     scan.add_argument("--input-npy", metavar="FRAMES.npy", help="frames to convert, with --positions and --probe")
     scan.add_argument("--input-h5", metavar="FILE", help="HDF5 file to convert, with --dataset, --positions, --probe")
     parser.add_argument(
@@ -113,6 +128,7 @@ def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
         default=True,
         help="store frames, positions in pixels and everything else of the scan in /raw_data (default: yes)",
     )
+    options.add_accept_damage_option(content, "convert", "are left out with their positions")
     options.add_axis_order_option(content)
     content.add_argument(
         "--position-index",
@@ -164,6 +180,11 @@ def _add_options(parser: argparse.ArgumentParser, object_center: str) -> None:
         "--verify",
         action="store_true",
         help="read the finished product back from the disk, and compare it with the scan",
+    )
+    writing.add_argument(
+        "--record-time",
+        action="store_true",
+        help="write into the product when it was made (default: no, so the same conversion makes the same file)",
     )
     options.add_overwrite_option(writing, "the product")
     options.add_output_options(parser)
@@ -226,7 +247,8 @@ def convert(arguments: argparse.Namespace) -> int:
             from ptychoproduct.batch.one_scan import export_on_cluster
 
             client = stack.enter_context(cluster(arguments.cluster, arguments))
-            work = partial(export_on_cluster, client, *work.args, **work.keywords)
+            on_cluster = partial(export_on_cluster, client, shards=arguments.shards, resume=arguments.resume)
+            work = partial(on_cluster, *work.args, **work.keywords)
         reorder_progress, progress = stack.enter_context(progress_bars(totals, 2, arguments))
         summary = work(progress=progress, reorder_progress=reorder_progress)
     rows = summary_rows(summary)
@@ -271,7 +293,7 @@ def _check_batch(arguments: argparse.Namespace) -> None:
     """Raise what is wrong with options, whatever the scan."""
     from ptychoproduct import ExportMeta, OptionError
 
-    for name in ("standard_layout", "diffraction_output"):
+    for name in ("standard_layout", "diffraction_output", "shards"):
         if getattr(arguments, name) is not None:
             raise OptionError(name, "is for one scan; it cannot be used with --output-dir")
     _options(arguments)
@@ -344,6 +366,7 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
         force=arguments.force,
         digests=arguments.digest,
         verify=arguments.verify,
+        record_time=arguments.record_time,
         **given_convention(arguments),
     )
 

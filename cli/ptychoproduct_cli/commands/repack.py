@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ptychoproduct_cli.batch_options import add_batch_options
 from ptychoproduct_cli.command import EXIT_OK, Batch, Command
-from ptychoproduct_cli.options import add_chunk_options, add_output_options, add_overwrite_option
+from ptychoproduct_cli.options import (
+    add_accept_damage_option,
+    add_chunk_options,
+    add_output_options,
+    add_overwrite_option,
+)
 from ptychoproduct_cli.output import megabytes, report
 from ptychoproduct_cli.progress import progress_bar
 
@@ -55,6 +60,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, metavar="N", help="number of cores that decode and compress (default: all)"
     )
+    add_accept_damage_option(parser, "repack", "become zeros, which the attribute lost_rows lists")
     add_overwrite_option(parser, "OUT.h5")
     add_output_options(parser)
     add_batch_options(parser, "products", "new products")
@@ -79,7 +85,13 @@ def _work(arguments: argparse.Namespace) -> partial[RepackSummary]:
     """Return what repacks the product."""
     from ptychoproduct import repack_product
 
-    return partial(repack_product, arguments.product, arguments.output_product, options=_options(arguments))
+    return partial(
+        repack_product,
+        arguments.product,
+        arguments.output_product,
+        options=_options(arguments),
+        accept_damage=arguments.accept_damage,
+    )
 
 
 def _options(arguments: argparse.Namespace) -> ExportOptions:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ptychoproduct_cli import options
 from ptychoproduct_cli.command import EXIT_OK, Command
-from ptychoproduct_cli.output import print_result, print_rows
+from ptychoproduct_cli.output import new_console, print_result, print_rows
 from ptychoproduct_cli.progress import step_progress
 from ptychoproduct_cli.quantities import number_in
 
@@ -99,7 +99,6 @@ def tune(arguments: argparse.Namespace) -> int:
 
 def _print_table(report: TuneReport) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from ptychoproduct.errors import counted
@@ -128,7 +127,7 @@ def _print_table(report: TuneReport) -> None:
             f"{trial.frame_ms:.2f}",
             style="bold" if number == report.best else None,
         )
-    Console().print(table)
+    new_console().print(table)
 
 
 def _print_notes(report: TuneReport, arguments: argparse.Namespace) -> None:

@@ -59,9 +59,7 @@ def connected(address: str) -> Iterator[Client]:
         import dask
         from distributed import Client, LocalCluster
     except ImportError:
-        raise OptionError(
-            "cluster", "needs dask.distributed; install it: pip install 'ptychoproduct[cluster]'"
-        ) from None
+        raise OptionError("cluster", "needs dask.distributed; install it: pip install distributed") from None
     for logger in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
         logging.getLogger(logger).setLevel(logging.CRITICAL + 1)  # what goes wrong is said here
     name, _, number = address.partition(":")
@@ -100,7 +98,7 @@ def one_scan_a_task(
 ) -> Generator[tuple[Job, Attempt], None, None]:
     """Do jobs on a cluster, each on as many threads as its worker was given; see `Engine`."""
     waiting, running = deque(jobs), dict[Any, Job]()
-    with _progress_of(client) as (topic, taken):
+    with progress_of(client) as (topic, taken):
         try:
             while waiting or running:
                 while waiting and len(running) < worker_count(client):
@@ -109,9 +107,9 @@ def one_scan_a_task(
                         running[_submit(client, job.prepare(), topic)] = job
                     except ProductError as error:
                         yield job, Attempt(error=error)
-                _wait(list(running))
+                wait_for_one(list(running))
                 progress(taken())
-                _require(client)
+                require_running(client)
                 for future in [future for future in running if future.done()]:
                     job = running.pop(future)
                     yield job, _attempt_of(future, job)
@@ -166,7 +164,7 @@ def reported_progress(topic: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def _progress_of(client: Client) -> Iterator[tuple[str, Callable[[], int]]]:
+def progress_of(client: Client) -> Iterator[tuple[str, Callable[[], int]]]:
     """Give a topic that workers report bytes to, and a function that returns those since it was last called."""
     topic, reported = f"ptychoproduct-{uuid.uuid4().hex}", deque[int]()
     client.subscribe_topic(topic, lambda event: reported.append(event[1]))
@@ -188,7 +186,7 @@ def worker_count(client: Client) -> int:
     return 0
 
 
-def _wait(futures: Sequence[Any]) -> None:
+def wait_for_one(futures: Sequence[Any]) -> None:
     """Wait until one is done, but not for long: workers come and go, and progress is shown."""
     from distributed import wait
 
@@ -201,7 +199,8 @@ def _wait(futures: Sequence[Any]) -> None:
         return
 
 
-def _require(client: Client) -> None:
+def require_running(client: Client) -> None:
+    """Raise OptionError where the scheduler is gone."""
     if client.status != "running":
         raise OptionError("cluster", LOST)
 

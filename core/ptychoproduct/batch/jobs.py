@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ptychoproduct.aliases import Progress
-from ptychoproduct.errors import ProductWarning
+from ptychoproduct.errors import DamageWarning, ProductWarning
 
 Work = Callable[..., Any]
 """Does the work for one scan. Called with `progress`, it returns a summary. It can be pickled."""
@@ -47,12 +47,15 @@ class Attempt:
         What the work returned; None where it failed.
     seconds : float
     warnings : tuple of str
+    damage : tuple of str
+        Those of what is damaged in the source, and was accepted.
     error : Exception, optional
     """
 
     summary: Any = None
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
     error: Exception | None = None
 
 
@@ -74,5 +77,8 @@ def attempt(prepare: Callable[[], Work], progress: Progress | None = None) -> At
             summary = prepare()(progress=progress)
         except Exception as raised:  # a fault of one scan must not end a night of others
             error = raised
-    said = (str(warning.message) for warning in caught if issubclass(warning.category, ProductWarning))
-    return Attempt(summary, time.perf_counter() - started, tuple(dict.fromkeys(said)), error)
+    said, damage = (
+        tuple(dict.fromkeys(w.message.with_flags for w in caught if isinstance(w.message, kind)))
+        for kind in (ProductWarning, DamageWarning)
+    )
+    return Attempt(summary, time.perf_counter() - started, said, damage, error)

@@ -2,51 +2,50 @@
 
 Chunks are written in order, as by `write_rows`, so that the product is byte for byte the same. A range is a task: Dask
 gives it to another worker where one dies. The number of ranges that are not written yet is limited: the memory that
-they take is the workers', and here there is one range at a time.
+they take is the workers', and here there is one range at a time. Or else each worker writes a file of its own, a shard.
 """
 
 from __future__ import annotations
 
-import threading
-import uuid
+import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
+from ptychoproduct.batch import encoding as worker
 from ptychoproduct.batch.cluster import LOST, MOST_KILLED
-from ptychoproduct.compression.filters import filters_of
+from ptychoproduct.batch.encoding import Encoded, Encoding, encode_range, forget
+from ptychoproduct.batch.shards import shard_ranges, write_shards
+from ptychoproduct.batch.unfinished import Unfinished, key_of, unfinished
 from ptychoproduct.convert.export import ExportChoices, export_product_from_scan
-from ptychoproduct.errors import OptionError, ProductError, SourceError
-from ptychoproduct.model.counts import InexactError
+from ptychoproduct.errors import OptionError, ProductError
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.summary import ExportSummary
+from ptychoproduct.scan.scan import FramesToWrite
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
-from ptychoproduct.streaming.chunk_stream import ChunkStream, Convert, RowOutput, write_rows
 from ptychoproduct.streaming.dataset_rows import DatasetRows
 from ptychoproduct.streaming.sources import Access, RowSource, WindowedSource, row_bytes_of
 from ptychoproduct.streaming.stored_rows import StoredRows
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
+from ptychoproduct.validation.damage import require_undamaged_products
+from ptychoproduct_native import OutputFile
 
 if TYPE_CHECKING:
     from distributed import Client
 
-# Of frames that are encoded in one task: large beside the milliseconds that a task costs.
-_RANGE_BYTES = 32 * 1024**2
 # Ranges for each thread of the cluster that are not written yet.
 _AHEAD = 2
-_Place = tuple[tuple[int, ...], int, int]  # offset, number of bytes, filter mask
-# Bytes of all chunks in one array: Dask sends an array without copying it, and half as fast again as many objects.
-_Encoded = tuple[list[_Place], Array, dict[int, tuple[int, int]], InexactError | None]
 
 
 def export_on_cluster(
@@ -56,6 +55,8 @@ def export_on_cluster(
     meta: ExportMeta | None = None,
     include_raw: bool = True,
     *,
+    shards: int | None = None,
+    resume: bool = False,
     reorder_progress: Progress | None = None,  # noqa: ARG001 - of `export_product_from_files`; nothing is reordered
     **choices: Unpack[ExportChoices],
 ) -> ExportSummary:
@@ -67,7 +68,11 @@ def export_on_cluster(
     files : ScanFiles
         On a file system that all workers have under the same names.
     out_path, meta, include_raw
-        As in `export_product_from_npz`. Only this process writes.
+        As in `export_product_from_npz`. Only this process writes, unless there are shards.
+    shards : int, optional
+        In how many files the workers write the frames; the product's dataset stands for them. None for one product.
+    resume : bool
+        Whether to go on with what a run that was killed has left, and to leave what is done if there is an error.
     reorder_progress : callable, optional
         Not called.
     **choices : optional
@@ -87,131 +92,117 @@ def export_on_cluster(
         name = "verify" if options.verify else "digests"
         advice = "leave it out (--no-digest with --compression archive), and use `ptychoproduct repack --digest` later"
         raise OptionError(name, f"needs all frames on one machine, so it cannot be used with --cluster; {advice}")
+    if files.accept_damage:
+        raise OptionError("accept_damage", "reads all frames first, so it cannot be used with --cluster")
+    if shards is not None and shards < 1:
+        raise OptionError("shards", found=str(shards), expected="at least 1")
+    target = Path(out_path).resolve()
+    same_bytes = replace(options, threads=None, memory_bytes=ExportOptions().memory_bytes, overwrite=True, force=False)
     resources = Resources(options.threads or available_threads(), options.memory_bytes)
+    require_undamaged_products(files)
     with opened_scan(files, resources, include_raw) as scan:
-        if include_raw and scan.frames is not None:
-            write = partial(_write_rows, client, files, options.memory_bytes)
-            scan = replace(scan, frames=replace(scan.frames, write_rows=write))
-        return export_product_from_scan(scan, out_path, meta, include_raw, **choices)
+        key = key_of(scan.files, files, meta, include_raw, shards, same_bytes, choices.get("reconstruction"))
+        with unfinished(target, key, resume=resume, has_shards=shards is not None) as record:
+            if include_raw and scan.frames is not None:
+                write = _Writing(client, files, options.memory_bytes, record, shards)
+                scan = replace(scan, frames=replace(scan.frames, write_elsewhere=write))
+            place = record.place(shards is not None)
+            return export_product_from_scan(scan, out_path, meta, include_raw, place=place, **choices)
 
 
 @dataclass(frozen=True)
-class _Encoding:
-    """All that a worker needs to know to encode frames.
+class _Writing:
+    """Writes frames on the cluster; see `WriteElsewhere`."""
 
-    Parameters
-    ----------
-    token : str
-        Of this pass over the scan.
-    files : ScanFiles
-    axes : tuple of int
-        The stack's axes that are N, H and W.
-    memory_bytes : int
-    shape, chunks, dtype, filters
-        Of the product's dataset.
-    convert : callable, optional
-        See `Convert`.
-    """
-
-    token: str
+    client: Client
     files: ScanFiles
-    axes: tuple[int, ...]
     memory_bytes: int
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...]
-    dtype: np.dtype[Any]
-    filters: list[Any]
-    convert: Convert | None
+    record: Unfinished
+    shards: int | None
 
+    def __call__(self, frames: FramesToWrite) -> tuple[h5py.Dataset, Array]:
+        _require_any_range(frames.rows, self.files)
+        encoding = Encoding.of(frames, self.files, self.memory_bytes, worker.RANGE_BYTES)
+        self.record.begin(encoding.stored_as)
+        try:
+            with _cluster_errors(self.files):
+                if self.shards is not None:
+                    parts = shard_ranges(encoding.shape[0], encoding.chunks[0], self.shards)
+                    frames.file.keep_rest(False)
+                    return write_shards(self.client, encoding, parts, frames, self.record)
+                return frames.dataset, self._write_in_order(frames, encoding)
+        finally:
+            with suppress(OSError, ValueError):
+                self.client.run(forget, encoding.token, on_error="ignore")
 
-class _CollectedDataset:
-    """Stands for the product's dataset on a worker: what is written to it is kept, to be sent to the writer."""
-
-    def __init__(self, encoding: _Encoding) -> None:
-        self.shape = self.maxshape = encoding.shape
-        self.chunks = encoding.chunks
-        self.dtype = encoding.dtype
-        self.id = self
-        self._filters = encoding.filters
-        self.places: list[_Place] = []
-        self.data: list[Any] = []
-
-    def get_create_plist(self) -> _CollectedDataset:
-        return self
-
-    def get_nfilters(self) -> int:
-        return len(self._filters)
-
-    def get_filter(self, number: int) -> Any:
-        return self._filters[number]
-
-    def write_direct_chunk(self, offset: tuple[int, ...], data: Any, filter_mask: int) -> None:
-        self.places.append((offset, len(data), filter_mask))
-        self.data.append(data)
-
-
-def _write_rows(
-    client: Client,
-    files: ScanFiles,
-    memory_bytes: int,
-    axes: Sequence[int],
-    outputs: Sequence[RowOutput],
-    rows: RowSource,
-    resources: Resources,
-    firsts: Any = None,
-) -> None:
-    """Write rows as `write_rows` does, encoded on the cluster."""
-    if firsts is not None:  # the rest of chunks that were copied
-        write_rows(outputs, rows, resources, firsts)
-        return
-    _require_any_range(rows, files)
-    (output,) = outputs
-    dataset = output.dataset
-    encoding = _Encoding(
-        uuid.uuid4().hex,
-        files,
-        tuple(axes),
-        memory_bytes,
-        dataset.shape,
-        dataset.chunks,
-        dataset.dtype,
-        filters_of(dataset),
-        output.convert,
-    )
-    waiting = deque(_ranges(rows, dataset.chunks[0]))
-    running: deque[tuple[range, Any]] = deque()
-    try:
-        while waiting or running:
-            with _cluster_errors(files):
-                while waiting and len(running) < _AHEAD * max(1, sum(client.nthreads().values())):
+    def _write_in_order(self, frames: FramesToWrite, encoding: Encoding) -> Array:
+        dataset, row_bytes = frames.dataset, row_bytes_of(frames.rows)
+        checksums = np.zeros(encoding.shape[0], np.uint32)
+        waiting = deque(encoding.ranges(range(encoding.shape[0]), row_bytes))
+        with _left_as_they_are(frames.file):
+            while waiting and (known := self.record.record(waiting[0])) is not None:
+                if not _is_there(dataset, frames.file, self.record.part, known):
+                    break
+                part = waiting.popleft()
+                checksums[part.start : part.stop] = self.record.checksums(part)
+                self.record.add_source_checksums(part, frames.rows)
+                frames.progress(len(part) * row_bytes)
+        running: deque[tuple[range, Any]] = deque()
+        try:
+            while waiting or running:
+                while waiting and len(running) < _AHEAD * max(1, sum(self.client.nthreads().values())):
                     part = waiting.popleft()
                     key = f"frames-{encoding.token}-{part.start}"
-                    running.append((part, client.submit(encode_range, encoding, part, key=key, pure=False)))
+                    running.append((part, self.client.submit(encode_range, encoding, part, key=key, pure=False)))
                 part, future = running[0]
-                places, data, checksums, error = future.result()
-            running.popleft()
-            start = 0
-            for offset, nbytes, filter_mask in places:
-                dataset.id.write_direct_chunk(offset, data[start : start + nbytes], filter_mask)
-                start += nbytes
-            if error is not None:
-                raise error
-            if isinstance(rows, StoredRows):
-                rows.add_checksums(checksums)
-            del future, data  # its worker may forget it
-            resources.progress(len(part) * row_bytes_of(rows))
+                found: Encoded = future.result()
+                running.popleft()
+                start = 0
+                for offset, nbytes, filter_mask in found.places:
+                    dataset.id.write_direct_chunk(offset, found.data[start : start + nbytes], filter_mask)
+                    start += nbytes
+                frames.file.check()
+                if found.error is not None:
+                    raise found.error
+                self.record.add(part, found)
+                checksums[part.start : part.stop] = found.checksums
+                self.record.add_source_checksums(part, frames.rows)
+                del future, found  # its worker may forget it
+                frames.progress(len(part) * row_bytes)
+        finally:
+            with suppress(OSError, ValueError):
+                self.client.cancel([future for _, future in running])
+        frames.rows.finish()
+        return checksums
+
+
+@contextmanager
+def _left_as_they_are(file: OutputFile) -> Iterator[None]:
+    """Keep what an earlier run has written, as long as the block runs; cut off what is behind it then."""
+    try:
+        yield
     finally:
-        with suppress(OSError, ValueError):
-            client.cancel([future for _, future in running])
-            client.run(forget, encoding.token, on_error="ignore")
-    rows.finish()
+        file.keep_rest(False)
 
 
-def _ranges(rows: RowSource, chunk_rows: int) -> list[range]:
-    """Cut rows into ranges of whole chunks."""
-    step = chunk_rows * max(1, _RANGE_BYTES // (chunk_rows * row_bytes_of(rows)))
-    count = rows.shape[0]
-    return [range(first, min(first + step, count)) for first in range(0, count, step)]
+def _is_there(dataset: h5py.Dataset, file: OutputFile, part: Path, known: dict[str, Any]) -> bool:
+    """Have HDF5 give the chunks of a range their places, and see that these hold what the record says.
+
+    HDF5 gives the same places as in the run before, as it is asked in the same order.
+    """
+    digest = hashlib.sha256(usedforsecurity=False)
+    anything = memoryview(bytes(max(nbytes for _, nbytes, _ in known["chunks"])))
+    with part.open("rb") as written:
+        for offset, nbytes, filter_mask in known["chunks"]:
+            chunk = anything[:nbytes]
+            file.leave_out(chunk)
+            dataset.id.write_direct_chunk(tuple(offset), chunk, filter_mask)
+            place = file.place_left_out()
+            if place < 0:
+                return False
+            written.seek(place)
+            digest.update(written.read(nbytes))
+    return bool(digest.hexdigest() == known["sha256"])
 
 
 def _require_any_range(rows: RowSource, files: ScanFiles) -> None:
@@ -237,59 +228,3 @@ def _cluster_errors(files: ScanFiles) -> Iterator[None]:
         raise ProductError(files.path, problem) from error
     except (OSError, CancelledError) as error:
         raise OptionError("cluster", LOST) from error
-
-
-_open: dict[tuple[str, int], tuple[ExitStack, RowSource]] = {}
-_open_lock = threading.Lock()
-
-
-def encode_range(encoding: _Encoding, part: range) -> _Encoded:
-    """Read and encode a range of frames, on one thread of a worker.
-
-    Returns
-    -------
-    list of tuple
-        Offset, size and filter mask of the chunks; of those before the one that is not exact, where one is not.
-    array of uint8
-        The chunks, one behind the other.
-    dict
-        Checksums of what was read, see `StoredRows.take_checksums`.
-    InexactError or None
-        The chunks before it are written by one machine, too, and leave the same gap in the file.
-    """
-    rows = _rows(encoding)
-    collected: Any = _CollectedDataset(encoding)
-    error = None
-    try:
-        with ChunkStream([RowOutput(collected, encoding.convert)], rows.dtype, Resources(1)) as stream:
-            stream.submit_rows(rows, part)
-    except InexactError as found:
-        error = found
-    except OSError as lost:  # an error of this kind that reaches the client is one of the connection
-        raise SourceError(encoding.files.path, f"cannot be read: {lost.strerror or lost}") from lost
-    data = np.frombuffer(b"".join(collected.data), np.uint8)
-    return collected.places, data, rows.take_checksums() if isinstance(rows, StoredRows) else {}, error
-
-
-def _rows(encoding: _Encoding) -> RowSource:
-    """Return the frames, opened once for each thread, as not all kinds of rows may be read from several."""
-    key = (encoding.token, threading.get_ident())
-    with _open_lock:
-        found = _open.get(key)
-    if found is None:
-        with ExitStack() as stack:
-            resources = Resources(1, encoding.memory_bytes)
-            scan = stack.enter_context(opened_scan(encoding.files, resources))
-            assert scan.frames is not None
-            found = stack.pop_all(), scan.frames.rows(encoding.axes)
-        with _open_lock:
-            _open[key] = found
-    return found[1]
-
-
-def forget(token: str) -> None:
-    """Close what a worker has opened for a pass over a scan."""
-    with _open_lock:
-        stacks = [_open.pop(key)[0] for key in list(_open) if key[0] == token]
-    for stack in stacks:
-        stack.close()

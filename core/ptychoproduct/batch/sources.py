@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 from ptychoproduct.errors import OptionError, SourceError
 
@@ -79,6 +80,18 @@ def name_outputs(sources: Sequence[Path], folder: str | PathLike[str], suffix: s
                 "output_dir", f"{output} is one of the inputs, and would be replaced; give another folder"
             )
     return outputs
+
+
+def absolute_name(value: Any) -> Any:
+    """Return the name of a file that is there, perhaps with a key behind it, from the root on: workers run elsewhere.
+
+    What is no such name is returned as it is.
+    """
+    if isinstance(value, str | PathLike):
+        name = fspath(value)
+        if any(part and Path(part).exists() for part in (name, name.rpartition(":")[0])):
+            return os.path.abspath(name)  # noqa: PTH100 - a key may stand behind it
+    return value
 
 
 def _listed(list_file: str) -> list[str]:

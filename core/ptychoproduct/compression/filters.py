@@ -30,7 +30,7 @@ def filter_pipeline(dataset: h5py.Dataset) -> FilterPipeline:
     """
     return FilterPipeline(
         [
-            Filter(filter_id, flags, values, _library(filter_id, name))
+            Filter(filter_id, flags, values, filter_library(filter_id, name))
             for filter_id, flags, values, name in filters_of(dataset)
         ]
     )
@@ -57,7 +57,8 @@ def filter_name(filter_id: int, stored_name: bytes = b"") -> str:
     return f"{name} ({filter_id})"
 
 
-def _library(filter_id: int, stored_name: bytes) -> str | None:
+def filter_library(filter_id: int, stored_name: bytes = b"") -> str | None:
+    """Return the library that has a filter; None for one of our own. FilterError where only HDF5 can run it."""
     if filter_id in BUILT_IN_IDS:
         return None
     name = _PLUGIN_NAMES.get(filter_id)

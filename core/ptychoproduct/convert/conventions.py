@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from os import fspath
 from typing import Any
@@ -14,7 +15,7 @@ from ptychoproduct.hdf5.contract_fields import read_attribute
 from ptychoproduct.hdf5.local_links import open_hdf5
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
-from ptychoproduct.model.metadata import ResolvedMetadata
+from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
 from ptychoproduct.model.object_center import with_object_center
 from ptychoproduct.model.positions import pixels_to_metres
 from ptychoproduct.model.transforms import (
@@ -23,30 +24,44 @@ from ptychoproduct.model.transforms import (
     transformed_array,
     transformed_positions,
 )
+from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.patterns_file import DiffractionFile
-from ptychoproduct.product.summary import ExportSummary
 from ptychoproduct.product.writer import ProductWriter
 from ptychoproduct.scan.array_files import read_bad_pixels
-from ptychoproduct.scan.scan import FrameStack, Scan
+from ptychoproduct.scan.scan import Extra, FrameStack, Scan
 from ptychoproduct.streaming.transformed_rows import TransformedRows
+from ptychoproduct.validation.physics_evidence import judge_scan
 
 
-def found_convention(summary: ExportSummary, options: ExportOptions) -> ExportOptions | None:
-    """Return the options that apply the convention which physics has found; None where none is, or is not asked for.
+def with_found_convention(scan: Scan, given: ExportMeta, options: ExportOptions) -> ExportOptions:
+    """Return options that apply the convention which physics finds, where that is asked for and another one is found.
+
+    Parameters
+    ----------
+    scan : Scan
+    given : ExportMeta
+    options : ExportOptions
 
     Warns
     -----
     ProductWarning
         Another convention is going to be applied.
     """
-    found = summary.physics
-    if options.convention != "auto" or found is None or found.better is None:
-        return None
-    changes: dict[str, Any] = {"convention": "given", "overwrite": True}
-    for name, text in found.options.items():
-        changes[name] = ",".join(filter(None, (getattr(options, name), text)))
-    warn(f"{summary.product}: written again in the convention that was found: {found.flags}")
+    if options.convention != "auto":
+        return options
+    found = judge_scan(
+        scan if scan.frames is None else transformed_scan(scan, options),
+        given,
+        axis_order=options.axis_order,
+        object_center=options.object_center,
+        positions_transform=options.positions_transform,
+    )
+    changes: dict[str, Any] = {"convention": "given"}
+    if found.better is not None:
+        for name, text in found.options.items():
+            changes[name] = ",".join(filter(None, (getattr(options, name), text)))
+        warn(f"{scan.origin}: {found.finding}; so the scan is converted with {found.flags}")
     return replace(options, **changes)
 
 
@@ -59,16 +74,8 @@ def with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:
     return replace(scan, bad_pixels=mask, files=(*scan.files, *files))
 
 
-def transformed_scan(scan: Scan, options: ExportOptions, order: str) -> Scan:
-    """Return a scan with its frames, bad pixels and probe transformed as the options say.
-
-    Parameters
-    ----------
-    scan : Scan
-    options : ExportOptions
-    order : {"NHW", "HNW", "HWN"}
-        Of the frames' axes; any where there are none.
-    """
+def transformed_scan(scan: Scan, options: ExportOptions) -> Scan:
+    """Return a scan with its frames, bad pixels and probe transformed as the options say."""
     if options.probe_transform:
         steps = parse_array_transform(options.probe_transform, "probe_transform")
         scan = replace(scan, probe=np.ascontiguousarray(transformed_array(steps, np.asarray(scan.probe))))
@@ -76,6 +83,7 @@ def transformed_scan(scan: Scan, options: ExportOptions, order: str) -> Scan:
     if steps and scan.bad_pixels is not None:
         scan = replace(scan, bad_pixels=transformed_array(steps, np.asarray(scan.bad_pixels)))
     if steps and scan.frames is not None:
+        order = scan.frames.axis_order(len(scan.x), options.axis_order, scan.origin)
         scan = replace(scan, frames=_transformed_frames(scan.frames, steps, order))
     return scan
 
@@ -107,11 +115,14 @@ def transformed_pixels(
     scan, meta, options
         By which the object's centre is known.
     """
-    steps = parse_positions_transform(options.positions_transform)
-    x_px, y_px = np.asarray(x_px), np.asarray(y_px)
-    if steps and (x_px.ndim != 1 or x_px.shape != y_px.shape):
+    if options.positions_transform and (x_px.ndim != 1 or x_px.shape != y_px.shape):
         raise SourceError(scan.origin, "positions of another shape cannot be transformed", key="xcoords")
+    return _transformed(x_px, y_px, scan, meta, options)
 
+
+def _transformed(
+    x_px: Array, y_px: Array, scan: Scan, meta: ResolvedMetadata, options: ExportOptions
+) -> tuple[Array, Array]:
     def center_px(x: Array, y: Array) -> tuple[float, float]:
         sizes = meta.object_pixel_width_m, meta.object_pixel_height_m
         if scan.object is None:
@@ -120,7 +131,53 @@ def transformed_pixels(
         found = with_object_center(options.object_center, *in_metres, scan.object.shape, meta)
         return found.object_center_x_m / sizes[0], found.object_center_y_m / sizes[1]
 
-    return transformed_positions(steps, x_px, y_px, center_px)
+    return transformed_positions(parse_positions_transform(options.positions_transform), x_px, y_px, center_px)
+
+
+def starts_transformed(
+    extras: Iterable[Extra], x_px: Array, y_px: Array, scan: Scan, meta: ResolvedMetadata, options: ExportOptions
+) -> Iterator[Extra]:
+    """Transform positions before correction like those after it, and give the source's own, too.
+
+    Parameters
+    ----------
+    extras : iterable of Extra
+        Others are passed on.
+    x_px, y_px : array, [N], pixels
+        Positions of the source.
+    scan, meta, options
+        See `transformed_pixels`.
+
+    Warns
+    -----
+    ProductWarning
+        They are not transformed.
+    """
+    starts: dict[str, Extra] = {}
+    passed = set()
+    for extra in extras:
+        key = extra.member.removesuffix(NPY_SUFFIX)
+        if options.positions_transform and key in contract.START_KEYS:
+            starts[key] = extra
+        else:
+            passed.add(key)
+            yield extra
+    if not starts:
+        return
+    values = [start.content for key in contract.START_KEYS if (start := starts.get(key)) is not None]
+    lists = [value for value in values if isinstance(value, np.ndarray) and value.shape == x_px.shape]
+    if len(lists) < len(contract.START_KEYS):
+        key = next(iter(starts))
+        warn(f"{scan.origin}: {key}: is not transformed, unless x and y are there, with a number for each position")
+        yield from starts.values()
+        return
+    moved = _transformed(np.stack([x_px, lists[0]]), np.stack([y_px, lists[1]]), scan, meta, options)
+    for key, (_, new), kept, value in zip(
+        contract.START_KEYS, moved, contract.SOURCE_POSITIONS[2:], lists, strict=True
+    ):
+        yield replace(starts[key], content=new)
+        if kept not in passed:  # of a product that was transformed before, which has them
+            yield Extra(f"{kept}{NPY_SUFFIX}", value)
 
 
 def keep_convention(writer: ProductWriter, x_px: Array, y_px: Array, scan: Scan) -> None:
@@ -148,5 +205,5 @@ def keep_convention(writer: ProductWriter, x_px: Array, y_px: Array, scan: Scan)
         if text:
             writer.note(attribute, text)
     if options.positions_transform and not before.get(contract.POSITIONS_TRANSFORM.name):
-        for name, values in zip(contract.SOURCE_POSITIONS, (x_px, y_px), strict=True):
+        for name, values in zip(contract.SOURCE_POSITIONS[:2], (x_px, y_px), strict=True):
             writer.keep(f"{name}.npy", np.asarray(values))

@@ -32,7 +32,7 @@ from ptychoproduct.scan.rawdata import rawdata_scan
 from ptychoproduct.scan.scan import Extra, FrameStack, Reconstruction, Scan, without_axes_of_one
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
-from ptychoproduct.system.atomic import OutputGroup, output_group
+from ptychoproduct.system.atomic import OutputGroup, Place, output_group
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.damage import require_undamaged_products
@@ -93,12 +93,7 @@ def export_product_from_rawdata(
     ProductWarning
         Something was decided that the user should know of.
     """
-    summary = export_product_from_scan(rawdata_scan(raw), out_path, meta, include_raw, **choices)
-    again = conventions.found_convention(summary, choices.get("options") or ExportOptions())
-    if again is not None:
-        choices["options"] = again
-        return export_product_from_scan(rawdata_scan(raw), out_path, meta, include_raw, **choices)
-    return summary
+    return export_product_from_scan(rawdata_scan(raw), out_path, meta, include_raw, **choices)
 
 
 def export_product_from_scan(
@@ -111,6 +106,7 @@ def export_product_from_scan(
     diffraction: DiffractionFile | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
+    place: Place | None = None,
 ) -> ExportSummary:
     """Convert a scan from anywhere; all other exports call this.
 
@@ -122,6 +118,8 @@ def export_product_from_scan(
         As in `export_product_from_npz`.
     reconstruction, diffraction, options, progress : optional
         See `ExportChoices`.
+    place : Place, optional
+        Where the product is until it is complete.
 
     Returns
     -------
@@ -139,13 +137,12 @@ def export_product_from_scan(
     ProductWarning
         Something was decided that the user should know of.
     """
-    options = options or ExportOptions()
+    options = conventions.with_found_convention(scan, meta or ExportMeta(), options or ExportOptions())
     if diffraction is not None:
         scan = conventions.with_bad_pixels(scan, diffraction)
         warn_of_mixed_pair(Path(out_path), Path(diffraction.path))
     if options.frames_transform or options.probe_transform:
-        order = "NHW" if scan.frames is None else _axis_order(scan, options)
-        scan = conventions.transformed_scan(scan, options, order)
+        scan = conventions.transformed_scan(scan, options)
     resolved = resolved_metadata(scan, meta or ExportMeta(), options)
     results = (reconstruction or Reconstruction()).over(scan.reconstruction)
     source, inputs = (scan.files[0], scan.files[1:]) if scan.files else (None, ())
@@ -161,6 +158,7 @@ def export_product_from_scan(
             source=source,
             inputs=inputs,
             group=group,
+            place=place,
         ) as writer,
     ):
         unit = known_unit(scan.positions_in, scan.x, scan.y, scan.origin)
@@ -171,7 +169,8 @@ def export_product_from_scan(
         conventions.keep_convention(writer, x_px, y_px, scan)
         if options.positions_transform:
             metres = None
-            x_px, y_px = conventions.transformed_pixels(x_px, y_px, scan, resolved, options)
+        source_px = np.asarray(x_px), np.asarray(y_px)
+        x_px, y_px = conventions.transformed_pixels(*source_px, scan, resolved, options)
         writer.set_positions(x_px, y_px, scan.scan_index, metres=metres, numbers=scan.numbers)
         warn_of_span(scan.x, scan.y, unit, resolved.object_pixel_width_m, resolved.object_pixel_height_m, scan.origin)
         _write_reconstruction(writer, scan, results)
@@ -185,8 +184,9 @@ def export_product_from_scan(
                 f"{scan.origin}: there are no frames ({keys}), so the product has none; give them, or include_raw=False"
             )
         if include_raw:
-            for extra in scan.extras:
-                _keep(writer, _extra_in_pixels(scan, resolved, extra))
+            extras = (_extra_in_pixels(scan, resolved, extra) for extra in scan.extras)
+            for extra in conventions.starts_transformed(extras, *source_px, scan, resolved, options):
+                _keep(writer, extra)
     assert writer.summary is not None
     said = {name: path for name, path in scan.metadata_files.items() if resolved.origins[name] == "source"}
     return replace(writer.summary, diffraction=patterns, metadata_files=said, notes=scan.notes)
@@ -377,9 +377,4 @@ def export_product_from_files(
     has_frames = include_raw or choices.get("diffraction") is not None
     require_undamaged_products(files)
     with opened_scan(files, resources, has_frames, options.axis_order) as scan:
-        summary = export_product_from_scan(scan, out_path, meta, include_raw, **choices)
-    again = conventions.found_convention(summary, options)
-    if again is None:
-        return summary
-    choices["options"] = again
-    return export_product_from_files(files, out_path, meta, include_raw, reorder_progress=reorder_progress, **choices)
+        return export_product_from_scan(scan, out_path, meta, include_raw, **choices)

@@ -14,8 +14,9 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
-from ptychoproduct.errors import ContractError, OptionError, OutputError, warn
+from ptychoproduct.errors import ContractError, OptionError, OutputError, warn, warn_of_damage
 from ptychoproduct.hdf5 import arrays
+from ptychoproduct.hdf5.chunk_grid import not_stored
 from ptychoproduct.hdf5.contract_fields import read_attribute
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import local_dataset, local_object, naming_damage
@@ -30,7 +31,7 @@ from ptychoproduct.scan.rawdata import RawData
 from ptychoproduct.system.atomic import atomic_output, writing_errors
 from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES, Resources
 from ptychoproduct.system.workers import Workers
-from ptychoproduct.validation.damage import require_undamaged
+from ptychoproduct.validation.damage import is_frames, require_undamaged
 
 _LARGE_BYTES = 8 * 1024**2
 _BLOCK_BYTES = 1024**2
@@ -64,21 +65,21 @@ class ImportSummary:
 
 
 def import_product_to_rawdata(
-    path: str | PathLike[str], *, include_diffraction: bool = True, counts: bool = False, accept_damage: bool = False
+    in_path: str | PathLike[str], *, include_diffraction: bool = True, counts: bool = False, accept_damage: bool = False
 ) -> RawData:
     """Load a product as a scan in memory.
 
     Parameters
     ----------
-    path : path
+    in_path : path
         A product of this package, of any ptychodus, or of PtychoPINN's exporter.
     include_diffraction : bool
         Whether frames are loaded, where the product has any.
     counts : bool
         Whether frames that are stored as counts stay counts; the amplitudes that they were otherwise.
     accept_damage : bool
-        Whether a damaged product is imported as far as it can be read; a warning names what is damaged. Chunks of
-        frames that are lost become zeros, other arrays that cannot be read are left out.
+        Whether a damaged product is imported as far as it can be read; a `DamageWarning` names what is damaged. Frames
+        that are lost become zeros, other arrays that cannot be read are left out.
 
     Returns
     -------
@@ -94,20 +95,22 @@ def import_product_to_rawdata(
     OptionError
         Counts are asked for, and the product has none.
     """
-    with naming_damage(Path(path)), open_product(path, accept_damage=accept_damage) as product:
-        require_undamaged(product.file, accept=accept_damage, frames=accept_damage)
+    with naming_damage(Path(in_path)), open_product(in_path, accept_damage=accept_damage) as product:
+        require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
         frames = _frames(product, include_diffraction, counts)
         values = _root_arrays(product)
-        for member, dataset in _kept_datasets(product).items():
+        for member, dataset in _kept_datasets(product, accept_damage).items():
             with _left_out(accept_damage):
                 values[member.removesuffix(".npy")] = arrays.read_array(dataset)
         metadata = values.get(contract.METADATA_KEY)
+        rows = None if frames is None else _as_in_source(frames[:], frames.transform)
+        _tell_damage(frames)
         return RawData(
             xcoords=values["xcoords"],
             ycoords=values["ycoords"],
             xcoords_start=values.get("xcoords_start", values["xcoords"]),
             ycoords_start=values.get("ycoords_start", values["ycoords"]),
-            diff3d=None if frames is None else _as_in_source(frames[:], frames.transform),
+            diff3d=rows,
             probeGuess=values["probeGuess"],
             scan_index=values.get("scan_index"),
             objectGuess=values.get("objectGuess"),
@@ -148,8 +151,8 @@ def import_product_to_npz(
     counts : bool
         Whether frames that are stored as counts stay counts; the amplitudes that they were otherwise.
     accept_damage : bool
-        Whether a damaged product is imported as far as it can be read; a warning names what is damaged. Chunks of
-        frames that are lost become zeros, other arrays that cannot be read are left out.
+        Whether a damaged product is imported as far as it can be read; a `DamageWarning` names what is damaged. Frames
+        that are lost become zeros, other arrays that cannot be read are left out.
     overwrite : bool
         Whether an existing file may be replaced.
     force : bool
@@ -179,16 +182,16 @@ def import_product_to_npz(
     if progress is not None:
         resources = replace(resources, progress=progress)
     if npz_path.suffix.lower() != ".npz":
-        raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz")
+        raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz, .cxi or .json")
     with naming_damage(Path(path)), open_product(path, accept_damage=accept_damage) as product:
-        require_undamaged(product.file, accept=accept_damage, frames=accept_damage)
+        require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
         frames = _frames(product, include_diffraction, counts)
         order = frames.original_axis_order if frames is not None and original_axis_order else "NHW"
         if order not in contract.AXIS_ORDERS:
             raise ContractError(
                 path, key=contract.ORIGINAL_AXIS_ORDER.name, found=repr(order), expected=", ".join(contract.AXIS_ORDERS)
             )
-        kept = _kept_datasets(product)
+        kept = _kept_datasets(product, accept_damage)
         _check_member_names([*kept, *([] if frames is None else [frames.source_member])], path)
         with (
             atomic_output(npz_path, overwrite=overwrite, force=force, sources=(path,)) as part,
@@ -206,6 +209,7 @@ def import_product_to_npz(
                     _write_kept(archive, member, dataset, accept_damage)
             if frames is not None:
                 _write_frames(archive, frames, order, resources)
+                _tell_damage(frames)
         return ImportSummary(
             archive=npz_path,
             members=archive.members,
@@ -253,8 +257,16 @@ def _no_pixel(path: Path) -> str:
     )
 
 
-def _kept_datasets(product: Product) -> dict[str, h5py.Dataset]:
-    """Return the datasets of ``/raw_data`` but the frames, by the archive member that each was."""
+def _tell_damage(frames: Frames | None) -> None:
+    if frames is not None:
+        frames.reader.tell_damage("frames")
+
+
+def _kept_datasets(product: Product, accept_damage: bool) -> dict[str, h5py.Dataset]:
+    """Return the datasets of ``/raw_data`` but the frames, by the archive member that each was.
+
+    Where damage is accepted, without those that are not stored as a whole.
+    """
     group = product.raw_data
     kept: dict[str, h5py.Dataset] = {}
     if group is None:
@@ -262,10 +274,16 @@ def _kept_datasets(product: Product) -> dict[str, h5py.Dataset]:
     for name in group:
         if f"{contract.RAW_DATA}/{name}" == contract.DIFFRACTION.name:
             continue
-        if isinstance(local_object(group, name), h5py.Group):
-            warn(f"{product.path}: {group.name}/{name}: a group is not imported")
-            continue
-        dataset = local_dataset(group, name)
+        dataset = None
+        with _left_out(accept_damage):
+            if isinstance(local_object(group, name), h5py.Group):
+                warn(f"{product.path}: {group.name}/{name}: a group is not imported")
+                continue
+            found = local_dataset(group, name)
+            problem = not_stored(found.id) if accept_damage and found is not None else ""
+            if problem:
+                raise ContractError(product.path, problem, key=f"{group.name}/{name}")
+            dataset = found
         if dataset is not None:
             member = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{name}.npy"
             if product.probe_transform and name == "probeGuess":  # the product's own, which is transformed back
@@ -289,7 +307,7 @@ def _left_out(accept_damage: bool) -> Iterator[None]:
     except ContractError as error:
         if not accept_damage:
             raise
-        warn(f"{error}; it is left out")
+        warn_of_damage(f"{error}; it is left out")
 
 
 def _check_member_names(members: Iterable[str], path: Path) -> None:
@@ -305,10 +323,12 @@ def _write_kept(archive: NpzWriter, member: str, dataset: h5py.Dataset, accept_d
     if isinstance(source_dtype, str) and source_dtype == arrays.MEMBER_BYTES and is_bytes:
         with archive.member(member) as stream, closing(DatasetReader(dataset, accept_damage=accept_damage)) as reader:
             _write_parts(stream, reader)
+            reader.tell_damage()
     elif source_dtype is None and dataset.shape and dataset.nbytes >= _LARGE_BYTES and not dataset.dtype.hasobject:
         with archive.member(member) as stream, closing(DatasetReader(dataset, accept_damage=accept_damage)) as reader:
             stream.write_header(reader.shape, arrays.plain_dtype(reader.dtype))
             _write_parts(stream, reader)
+            reader.tell_damage()
     else:
         archive.write_array(member, arrays.read_array(dataset))
 

@@ -9,13 +9,14 @@ import numpy as np
 from ptychoproduct.errors import SourceError
 from ptychoproduct.model import contract
 from ptychoproduct.model.geometry import resolve_metadata, warn_of_contradictions
-from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
+from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata, require_metadata
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.scan.scan import Scan, detector_shape
 
 
 def resolved_metadata(scan: Scan, given: ExportMeta, options: ExportOptions) -> ResolvedMetadata:
     """Find all metadata, and warn of pixel sizes that contradict the detector's."""
+    require_metadata(given)
     frame_shape = detector_shape(scan.frames, np.shape(scan.probe), np.size(scan.x), options.axis_order)
     meta = resolve_metadata(given, _with_center_in_pixels(scan, given), frame_shape)
     warn_of_contradictions(meta, frame_shape, scan.origin)

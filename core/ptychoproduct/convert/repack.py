@@ -11,18 +11,22 @@ from os import PathLike
 from pathlib import Path
 
 import h5py
+import numpy as np
 from h5py import h5d, h5p
 
 from ptychoproduct.aliases import Progress
 from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.compression.profiles import Storage
-from ptychoproduct.errors import ContractError
+from ptychoproduct.errors import ContractError, OptionError, warn_of_damage
+from ptychoproduct.hdf5.chunk_grid import datasets_of, is_almost_empty, not_stored
 from ptychoproduct.hdf5.chunks import MOST_CHUNK_BYTES, default_chunk_rows, fitted_chunks
-from ptychoproduct.hdf5.contract_fields import storage_problems
-from ptychoproduct.hdf5.dataset_reader import is_stored_as_in_memory
+from ptychoproduct.hdf5.contract_fields import names_of_ours, storage_problems
+from ptychoproduct.hdf5.dataset_reader import DatasetReader, is_stored_as_in_memory
 from ptychoproduct.hdf5.local_links import local_dataset, naming_damage, open_hdf5, reading
 from ptychoproduct.hdf5.object_copy import copy_objects
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file
+from ptychoproduct.hdf5.row_checksums import row_checksums, stored_row_checksums
+from ptychoproduct.hdf5.shard_layout import is_sharded
 from ptychoproduct.model import contract
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.streaming.dataset_rows import DatasetRows
@@ -34,7 +38,7 @@ from ptychoproduct.tuning.auto import choose_storage, sample_for
 from ptychoproduct.validation.comparison import require_same_content
 from ptychoproduct.validation.damage import require_undamaged
 from ptychoproduct.validation.digests import content_digest, has_digest
-from ptychoproduct.validation.metadata_digest import metadata_digest
+from ptychoproduct.validation.metadata_digest import metadata_damage, metadata_digest
 from ptychoproduct.validation.read_back import read_back
 
 # Smaller datasets stay as they are stored.
@@ -118,6 +122,7 @@ def repack_product(
     *,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
+    accept_damage: bool = False,
 ) -> RepackSummary:
     """Write a product again, its frames and other large arrays in another codec or chunk shape.
 
@@ -136,6 +141,10 @@ def repack_product(
         Without a shape, of theirs or the profile's, chunks keep the one that they have.
     progress : callable, optional
         Called with a number of bytes whenever so many have been written, or compared where `verify` is set.
+    accept_damage : bool
+        Whether a damaged file is repacked as far as it can be read; a `DamageWarning` names what is damaged. Rows that
+        are lost become fill values, and the attribute ``lost_rows`` lists them; other datasets that cannot be read are
+        left out. What has changed keeps its old digest, so that it is still seen.
 
     Returns
     -------
@@ -148,20 +157,29 @@ def repack_product(
     ContractError
         Something in it cannot be read.
     OptionError
-        The chunk shape does not fit the frames.
+        The chunk shape does not fit the frames; or both damage is accepted and the result to be verified.
     OutputError
         The product cannot be written there, or it reads back with other content.
     """
     options, path, out_path = options or ExportOptions(), Path(path), Path(out_path)
     started = time.perf_counter()
     done: list[RepackedDataset] = []
+    damaged: dict[str, DatasetReader] = {}
+    if accept_damage and options.verify:
+        raise OptionError("verify", "cannot be used with accept_damage: what is damaged cannot be compared")
     with naming_damage(path), closing(open_hdf5(path, "an HDF5 file")) as source:
+        names, is_recoded = names_of_ours(source), _choice(source)
         for name, problem in storage_problems(source):
-            raise ContractError(path, problem, key=name)
-        require_undamaged(source)
+            if not accept_damage:
+                raise ContractError(path, problem, key=name)
+            warn_of_damage(f"{path}: {name}: {problem}")
+        if any(is_sharded(h5py.Dataset(found)) for found in datasets_of(source)):
+            raise ContractError(path, "its frames are in shards; make one file of them first: ptychoproduct merge")
+        require_undamaged(source, accept=accept_damage, read_later=lambda dataset, _: is_recoded(dataset))
+        has_same_metadata = metadata_damage(source) is None
         track_order = bool(source["/"].id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
         userblock_bytes = source.userblock_size
-        with atomic_output(out_path, **options.replacing, sources=(path,), group=None) as part:
+        with atomic_output(out_path, **options.replacing, sources=(path,)) as part:
             with (
                 new_hdf5_file(part, out_path, track_order=track_order, userblock_bytes=userblock_bytes) as opened,
                 hdf5_errors(out_path, opened[1]),
@@ -176,17 +194,32 @@ def repack_product(
                 resources = Resources(options.threads or available_threads(), progress=on_progress)
 
                 def rewrite(dataset: h5py.Dataset, group: h5py.Group, name: bytes) -> h5py.Dataset | None:
+                    known_as = names.get(dataset.id, dataset.name)
+                    is_frames = known_as.removeprefix("/") in _FRAMES
+                    problem = not_stored(dataset.id) if accept_damage else ""
+                    if problem and (not is_frames or is_almost_empty(dataset.id)):
+                        raise ContractError(path, problem, key=known_as)
                     if not is_recoded(dataset):
                         return None
                     new = _create(dataset, group, name, options, resources)
-                    recode(dataset, new, resources)
+                    reader = recode(dataset, new, resources, accept_damage)
+                    if accept_damage and reader is not None:
+                        reader.tell_damage("frames" if is_frames else "rows", known_as)
+                        damaged[new.name] = reader
                     done.append(_repacked(dataset, new))
                     return new
 
-                is_recoded = _choice(source)
-                copy_objects(source, target, rewrite)
+                def left_out(error: ContractError) -> None:
+                    output.check()  # it may not be the source's fault
+                    warn_of_damage(f"{error}; it is left out")
+
+                copy_objects(source, target, rewrite, left_out if accept_damage else None)
+                for name, reader in damaged.items():
+                    _note_lost_rows(target[name], reader)
                 if options.digests_frames:
                     _add_digests(source, target, resources)
+                elif accept_damage and has_same_metadata and contract.METADATA_DIGEST.name in target.attrs:
+                    target.attrs[contract.METADATA_DIGEST.name] = metadata_digest(target)
             if userblock_bytes:
                 with writing_errors(out_path), part.open("r+b") as file, path.open("rb") as before:
                     file.write(before.read(userblock_bytes))
@@ -254,7 +287,7 @@ def _named(source: h5py.File, names: Sequence[str]) -> set[h5py.Dataset]:
 
 def _is_plain(dataset: h5py.Dataset) -> bool:
     """Whether a dataset has axes, and holds numbers of an unnamed type in the file itself."""
-    if not dataset.shape or dataset.is_virtual or dataset.external or dataset.id.get_type().committed():
+    if dataset.is_virtual or not dataset.shape or dataset.external or dataset.id.get_type().committed():
         return False
     return is_stored_as_in_memory(dataset)
 
@@ -305,14 +338,32 @@ def _chunks(dataset: h5py.Dataset, wanted: tuple[int, ...] | None) -> tuple[int,
     return fitted_chunks(wanted, dataset.shape, dataset.dtype)
 
 
+def _note_lost_rows(new: h5py.Dataset, reader: DatasetReader) -> None:
+    """List the rows that have become fill values, and give them checksums of these; what has changed keeps its own."""
+    lost = reader.lost_rows
+    if not len(lost):
+        return
+    before = new.attrs.get(contract.LOST_ROWS, ())
+    new.attrs[contract.LOST_ROWS] = np.union1d(lost, before).astype(np.uint64)
+    checksums = stored_row_checksums(new)
+    if checksums is not None:
+        checksums[lost] = row_checksums(np.full((1, *new.shape[1:]), new.fillvalue, new.dtype))[0]
+        new.attrs[contract.ROW_CHECKSUMS] = checksums
+    if contract.CONTENT_DIGEST.name in new.attrs and not len(reader.changed_rows):
+        new.attrs[contract.CONTENT_DIGEST.name] = content_digest(new)
+
+
 def _add_digests(source: h5py.File, target: h5py.File, resources: Resources) -> None:
     """Give digests of the source's content to the datasets that have none."""
 
     def add(name: str, found: h5py.Group | h5py.Dataset) -> None:
         if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external or not has_digest(found):
             return
-        if contract.CONTENT_DIGEST.name not in found.attrs:
-            target[name].attrs[contract.CONTENT_DIGEST.name] = content_digest(found, Resources(resources.threads))
+        new = target.get(name)
+        if new is None or contract.CONTENT_DIGEST.name in found.attrs:
+            return
+        content = new if contract.LOST_ROWS in new.attrs else found
+        new.attrs[contract.CONTENT_DIGEST.name] = content_digest(content, Resources(resources.threads))
 
     with reading(source):
         source.visititems(add)

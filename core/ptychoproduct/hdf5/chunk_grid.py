@@ -14,6 +14,8 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 
+_UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError)
+
 
 @dataclass(frozen=True)
 class StoredChunks:
@@ -47,14 +49,49 @@ def stored_chunks(dataset: h5py.h5d.DatasetID) -> StoredChunks:
 
 def datasets_of(file: h5py.File) -> Iterator[h5py.h5d.DatasetID]:
     """Give every dataset of a file once, as far as it can be walked through; no link to elsewhere is followed."""
-    names: list[bytes] = []
-    with suppress(OSError, RuntimeError, KeyError):
-        h5py.h5o.visit(file.id, names.append)
-    for name in names:
-        with suppress(OSError, RuntimeError, KeyError, ValueError):
-            found = h5py.h5o.open(file.id, name)
-            if isinstance(found, h5py.h5d.DatasetID):
-                yield found
+    for _, found in _walk(file):
+        if isinstance(found, h5py.h5d.DatasetID):
+            yield found
+
+
+def object_addresses(file: h5py.File) -> Iterator[int]:
+    """Give the places of all objects' headers in the same way, counted from the file's first superblock."""
+    with suppress(*_UNREADABLE):
+        yield h5py.h5o.get_info(file.id).addr
+    for address, _ in _walk(file):
+        yield address
+
+
+def _walk(file: h5py.File) -> Iterator[tuple[int, Any]]:
+    """Give address and identifier of each object below the root.
+
+    HDF5's own walk gives up at the first object whose notes are damaged, also where its data can be read.
+    """
+    met: set[int] = set()
+    unvisited: list[Any] = [h5py.h5g.open(file.id, b"/")]
+    while unvisited:
+        group = unvisited.pop()
+        names: list[bytes] = []
+        with suppress(*_UNREADABLE):
+            group.links.iterate(names.append)
+        for name in names:
+            with suppress(*_UNREADABLE):
+                link = group.links.get_info(name)
+                if link.type != h5py.h5l.TYPE_HARD or link.u in met:
+                    continue
+                met.add(link.u)
+                found = h5py.h5o.open(group, name)
+                yield link.u, found
+                if isinstance(found, h5py.h5g.GroupID):
+                    unvisited.append(found)
+
+
+def shape_of(dataset: h5py.h5d.DatasetID) -> tuple[int, ...] | None:
+    """Return the shape of a dataset; of a virtual one that can grow, HDF5 would open all files to find it out."""
+    properties = dataset.get_create_plist()
+    is_virtual = properties.get_layout() == h5py.h5d.VIRTUAL and properties.get_virtual_count()
+    shape: tuple[int, ...] | None = properties.get_virtual_vspace(0).shape if is_virtual else dataset.shape
+    return shape
 
 
 def not_stored(
@@ -72,7 +109,7 @@ def not_stored(
     allow_gaps : bool
         Whether elements may never have been written.
     """
-    properties, shape = dataset.get_create_plist(), dataset.shape
+    properties, shape = dataset.get_create_plist(), shape_of(dataset)
     layout = properties.get_layout()
     if shape is None:
         return ""
@@ -105,6 +142,15 @@ def not_stored(
     origin = tuple(number // int(stride) % n * length for stride, n, length in zip(strides, grid, step, strict=True))
     rows = f"{named} {origin[0]} to {min(origin[0] + step[0], shape[0]) - 1}"
     return f"damaged: {rows}: chunk {origin} is not stored{f', and {count - 1} more' if count > 1 else ''}"
+
+
+def is_almost_empty(dataset: h5py.h5d.DatasetID) -> bool:
+    """Whether fewer than one in a hundred chunks are stored: no damage of data, but of what says how many there are."""
+    properties = dataset.get_create_plist()
+    if properties.get_layout() != h5py.h5d.CHUNKED or not dataset.shape:
+        return False
+    grid = [-(-length // n) for length, n in zip(dataset.shape, properties.get_chunk(), strict=True)]
+    return bool(dataset.get_num_chunks() * 100 < math.prod(grid))
 
 
 def misplaced(chunks: StoredChunks, dataset: h5py.h5d.DatasetID) -> str:

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,7 @@ class ChunkIndex:
     def __init__(self, dataset: h5py.Dataset) -> None:
         self._chunk_shape: tuple[int, ...] = dataset.chunks
         grid = [-(-length // step) for length, step in zip(dataset.shape, dataset.chunks, strict=True)]
+        self._grid = grid
         self._strides = [math.prod(grid[axis + 1 :]) for axis in range(len(grid))]
         chunks = stored_chunks(dataset.id)
         problem = misplaced(chunks, dataset.id)
@@ -68,6 +69,13 @@ class ChunkIndex:
         order = np.argsort(numbers)
         columns = (numbers, chunks.masks, chunks.byte_offsets, chunks.sizes)
         self.numbers, self._masks, self._offsets, self._sizes = (column[order] for column in columns)
+
+    def origins(self) -> Iterator[tuple[int, ...]]:
+        """Give the index of the first element of each stored chunk, in order."""
+        steps = self._chunk_shape
+        for number in self.numbers.tolist():
+            places = (number // stride % grid for stride, grid in zip(self._strides, self._grid, strict=True))
+            yield tuple(place * step for place, step in zip(places, steps, strict=True))
 
     def find(self, offset: Sequence[int]) -> StoredChunk | None:
         """Return a chunk by the index of its first element, None where it was never written."""

@@ -15,6 +15,8 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, OptionError, warn
 from ptychoproduct.hdf5.chunk_grid import datasets_of, not_stored
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, reading
+from ptychoproduct.hdf5.shard_layout import is_sharded
+from ptychoproduct.hdf5.sharded_chunks import shard_problems
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.metadata import ExportMeta
@@ -61,6 +63,10 @@ def storage_problems(file: h5py.File, most_chunks: int | None = None) -> Iterato
         problem = not_stored(found, rows, allow_gaps=found not in names)
         if problem:
             yield name, problem
+    with suppress(ContractError):  # who looks for the frames is told
+        frames = local_dataset(file, contract.DIFFRACTION.name)
+        if frames is not None and is_sharded(frames) and most_chunks is None:
+            yield from ((f"/{contract.DIFFRACTION.name}", problem) for problem in shard_problems(frames))
 
 
 def names_of_ours(file: h5py.File) -> dict[h5py.h5d.DatasetID, str]:

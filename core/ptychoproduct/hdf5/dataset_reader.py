@@ -14,6 +14,7 @@ import itertools
 import math
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -22,10 +23,13 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import ContractError
+from ptychoproduct.errors import ContractError, warn_of_damage
 from ptychoproduct.hdf5.encoded_chunks import EncodedChunks
 from ptychoproduct.hdf5.local_links import reading
+from ptychoproduct.hdf5.row_checksums import have_changed, in_ranges, stored_row_checksums
 from ptychoproduct.hdf5.selection import Piece, Selection, pieces, select
+from ptychoproduct.hdf5.shard_layout import is_sharded
+from ptychoproduct.hdf5.sharded_chunks import ShardedChunks
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.workers import Workers, done_here
@@ -49,6 +53,8 @@ class _Road(Protocol):
     """How the chunks of a dataset come into memory, in two steps."""
 
     chunk_shape: tuple[int, ...]
+    lost: set[int]
+    changed: set[int]
     decodes_parts: bool  # whether some rows of a chunk take less time than all
 
     def fetch(self, piece: Piece) -> tuple[Piece, Any]:
@@ -67,6 +73,8 @@ class _BlocksByHdf5:
         row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
         rows = dataset.chunks[0] if dataset.chunks else max(1, _BLOCK_BYTES // max(1, row_bytes))
         self.chunk_shape = (rows, *dataset.shape[1:])
+        self.lost: set[int] = set()
+        self.changed: set[int] = set()
         self._dataset = dataset
 
     def fetch(self, piece: Piece) -> tuple[Piece, Array]:
@@ -97,7 +105,7 @@ class DatasetReader:
     recipe : CountsRecipe, optional
         Amplitudes are read, which it makes of the dataset's counts on the threads that decode.
     accept_damage : bool
-        Whether chunks that cannot be decoded are read as fill values.
+        Whether chunks that cannot be decoded are read as fill values, and rows that have changed as they are.
     verify : bool
         Whether rows are compared with their checksums, where chunks have none.
     """
@@ -117,7 +125,7 @@ class DatasetReader:
         self._recipe = recipe
         self._file: str = dataset.file.filename
         self._name: str = dataset.name
-        self._road: _Road = _road(dataset, accept_damage, verify and not accept_damage)
+        self._road: _Road = _road(dataset, accept_damage, verify)
         self._chunk_bytes = math.prod(self._road.chunk_shape) * self.dtype.itemsize
         self._workers = Workers(threads or available_threads())
         self._kept: dict[tuple[int, ...], Array] = {}
@@ -127,6 +135,28 @@ class DatasetReader:
         """End the threads, and free the chunks that are kept."""
         self._workers.close()
         self._kept = {}
+        if isinstance(self._road, ShardedChunks):
+            self._road.close()
+
+    @property
+    def lost_rows(self) -> Array:
+        """Numbers of the rows, of those read, that are fill values because damage is accepted."""
+        step, firsts = self._road.chunk_shape[0], sorted(self._road.lost)
+        numbers = [np.arange(first, min(first + step, self.shape[0])) for first in firsts]
+        return np.concatenate(numbers) if numbers else np.zeros(0, np.int64)
+
+    @property
+    def changed_rows(self) -> Array:
+        """Numbers of the rows, of those read, that differ from their checksums, where damage is accepted."""
+        return np.array(sorted(self._road.changed), np.int64)
+
+    def tell_damage(self, named: str = "rows", name: str = "", fate: str = "have the fill value") -> None:
+        """Warn of the rows that are lost or have changed, of those read, and what becomes of those lost."""
+        where = f"{self._file}: {name or self._name}: damaged: {named}"
+        if len(self.lost_rows):
+            warn_of_damage(f"{where} {in_ranges(self.lost_rows)} are lost, and {fate}")
+        if len(self.changed_rows):
+            warn_of_damage(f"{where} {have_changed(self.changed_rows)}")
 
     def read(self, index: Any) -> Array:
         """Return what an index expression asks for, as NumPy would.
@@ -320,11 +350,12 @@ class DatasetReader:
 
 def _road(dataset: h5py.Dataset, accept_damage: bool, verify: bool) -> _Road:
     with reading(dataset):
-        if dataset.chunks and not dataset.is_virtual and is_stored_as_in_memory(dataset):
-            try:
-                return EncodedChunks(dataset, accept_damage, verify)
-            except FilterError:
-                pass
+        if is_stored_as_in_memory(dataset):
+            with suppress(FilterError):
+                if is_sharded(dataset):
+                    return ShardedChunks(dataset, accept_damage, verify)
+                if dataset.chunks and not dataset.is_virtual:
+                    return EncodedChunks(dataset, accept_damage, stored_row_checksums(dataset) if verify else None)
         return _BlocksByHdf5(dataset)
 
 

@@ -12,7 +12,7 @@ from ptychoproduct.compression.filters import filter_pipeline
 from ptychoproduct.errors import ContractError
 from ptychoproduct.hdf5.chunks import ChunkIndex, StoredChunk, own_descriptor, read_chunk
 from ptychoproduct.hdf5.local_links import reading
-from ptychoproduct.hdf5.row_checksums import changed_rows, stored_row_checksums
+from ptychoproduct.hdf5.row_checksums import changed_rows, have_changed
 from ptychoproduct.hdf5.selection import Piece
 from ptychoproduct_native import FilterError
 
@@ -30,12 +30,14 @@ class EncodedChunks:
     dataset : h5py.Dataset
         With chunks.
     accept_damage : bool
-        Whether a chunk that cannot be decoded is all fill value.
-    verify : bool
-        Whether rows are compared with their checksums, where chunks have none.
+        Whether a chunk that cannot be decoded is all fill value, and rows may have changed.
+    checksums : array, [N], uint32, optional
+        Of the rows, which are compared with them, where chunks are whole rows and have no checksums of their own.
 
     Attributes
     ----------
+    lost, changed : set of int
+        First rows of chunks that are lost, and rows that have changed, of those decoded; where damage is accepted.
     decodes_parts : bool
         Whether some rows of a chunk are decoded in less time than all.
 
@@ -45,11 +47,13 @@ class EncodedChunks:
         A filter can only be run by HDF5.
     """
 
-    def __init__(self, dataset: h5py.Dataset, accept_damage: bool, verify: bool) -> None:
+    def __init__(self, dataset: h5py.Dataset, accept_damage: bool, checksums: Array | None) -> None:
         self.chunk_shape: tuple[int, ...] = dataset.chunks
+        self.lost: set[int] = set()
+        self.changed: set[int] = set()
         # Chunks with checksums of their own are verified by their filter.
-        is_wanted = verify and not dataset.fletcher32 and dataset.chunks[1:] == dataset.shape[1:]
-        self._checksums = stored_row_checksums(dataset) if is_wanted else None
+        is_wanted = not dataset.fletcher32 and dataset.chunks[1:] == dataset.shape[1:]
+        self._checksums = checksums if is_wanted else None
         self._accept_damage = accept_damage
         self._dataset = dataset
         self._dtype = dataset.dtype
@@ -80,7 +84,7 @@ class EncodedChunks:
     def decode(self, piece: Piece, fetched: _Encoded | None, whole: bool = True) -> Array:
         """Return a chunk's elements; unless it is wanted whole, rows that the piece does not have may be anything."""
         if fetched is None:
-            return self._fill
+            return self._lost(piece)
         rows_wanted = slice(0, self.chunk_shape[0]) if whole else piece.rows
         part = slice(rows_wanted.start * self._row_bytes, rows_wanted.stop * self._row_bytes)
         try:
@@ -93,7 +97,7 @@ class EncodedChunks:
                 chunk = self._pipeline.decode(data, filter_mask, self._nbytes, part=part)
         except (FilterError, EOFError, OSError) as error:
             if self._accept_damage:
-                return self._fill
+                return self._lost(piece)
             problem = f"cannot be read: chunk {piece.offset}: {error}"
             raise ContractError(self._file, problem, key=self._name) from error
         except MemoryError as error:
@@ -102,9 +106,15 @@ class EncodedChunks:
         if self._checksums is None:
             return rows
         changed = changed_rows(rows[rows_wanted], piece.offset[0] + rows_wanted.start, self._checksums)
-        if changed:
-            raise ContractError(self._file, f"damaged: rows {changed}", key=self._name)
+        if len(changed) and not self._accept_damage:
+            raise ContractError(self._file, f"damaged: rows {have_changed(changed)}", key=self._name)
+        self.changed.update(changed.tolist())
         return rows
+
+    def _lost(self, piece: Piece) -> Array:
+        if self._accept_damage:
+            self.lost.add(piece.offset[0])
+        return self._fill
 
     def _indexed(self) -> ChunkIndex:
         if self._index is None:

@@ -42,6 +42,8 @@ class Hdf5Source:
     path : Path
     allow_gaps : bool
         Whether rows that no file has are only a warning.
+    accept_damage : bool
+        Whether it is left to the caller to see which chunks are where they should be.
 
     Attributes
     ----------
@@ -56,8 +58,9 @@ class Hdf5Source:
         There is no HDF5 file.
     """
 
-    def __init__(self, path: Path, allow_gaps: bool = False) -> None:
+    def __init__(self, path: Path, allow_gaps: bool = False, accept_damage: bool = False) -> None:
         self.path = path
+        self.accept_damage = accept_damage
         self.missing: list[str] = []
         self._allow_gaps = allow_gaps
         self._files: dict[Path, h5py.File] = {}
@@ -66,9 +69,8 @@ class Hdf5Source:
         self._data_files: set[Path] = set()
         self._stack = ExitStack()
         self._links = 0
-        self._checked: set[tuple[str, str]] = set()
+        self._checked, self._sound = set[tuple[str, str]](), set[tuple[str, str]]()
         self._required: set[h5py.Dataset] = set()
-        self._sound: set[tuple[str, str]] = set()
         try:
             real = path.resolve()
             self._root = self._stack.enter_context(open_hdf5(real, "an HDF5 file"))
@@ -183,9 +185,8 @@ class Hdf5Source:
         """
         with self.reading(dataset.name):
             if dataset.shape is None or dataset.dtype.hasobject:
-                raise SourceError(
-                    self.path, f"must be an array of numbers, but has type {dataset.dtype}", key=dataset.name
-                )
+                problem = f"must be an array of numbers, but has type {dataset.dtype}"
+                raise SourceError(self.path, problem, key=dataset.name)
             if dataset.is_virtual or dataset.external:  # parts of others that were never written may mean zeros
                 self.require_rows(dataset, what="rows")
             array = np.empty(dataset.shape, dataset.dtype.newbyteorder("="))
@@ -354,9 +355,8 @@ class Hdf5Source:
         """Look at one source of a virtual dataset, and at where that one's data lies."""
         key = dataset.name
         if "%" in file_name or "%" in dataset_name:
-            raise SourceError(
-                self.path, f"numbers its files as {file_name}; name each file in the virtual dataset", key=key
-            )
+            problem = f"numbers its files as {file_name}; name each file in the virtual dataset"
+            raise SourceError(self.path, problem, key=key)
         with self._virtual_source(dataset, file_name, dataset_name) as found:
             if found is not None and (found.file.filename, dataset_name) not in self._checked:
                 self._checked.add((found.file.filename, dataset_name))
@@ -389,7 +389,7 @@ class Hdf5Source:
         """Refuse a dataset whose filter is not installed, or whose chunks are not where they can be."""
         place = (dataset.file.filename, dataset.name)  # not the dataset, which HDF5 opens in one way at a time
         if place not in self._sound:
-            problem = not_stored(dataset.id, allow_gaps=True)
+            problem = "" if self.accept_damage else not_stored(dataset.id, allow_gaps=True)
             if problem:
                 raise SourceError(self.path, problem, key=dataset.name)
             self._sound.add(place)

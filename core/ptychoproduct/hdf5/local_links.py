@@ -12,12 +12,16 @@ import h5py
 
 from ptychoproduct.compression.filters import missing_filters
 from ptychoproduct.errors import ContractError, SourceError, warn
+from ptychoproduct.hdf5.attribute_check import require_short_texts
 from ptychoproduct.hdf5.heap_check import require_sound_heaps
+from ptychoproduct.hdf5.shard_layout import is_sharded, shards_of
+from ptychoproduct.model.contract import DIFFRACTION
 from ptychoproduct.system.file_kinds import not_a, require_file
 
 _ORIGIN = b"${ORIGIN}"  # HDF5's word for the folder of the file
 _IN_USE = "file is already open for"
 _NO_LOCK = "unable to lock file"
+_MOST_LINKS = 64
 
 
 def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
@@ -59,6 +63,7 @@ def open_hdf5(path: Path, expected: str = "a product") -> h5py.File:
         raise SourceError(path, problem) from error
     try:
         require_sound_heaps(file)
+        require_short_texts(file)
     except BaseException:
         file.close()
         raise
@@ -89,29 +94,46 @@ def _marks_writers(path: Path) -> bool:
 
 
 def local_object(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
-    """Return what a name leads to; None where there is no such name.
+    """Return what a name leads to; None where it leads to nothing.
+
+    Links are followed here, one by one: HDF5 would open whatever file is named, which may be a pipe.
 
     Raises
     ------
     ContractError
         The name leads to another file, round in a circle, or to an object that is damaged.
     """
+    file = group.file.filename
     link = group.get(name, getlink=True)
     if isinstance(link, h5py.ExternalLink):
-        raise ContractError(group.file.filename, f"links to {link.filename}; store the data in this file", key=name)
-    try:
-        found = group.get(name)
-    except (RuntimeError, OSError) as error:
-        raise ContractError(group.file.filename, "links to an object that does not exist", key=name) from error
-    if found is None and isinstance(link, h5py.HardLink):  # to h5py, what it cannot open is not there
-        raise ContractError(group.file.filename, "is damaged and cannot be opened", key=name)
-    if found is not None and found.file != group.file:  # a soft link can end in an external one
-        raise ContractError(group.file.filename, "links to another file; store the data in this file", key=name)
-    return found
+        raise ContractError(file, f"links to {link.filename}; store the data in this file", key=name)
+    place, left, links = group, [name], 0
+    while left:
+        part = left.pop()
+        link = place.get(part, getlink=True) if isinstance(place, h5py.Group) else None
+        if isinstance(link, h5py.ExternalLink):
+            raise ContractError(file, "links to another file; store the data in this file", key=name)
+        if isinstance(link, h5py.SoftLink):
+            links += 1
+            if links > _MOST_LINKS:
+                raise ContractError(file, "links to an object that does not exist", key=name)
+            place = group.file["/"] if link.path.startswith("/") else place
+            left += [step for step in reversed(link.path.split("/")) if step not in ("", ".")]
+            continue
+        if link is None:
+            return None
+        try:
+            found = place.get(part)
+        except (RuntimeError, OSError) as error:
+            raise ContractError(file, "links to an object that does not exist", key=name) from error
+        if found is None:  # to h5py, what it cannot open is not there
+            raise ContractError(file, "is damaged and cannot be opened", key=name)
+        place = found
+    return place
 
 
 def local_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
-    """Return a dataset whose data lies in the same file; None where there is no such name.
+    """Return a dataset whose data lies in the same file, or frames in shards; None where there is no such name.
 
     Parameters
     ----------
@@ -122,7 +144,7 @@ def local_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
     Raises
     ------
     ContractError
-        The name leads to another file, or to something that is not a dataset.
+        The name leads to another file, or to something that is not a dataset; or a shard is missing.
     """
     parent = group
     *folders, last = name.split("/")
@@ -138,7 +160,9 @@ def local_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
         return None
     if not isinstance(dataset, h5py.Dataset):
         raise ContractError(group.file.filename, "must be a dataset, but it is a group", key=name)
-    if dataset.external or dataset.is_virtual:
+    if is_sharded(dataset) and (name == DIFFRACTION.name or dataset == local_dataset(group.file, DIFFRACTION.name)):
+        shards_of(dataset)  # an error where one is missing
+    elif dataset.external or dataset.is_virtual:
         raise ContractError(group.file.filename, "has its data in other files; store the data in this file", key=name)
     return dataset
 

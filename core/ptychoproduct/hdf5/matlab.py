@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.hdf5.local_links import open_member
+from ptychoproduct.errors import ProductError
+from ptychoproduct.hdf5.local_links import DAMAGE, open_hdf5, open_member
 
 _MOST_OBJECTS = 1000
 
@@ -28,9 +29,11 @@ def is_matlab(file: h5py.File) -> bool:
 def is_matlab_file(path: Path) -> bool:
     """Whether that is an HDF5 file, and MATLAB wrote it."""
     try:
-        with h5py.File(path) as file:
+        if not path.is_file() or not h5py.is_hdf5(path):
+            return False
+        with open_hdf5(path) as file:
             return is_matlab(file)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError):
+    except (ProductError, *DAMAGE):
         return False
 
 

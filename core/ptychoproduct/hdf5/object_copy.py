@@ -7,7 +7,8 @@ Types that have names of their own are copied under these; what is of such a typ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import h5py
@@ -22,7 +23,12 @@ Rewrite = Callable[[h5py.Dataset, h5py.Group, bytes], h5py.Dataset | None]
 """Makes a dataset of a group in its own way, without attributes; or returns None, for the dataset to be copied."""
 
 
-def copy_objects(source: h5py.File, target: h5py.File, rewrite: Rewrite) -> None:
+def copy_objects(
+    source: h5py.File,
+    target: h5py.File,
+    rewrite: Rewrite,
+    left_out: Callable[[ContractError], None] | None = None,
+) -> None:
     """Copy everything below the root, and the attributes of the root.
 
     Parameters
@@ -31,6 +37,8 @@ def copy_objects(source: h5py.File, target: h5py.File, rewrite: Rewrite) -> None
         The second one is empty.
     rewrite : callable
         See `Rewrite`.
+    left_out : callable, optional
+        Told of what cannot be read, which is then left out; by default that is an error.
 
     Raises
     ------
@@ -47,29 +55,47 @@ def copy_objects(source: h5py.File, target: h5py.File, rewrite: Rewrite) -> None
             if _has_references(group.id):
                 with_references.append((group.id, place))
             for name, info in _links(group.id):
-                if info.type != h5l.TYPE_HARD:
-                    _copy_link(group, new_group, name, info)
-                    continue
-                found = h5o.open(group.id, name)
-                path = place.rstrip(b"/") + b"/" + name
-                if found in copied:
-                    new_group.id.links.create_hard(name, target["/"].id, copied[found], _creation(info))
-                    continue
-                copied[found] = path
-                if isinstance(found, h5g.GroupID):
-                    new = h5g.create(new_group.id, name, _creation(info), _group_creation(found))
-                    unvisited.append((h5py.Group(found), h5py.Group(new), path))
-                    continue
-                if isinstance(found, h5py.h5d.DatasetID):
-                    dataset = h5py.Dataset(found)
-                    with reading(dataset):
-                        _copy_dataset(dataset, new_group, name, info, rewrite)
-                else:
-                    h5o.copy(group.id, name, new_group.id, name, None, _creation(info))
-                if _has_references(found):
-                    with_references.append((found, path))
+                with _left_out(left_out, group, new_group, name):
+                    if info.type != h5l.TYPE_HARD:
+                        _copy_link(group, new_group, name, info)
+                        continue
+                    found = h5o.open(group.id, name)
+                    path = place.rstrip(b"/") + b"/" + name
+                    if found in copied:
+                        new_group.id.links.create_hard(name, target["/"].id, copied[found], _creation(info))
+                        continue
+                    if isinstance(found, h5g.GroupID):
+                        new = h5g.create(new_group.id, name, _creation(info), _group_creation(found))
+                        unvisited.append((h5py.Group(found), h5py.Group(new), path))
+                    elif isinstance(found, h5py.h5d.DatasetID):
+                        dataset = h5py.Dataset(found)
+                        with reading(dataset):
+                            _copy_dataset(dataset, new_group, name, info, rewrite)
+                    else:
+                        h5o.copy(group.id, name, new_group.id, name, None, _creation(info))
+                    copied[found] = path
+                    if not isinstance(found, h5g.GroupID) and _has_references(found):
+                        with_references.append((found, path))
     for found, path in with_references:
         _renew_references(found, h5o.open(target.id, path), target)
+
+
+@contextmanager
+def _left_out(
+    left_out: Callable[[ContractError], None] | None, group: h5py.Group, new_group: h5py.Group, name: bytes
+) -> Iterator[None]:
+    """Tell of what cannot be copied, and take away what there is of it."""
+    try:
+        with reading(group):
+            yield
+    except ContractError as error:
+        if left_out is None:
+            raise
+        if name in new_group:
+            new_group.id.unlink(name)
+        place = f"{group.name.rstrip('/')}/{name.decode('utf-8', 'replace')}"
+        key = place if error.key in (None, group.name) else error.key
+        left_out(ContractError(group.file.filename, error.sentence, key=key))
 
 
 def elements_of(stored: h5py.h5a.AttrID | h5py.h5d.DatasetID) -> tuple[Array, Any]:

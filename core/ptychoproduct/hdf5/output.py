@@ -14,6 +14,8 @@ from ptychoproduct_native import OutputFile
 # 1.8 stores attributes over 64 KiB, such as OPR weights; 1.10 is the newest that every reader knows.
 _LIBVER = ("v108", "v110")
 _SUFFIXES = (".h5", ".hdf5")
+# The files that are being written, by what h5py takes for their names.
+_written: dict[str, Path] = {}
 
 
 def require_hdf5_suffix(path: Path) -> None:
@@ -37,7 +39,7 @@ def new_hdf5_file(
     Parameters
     ----------
     part : Path
-        The file; it exists and is empty.
+        The file; it exists. What it holds, of a run that was killed, stays as long as `OutputFile.keep_rest` says.
     path : Path
         The name for messages.
     track_order : bool
@@ -58,18 +60,30 @@ def new_hdf5_file(
     """
     with part.open("r+b", buffering=0) as raw:
         output = OutputFile(raw.fileno())
+        output.keep_rest(part.stat().st_size > 0)
         with hdf5_errors(path, output):
             file = h5py.File(
                 output, "w", libver=_LIBVER, track_order=track_order, userblock_size=userblock_bytes or None
             )
+        name = file.filename
+        _written[name] = part
         try:
             yield file, output
         except BaseException:
+            output.give_up()
             with suppress(OSError, RuntimeError):
                 file.close()
             raise
+        finally:
+            del _written[name]
         with hdf5_errors(path, output):
+            output.keep_rest(False)
             file.close()
+
+
+def path_of(file: h5py.File) -> Path:
+    """Return where a file is, also one of `new_hdf5_file`."""
+    return _written.get(file.filename) or Path(file.filename)
 
 
 @contextmanager

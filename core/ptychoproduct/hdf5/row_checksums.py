@@ -15,6 +15,8 @@ from ptychoproduct.errors import ContractError
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.model.contract import ROW_CHECKSUMS
 
+_MOST_RANGES = 100
+
 
 def row_checksums(rows: Array) -> Array:
     """Compute the CRC-32 of each row, [n], uint32: of its elements in C order, little-endian."""
@@ -45,8 +47,8 @@ def stored_row_checksums(dataset: h5py.Dataset) -> Array | None:
     return value
 
 
-def changed_rows(rows: Array, first: int, expected: Array) -> str:
-    """Say which rows have changed since their checksums were made; an empty text where none has.
+def changed_rows(rows: Array, first: int, expected: Array) -> Array:
+    """Return the numbers of the rows that have changed since their checksums were made.
 
     Parameters
     ----------
@@ -58,5 +60,16 @@ def changed_rows(rows: Array, first: int, expected: Array) -> str:
         The checksums of all rows.
     """
     expected = expected[first : first + len(rows)]
-    changed = first + np.flatnonzero(row_checksums(rows[: len(expected)]) != expected)
-    return f"{changed[0]} to {changed[-1]} have changed since {ROW_CHECKSUMS} was written" if len(changed) else ""
+    return first + np.flatnonzero(row_checksums(rows[: len(expected)]) != expected)
+
+
+def have_changed(rows: Array) -> str:
+    """Say that rows of these numbers have changed."""
+    return f"{in_ranges(rows)} have changed since {ROW_CHECKSUMS} was written"
+
+
+def in_ranges(numbers: Array) -> str:
+    """Write ascending numbers as ranges: 3 to 5, 9 to 9."""
+    parts = np.split(numbers, 1 + np.flatnonzero(np.diff(numbers) > 1))
+    others = f" and {len(parts) - _MOST_RANGES} ranges more" if len(parts) > _MOST_RANGES else ""
+    return ", ".join(f"{part[0]} to {part[-1]}" for part in parts[:_MOST_RANGES]) + others

@@ -138,6 +138,12 @@ INTERPRETATION = Attribute("interpretation", "str")
 # Of all names, types, attributes and links, see `metadata_digest`.
 METADATA_DIGEST = Attribute("metadata_sha256", "str")
 
+# Where a product comes from, see `provenance`; JSON where it is more than a word.
+PROGRAM = Attribute("program", "str")
+PROGRAM_OPTIONS = Attribute("program_options", "str")
+SOURCE_FILES = Attribute("source_files", "str")
+CREATED = Attribute("created", "str")
+
 # Whether probe and object predict the frames, see `judge_physics`.
 PHYSICS_VERDICT = Attribute("physics_verdict", "str")
 PHYSICS_CORRELATION = Attribute("physics_correlation", "float64", "1")
@@ -146,7 +152,7 @@ PHYSICS_CONVENTION = Attribute("physics_convention", "str")
 POSITIONS_TRANSFORM = Attribute("positions_transform", "str")
 PROBE_TRANSFORM = Attribute("probe_transform", "str")
 FRAMES_TRANSFORM = Attribute("frames_transform", "str")
-SOURCE_POSITIONS = ("xcoords_source", "ycoords_source")
+SOURCE_POSITIONS = ("xcoords_source", "ycoords_source", "xcoords_start_source", "ycoords_start_source")
 
 ROOT_ATTRIBUTES = (
     Attribute("format_id", "str", default=FORMAT_ID),
@@ -176,6 +182,10 @@ ROOT_ATTRIBUTES = (
     NX_CLASS,
     NX_DEFAULT,
     CONVERSION_ID,
+    PROGRAM,
+    PROGRAM_OPTIONS,
+    SOURCE_FILES,
+    CREATED,
     PHYSICS_VERDICT,
     PHYSICS_CORRELATION,
     PHYSICS_CONVENTION,
@@ -199,6 +209,10 @@ SYNTHETIC = Attribute("synthetic", "bool", default=False)
 CONTENT_DIGEST = Attribute("content_sha256", "str")
 # On frames, an array: a CRC-32 of each, see `row_checksums`.
 ROW_CHECKSUMS = "row_crc32"
+# On frames that are in several files: the size of each, [S], uint64.
+SHARD_BYTES = "shard_bytes"
+# On any dataset, an array: numbers of the rows that were lost when a damaged file was repacked, and are fill values.
+LOST_ROWS = "lost_rows"
 
 PROBE = Dataset(
     "probe",

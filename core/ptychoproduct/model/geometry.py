@@ -13,7 +13,7 @@ import numpy as np
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.errors import warn
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata, merged_metadata
-from ptychoproduct.model.units import ELECTRON_REST_ENERGY_EV, HC_EV_M
+from ptychoproduct.model.wavelength import wavelength_m
 
 # Over a scan of 1000 pixels, a difference of more than this is a pixel; people give sizes to three digits or more.
 _ROUNDING = 1e-3
@@ -23,13 +23,6 @@ _SIDES = (
     (-1, "detector_pixel_width_m", ("object_pixel_width_m", "probe_pixel_width_m")),
     (-2, "detector_pixel_height_m", ("object_pixel_height_m", "probe_pixel_height_m")),
 )
-
-
-def wavelength_m(energy_eV: float, particle: str | None = None) -> float:
-    """Return the wavelength of photons, hc / E, or of electrons of that kinetic energy, hc / √(E (E + 2 m c²))."""
-    if particle == "electron":
-        return HC_EV_M / math.sqrt(energy_eV) / math.sqrt(energy_eV + 2 * ELECTRON_REST_ENERGY_EV)
-    return HC_EV_M / energy_eV
 
 
 def far_field_pixel_m(

@@ -11,6 +11,8 @@ from typing import Any, Literal, Self
 from ptychoproduct.errors import OptionError
 from ptychoproduct.model.contract import PARTICLES, POLARIZATIONS
 from ptychoproduct.model.plausibility import check_signs
+from ptychoproduct.model.units import field_unit
+from ptychoproduct.model.wavelength import EnergyOfWavelength
 
 Source = Literal["given", "source", "derived", "default"]
 
@@ -42,7 +44,7 @@ class ExportMeta:
     detector_distance_m : float
         From object to detector.
     probe_energy_eV : float
-        Photon energy.
+        Of a photon, or the kinetic energy of an electron.
     exposure_time_s : float
         Of one position.
     probe_photon_count : float
@@ -72,8 +74,9 @@ class ExportMeta:
     Raises
     ------
     OptionError
-        A number is not finite; a pixel size is not positive; an energy, a distance, a time, or a number of photons is
-        negative; a text cannot be stored; or the polarization or the particle is unknown.
+        A value has another type (`named_metadata` takes texts with units); a number is not finite; a pixel size is not
+        positive; an energy, a distance, a time, or a number of photons is negative; a text cannot be stored; or the
+        polarization or the particle is unknown.
     """
 
     name: str | None = None
@@ -102,6 +105,7 @@ class ExportMeta:
         for name, value in vars(self).items():
             if value is None:
                 continue
+            _require_type(name, value)
             if isinstance(value, str) and not _fits_hdf5(value):
                 raise OptionError(name, found=repr(value), expected="Unicode text without NUL")
             if isinstance(value, Real) and not _is_finite(value):
@@ -174,8 +178,28 @@ class ResolvedMetadata:
         return tuple(name for name, found in self.origins.items() if found == origin)
 
 
+def require_metadata(meta: Any) -> None:
+    """Refuse what is no metadata, such as a dict; TypeError."""
+    if not isinstance(meta, ExportMeta):
+        raise TypeError(f"meta is of type {type(meta).__name__}, and must be ExportMeta, as ExportMeta(**values)")
+
+
+def _require_type(name: str, value: Any) -> None:
+    """Refuse what is no text, truth value or number where one is wanted; scalars of NumPy are what they look like."""
+    if name == "far_field":
+        is_wanted, wanted = type(value).__name__ == "bool", "True or False"
+    elif name in _TEXTS_AND_CHOICES:
+        is_wanted, wanted = isinstance(value, str), "text"
+    else:
+        is_wanted = isinstance(value, Real) and not isinstance(value, bool)
+        wanted = f"a number in {field_unit(name)}"
+    if not is_wanted:
+        raise OptionError(name, found=repr(value), expected=wanted)
+
+
 def merged_metadata(given: ExportMeta, source: ExportMeta | None = None) -> ResolvedMetadata:
     """Take each value from the first that has it: what was given, what the source says, the defaults."""
+    require_metadata(given)
     values: dict[str, Any] = {}
     origins: dict[str, Source] = {}
     for name, value in vars(given).items():
@@ -186,6 +210,9 @@ def merged_metadata(given: ExportMeta, source: ExportMeta | None = None) -> Reso
             values[name], origins[name] = from_source, "source"
         else:
             values[name], origins[name] = _DEFAULTS.get(name, 0.0), "default"
+    energy_eV = values["probe_energy_eV"]
+    if isinstance(energy_eV, EnergyOfWavelength):  # of what, is known now
+        values["probe_energy_eV"] = energy_eV.of(values["particle"])
     return ResolvedMetadata(**values, origins=origins)
 
 

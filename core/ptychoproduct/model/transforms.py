@@ -25,10 +25,19 @@ POSITION_STEPS = {
     "roll": (1,),
     "unsnake": (0,),
 }
+
+
+def _point_reflected(array: Array) -> Array:
+    """Exchange each frequency with its negative: what the conjugates of probe and object give in the far field."""
+    shifts = [1 - size % 2 for size in array.shape[-2:]]  # an even number of pixels has one more on one side of zero
+    return np.roll(array[..., ::-1, ::-1], shifts, (-2, -1))
+
+
 _ARRAY_STEPS: dict[str, Callable[[Array], Array]] = {
     "transpose": lambda array: np.swapaxes(array, -1, -2),
     "flip-rows": lambda array: array[..., ::-1, :],
     "flip-columns": lambda array: array[..., ::-1],
+    "point-reflect": _point_reflected,
     "fftshift": lambda array: np.fft.fftshift(array, (-2, -1)),
     "ifftshift": lambda array: np.fft.ifftshift(array, (-2, -1)),
     "conjugate": np.conj,
@@ -75,8 +84,8 @@ def parse_array_transform(text: str, option: str = "frames_transform") -> tuple[
     ----------
     text : str
         Steps with commas between them: ``transpose``; ``flip-rows``, so that the first pixel row is the last;
-        ``flip-columns``; ``fftshift``, which moves the first pixel to the middle; ``ifftshift``, which undoes that; for
-        a probe also ``conjugate``.
+        ``flip-columns``; ``point-reflect`` exchanges each frequency with its negative; ``fftshift``, which moves the
+        first pixel to the middle; ``ifftshift``, which undoes that; for a probe also ``conjugate``.
     option : {"frames_transform", "probe_transform"}
         Which of the two; a message names it.
 
@@ -94,7 +103,7 @@ def parse_array_transform(text: str, option: str = "frames_transform") -> tuple[
 
 
 def transformed_array(steps: tuple[str, ...], array: Array) -> Array:
-    """Transform the last two axes of an array; a view of it, but for shifts and the conjugate."""
+    """Transform the last two axes of an array; a view of it, but for reflections, shifts and the conjugate."""
     for step in steps:
         array = _ARRAY_STEPS[step](array)
     return array
@@ -113,29 +122,31 @@ def transformed_positions(
     Parameters
     ----------
     steps : Steps
-    x_px, y_px : array, [N], pixels
+    x_px, y_px : array, [N] or [K, N], pixels
+        Of several lists, the first one says where the centre is, and which order the others get.
     center_px : callable
-        Returns x and y of the object's centre, given the positions so far.
+        Returns x and y of the object's centre, given the positions so far, [N].
 
     Returns
     -------
-    x_px, y_px : array, [N], pixels
+    x_px, y_px : array, as before, pixels
         float64, but where the steps only change the order.
     """
+    first = (0,) * (x_px.ndim - 1)
     for name, values in steps:
         if name == "swap":
             x_px, y_px = y_px, x_px
         elif name == "flip-x":
-            x_px = 2 * center_px(x_px, y_px)[0] - x_px.astype(np.float64)
+            x_px = 2 * center_px(x_px[first], y_px[first])[0] - x_px.astype(np.float64)
         elif name == "flip-y":
-            y_px = 2 * center_px(x_px, y_px)[1] - y_px.astype(np.float64)
+            y_px = 2 * center_px(x_px[first], y_px[first])[1] - y_px.astype(np.float64)
         elif name == "scale":
             x_px, y_px = x_px * np.float64(values[0]), y_px * np.float64(values[-1])
         elif name == "offset":
             x_px, y_px = x_px + np.float64(values[0]), y_px + np.float64(values[1])
         else:
-            order = reordering(name, values, x_px, y_px)
-            x_px, y_px = x_px[order], y_px[order]
+            order = reordering(name, values, x_px[first], y_px[first])
+            x_px, y_px = x_px[..., order], y_px[..., order]
     return x_px, y_px
 
 

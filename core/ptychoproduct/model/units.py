@@ -10,12 +10,7 @@ import math
 import re
 import unicodedata
 
-# Exact in the SI since 2019; CODATA 2022, https://physics.nist.gov/constants
-PLANCK_J_S = 6.62607015e-34
-LIGHT_SPEED_M_S = 299792458.0
-ELEMENTARY_CHARGE_C = 1.602176634e-19
-ELECTRON_REST_ENERGY_EV = 510998.95069
-HC_EV_M = PLANCK_J_S * LIGHT_SPEED_M_S / ELEMENTARY_CHARGE_C
+from ptychoproduct.model.wavelength import ELEMENTARY_CHARGE_C, HC_EV_M, EnergyOfWavelength
 
 # The value of a unit in the unit of a field: as a power of ten where it is an int, else the number itself.
 _LENGTHS: dict[str, int | float] = {
@@ -62,7 +57,8 @@ def parse_number(text: str, unit: str) -> float:
     text : str
         ``2``, ``2000mm`` or ``2 m``. The case of a unit matters only where it makes a difference, as in meV and MeV.
     unit : str
-        A key of `UNITS`. A number alone is in this unit. For eV a wavelength is taken too: the energy is hc / λ.
+        A key of `UNITS`. A number alone is in this unit. For eV a wavelength is taken too, see
+        `EnergyOfWavelength`.
 
     Raises
     ------
@@ -105,7 +101,7 @@ def _converted(mantissa: str, exponent: int, name: str, unit: str, text: str) ->
             wavelength = _scaled(mantissa, exponent, factor)
             if wavelength == 0:
                 raise ValueError(f"{text!r} is a wavelength of zero; write the energy, such as 8keV")
-            return HC_EV_M / wavelength
+            return EnergyOfWavelength(HC_EV_M / wavelength)
     if factor is None:
         raise ValueError(_refusal(text, unit))
     return _scaled(mantissa, exponent, factor)

@@ -60,6 +60,19 @@ class _Unpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it names {module}.{name}") from None
 
 
+def _without_frames(data: bytes) -> bytes:
+    """Return a pickle of allowed opcodes without its frames.
+
+    Where frames lie in each other, Python's unpickler skips bytes, and then runs other opcodes than were looked at.
+    """
+    found = [(opcode.name, place or 0) for opcode, _, place in pickletools.genops(data)]
+    for name, _ in found:
+        if name not in _OPCODES:
+            raise pickle.UnpicklingError(f"it has the opcode {name}")
+    stops = [place for _, place in found[1:]] + [found[-1][1] + 1]
+    return b"".join(data[start:stop] for (name, start), stop in zip(found, stops, strict=True) if name != "FRAME")
+
+
 def unpickle_text(data: bytes) -> str | None:
     """Return the string, or None, that a pickled 0-d NumPy object array holds.
 
@@ -74,10 +87,7 @@ def unpickle_text(data: bytes) -> str | None:
         The pickle holds anything else, or names anything but NumPy's arrays.
     """
     try:
-        for opcode, _, _ in pickletools.genops(data):
-            if opcode.name not in _OPCODES:
-                raise pickle.UnpicklingError(f"it has the opcode {opcode.name}")
-        array = _Unpickler(io.BytesIO(data)).load()
+        array = _Unpickler(io.BytesIO(_without_frames(data))).load()
     except Exception as error:  # a pickle from elsewhere can fail in any way
         raise ValueError(f"a pickle that is refused: {error}") from error
     if not isinstance(array, _ArrayStandIn):

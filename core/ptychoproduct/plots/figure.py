@@ -165,7 +165,7 @@ def _pattern_panels(product: Product, frame: int | None) -> list[Panel]:
     predicted = predicted_frame(product.path, chosen)
     if predicted is not None:
         values, correlation = predicted
-        measured = frames[chosen]
+        measured = frames[chosen].astype(np.float64)
         values[values < np.min(measured, initial=np.inf, where=measured > 0) / 2] = 0  # a photon shows no less
         title = f"frame {chosen:,} as predicted\ncorrelation of all frames {correlation:.2f}"
         panels.append(partial(_draw_pattern, values=values.astype(np.float64), mean=mean, title=title))

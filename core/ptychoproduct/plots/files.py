@@ -33,7 +33,7 @@ def require_matplotlib(path: Path | None = None) -> None:
     try:
         import matplotlib.figure  # noqa: F401 - is it there?
     except ImportError as error:
-        raise OptionError("plot", 'needs matplotlib: pip install "ptychoproduct[plot]"') from error
+        raise OptionError("plot", "needs matplotlib: pip install matplotlib") from error
 
 
 def save_picture(figure: Figure, path: Path, sources: tuple[Path, ...] = ()) -> None:

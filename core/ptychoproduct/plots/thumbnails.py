@@ -54,11 +54,9 @@ def product_thumbnails(product: Product, most_rows: int, most_columns: int) -> l
     thumbnails = []
     layer = product.object[0] if product.object.ndim == 3 and len(product.object) else product.object
     if layer.ndim == 2 and layer.size:
-        phases = np.angle(shrunk(layer, most_rows, most_columns))
         pixel_m = product.meta.object_pixel_width_m
         width = "" if pixel_m is None else f", {layer.shape[1] * pixel_m * 1e6:.3g} µm wide"
-        title = f"object phase, -π to π{width}"
-        thumbnails.append(Thumbnail(title, phases / (2 * math.pi) + 0.5, is_cyclic=True))
+        thumbnails.append(_phase(np.angle(shrunk(layer, most_rows, most_columns)), width))
     frames = product.frames
     if frames is not None and 0 not in frames.shape:
         mean = mean_pattern(frames)
@@ -66,6 +64,16 @@ def product_thumbnails(product: Product, most_rows: int, most_columns: int) -> l
         title = f"mean of {sampled}{counted(mean.frames, 'frame')}, {_DECADES} decades"
         thumbnails.append(Thumbnail(title, _decades(shrunk(mean.values, most_rows, most_columns)), is_cyclic=False))
     return thumbnails
+
+
+def _phase(phases: Array, width: str) -> Thumbnail:
+    """Map phases to 0 to 1: the whole circle, or the range of a weak object's phase, which would be one colour else."""
+    finite = phases[np.isfinite(phases)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    if high - low > math.pi:
+        return Thumbnail(f"object phase, -π to π{width}", phases / (2 * math.pi) + 0.5, is_cyclic=True)
+    title = f"object phase, {low:.2g} to {high:.2g} rad{width}"
+    return Thumbnail(title, (phases - low) / ((high - low) or 1.0), is_cyclic=False)
 
 
 def shrunk(image: Array, most_rows: int, most_columns: int) -> Array:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -12,23 +13,28 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from ptychoproduct.aliases import Array, Origin
+from ptychoproduct.aliases import Array, Origin, Progress
 from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.errors import SourceError, warn
 from ptychoproduct.hdf5.chunks import create_chunked
+from ptychoproduct.hdf5.sharded_chunks import stored_as, stored_bytes
 from ptychoproduct.model import contract
 from ptychoproduct.model.array_checks import check_frames
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.counts import CountsRecipe, InexactError
 from ptychoproduct.model.probe_shape import probe_doubt
+from ptychoproduct.product.live import LiveProduct
 from ptychoproduct.product.options import ExportOptions
-from ptychoproduct.scan.scan import FrameStack
+from ptychoproduct.scan.scan import FrameStack, FramesToWrite, WriteElsewhere
 from ptychoproduct.streaming.chunk_stream import Convert, RowAppender, RowOutput, write_rows
 from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks_joined
 from ptychoproduct.streaming.sources import ArrayRows, RowSource
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import Choice, Sample, choose_storage, sample_for, unmeasured
+from ptychoproduct.validation.kept_frames import KeptFrames
+from ptychoproduct.validation.physics_sample import frames_to_judge
 from ptychoproduct.validation.written_digests import ContentDigests
+from ptychoproduct_native import OutputFile
 
 
 class FrameWriter:
@@ -46,6 +52,10 @@ class FrameWriter:
         Where the digest of the frames is made.
     origin : path
         What messages name.
+    output : OutputFile
+        What HDF5 writes the file to.
+    live : LiveProduct, optional
+        What others read meanwhile; it gets the frames that are appended, too.
 
     Attributes
     ----------
@@ -55,6 +65,8 @@ class FrameWriter:
         What was tried, where the compression was to be measured.
     recipe : CountsRecipe or None
         How the frames are stored as counts; None where they are stored as they are.
+    kept : KeptFrames or None
+        Frames for physics to judge; None where that is not wanted.
     """
 
     def __init__(
@@ -64,15 +76,20 @@ class FrameWriter:
         resources: Resources,
         digests: ContentDigests,
         origin: Origin,
+        output: OutputFile,
+        live: LiveProduct | None = None,
     ) -> None:
+        self._live = live
         self.dataset: h5py.Dataset | None = None
         self.choice: Choice | None = None
         self.recipe: CountsRecipe | None = None
+        self.kept = KeptFrames() if options.physics else None
         self._file = file
         self._options = options
         self._resources = resources
         self._digests = digests
         self._origin = origin
+        self._output = output
         self._appender: RowAppender | None = None
         self._frame_shape: tuple[int, ...] = ()
 
@@ -112,9 +129,17 @@ class FrameWriter:
             source, measured = ArrayRows(frames), self._options.measured
             sample = None if measured is None else sample_for(measured, source, lambda: source)
             dataset = self._create(source.shape[1:], source.dtype, None, sample)
-            self._appender = RowAppender(RowOutput(dataset), dataset.dtype, self._resources)
+            mirror = None if self._live is None else self._live.start(self._file, dataset)
+            self._appender = RowAppender(RowOutput(dataset, mirror=mirror), dataset.dtype, self._resources)
         assert self.dataset is not None
         self._appender.append(self._digests.passing_frames(ArrayRows(frames), self.dataset))
+
+    def share(self, x_px: Array, y_px: Array) -> None:
+        """Let readers of the live product see all frames so far, the last ones at these positions."""
+        if self._live is not None and self._appender is not None:
+            self._live.add_positions(x_px, y_px)
+            self._appender.drain()
+            self._live.flush()
 
     def write(
         self,
@@ -140,16 +165,17 @@ class FrameWriter:
         if frames.selection is not None:
             dataset.attrs[contract.SELECTION.name] = frames.selection
         frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
-        if frames.write_rows is not None:  # on other machines, which do not tell what passed there
-            write = partial(frames.write_rows, canonical_axes(axis_order))
-            output = RowOutput(dataset) if recipe is None else self._counts_output(dataset, recipe, recipe.convert)
-            self._write(dataset, [*beside, output], rows, write)
-            self._digests.frames_copied((dataset,), self._resources.threads)
+        if frames.write_elsewhere is not None:
+            self._write_elsewhere(frames.write_elsewhere, rows, canonical_axes(axis_order), recipe)
             return
+        if self.kept is not None:
+            judged = frames_to_judge(rows.shape[0], rows.shape[1:], dataset.chunks)
+            rows = self.kept.passing(rows, judged, recipe)
         if recipe is not None:
             rows = self._digests.passing_frames(rows, dataset, recipe)
             output = self._counts_output(dataset, recipe, self._digests.converting(dataset, recipe))
-            self._write(dataset, [*beside, output], rows, write_rows)
+            with self._counted() as progress:
+                write_rows([*beside, output], rows, replace(self._resources, progress=progress))
             return
         parts = frames.chunks if axis_order == "NHW" and not beside and not self._digests.has_frames else ()
         if not has_same_chunks_joined(parts, dataset):
@@ -163,17 +189,32 @@ class FrameWriter:
             first += len(part)
         write_rows([RowOutput(dataset)], rows, self._resources, left)
 
+    def _write_elsewhere(
+        self, write: WriteElsewhere, rows: RowSource, axes: Sequence[int], recipe: CountsRecipe | None
+    ) -> None:
+        assert self.dataset is not None
+        if recipe is not None:
+            self._counts_output(self.dataset, recipe, recipe.convert)
+        with self._counted() as progress:
+            to_write = FramesToWrite(rows, axes, self.dataset, self._codec, self._output, recipe, progress)
+            self.dataset, checksums = write(to_write)
+        self._digests.frames_written(checksums)
+
     def facts(self) -> dict[str, Any]:
         """Return the fields of an `ExportSummary` that describe the frames."""
         frames = self.dataset
+        codec, chunk_shape = self._options.compression, ()
+        if frames is not None:
+            with stored_as(frames) as stored:
+                codec, chunk_shape = codec_of(stored), stored.chunks
         return {
             "frames": 0 if frames is None else frames.shape[0],
             "frame_shape": () if frames is None else frames.shape[1:],
             "frame_dtype": "" if frames is None else str(self.dtype),
-            "compression": str(self._options.compression if frames is None else codec_of(frames)),
-            "chunk_shape": () if frames is None else frames.chunks,
+            "compression": str(codec),
+            "chunk_shape": chunk_shape,
             "frame_bytes": 0 if frames is None else frames.size * self.dtype.itemsize,
-            "stored_bytes": 0 if frames is None else frames.id.get_storage_size(),
+            "stored_bytes": 0 if frames is None else stored_bytes(frames),
             "choice": self.choice,
             "recipe": self.recipe,
         }
@@ -202,6 +243,7 @@ class FrameWriter:
                 else choose_storage(measured, sample, frames, self._resources.threads, chunk_shape)
             )
             storage = self.choice.storage
+        self._codec = storage.codec
         self.dataset = create_chunked(
             self._file,
             contract.DIFFRACTION.name,
@@ -221,10 +263,9 @@ class FrameWriter:
         self.recipe = recipe
         return RowOutput(dataset, convert)
 
-    def _write(
-        self, dataset: h5py.Dataset, outputs: list[RowOutput], source: RowSource, write: Callable[..., None]
-    ) -> None:
-        """Write rows; where they are not the counts that they seemed to be, forget them."""
+    @contextmanager
+    def _counted(self) -> Iterator[Progress]:
+        """Give a function to report progress to; where frames are not the counts that they seemed, forget them."""
         written = 0
 
         def count(nbytes: int) -> None:
@@ -233,10 +274,11 @@ class FrameWriter:
             self._resources.progress(nbytes)
 
         try:
-            write(outputs, source, replace(self._resources, progress=count))
+            yield count
         except InexactError:
             self._resources.progress(-written)
-            self._digests.forget_frames(dataset)
+            assert self.dataset is not None
+            self._digests.forget_frames(self.dataset)
             del self._file[contract.DIFFRACTION.name]
             self.dataset = self.recipe = None
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -13,16 +13,25 @@ import h5py
 import numpy as np
 
 from ptychoproduct.compression.codecs import codec_of
+from ptychoproduct.compression.filters import missing_filters
 from ptychoproduct.errors import ContractError, SourceError
-from ptychoproduct.hdf5.local_links import DAMAGE, last_words, local_dataset, open_hdf5
+from ptychoproduct.hdf5.chunk_grid import shape_of
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
+from ptychoproduct.hdf5.local_links import DAMAGE, last_words, local_dataset, open_hdf5, reading
+from ptychoproduct.hdf5.sharded_chunks import stored_as, stored_bytes
 from ptychoproduct.model import contract
 from ptychoproduct.model.plausibility import stands_for_unknown
-from ptychoproduct.product.reader import open_product
+from ptychoproduct.product.reader import Product, open_product
+from ptychoproduct.validation.damage import damage_beside_frames
+from ptychoproduct.validation.metadata_digest import metadata_damage
 from ptychoproduct.validation.mixed_pairs import mixed_pair, patterns_beside
 
-Value = str | bool | int | float | None
+Element = str | bool | int | float
+Value = Element | tuple[Element, ...] | None
 
 _DEEPEST = 32
+MOST_ELEMENTS = 6
+_MOST_BYTES = 16 * 1024**2  # of a chunk that is decoded to see whether it can be
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,8 @@ class AttributeEntry:
     dtype : str
         "str" for text.
     shape : tuple of int
-    value : str, bool, int, float or None
-        None where it is not a single value, cannot be read, or is missing (the type is "" then).
+    value : str, bool, int, float, tuple of these, or None
+        The first `MOST_ELEMENTS` of an array; None where it has none, or is missing (the type is "" then).
     unit : str
         The contract's, "" for none.
     is_given : bool
@@ -133,6 +142,8 @@ class Inspection:
         Why it cannot be opened as a product.
     mixed_pair : str or None
         Says that the patterns file beside it is from another conversion.
+    changed : str or None
+        Says that attributes, names or texts have changed since their digest was made.
     """
 
     product: Path
@@ -140,10 +151,11 @@ class Inspection:
     root: GroupEntry
     problem: str | None
     mixed_pair: str | None = None
+    changed: str | None = None
 
 
 def inspect_product(path: str | PathLike[str]) -> Inspection:
-    """List what is in a product, or in any other HDF5 file; no data is read.
+    """List what is in a product, or in any other HDF5 file; of its data, one frame and the small datasets are read.
 
     Parameters
     ----------
@@ -160,15 +172,30 @@ def inspect_product(path: str | PathLike[str]) -> Inspection:
             root = _group(file, "/", _preferred_paths(file))
         except DAMAGE as error:
             raise SourceError(path, f"damaged or not readable: {last_words(error)}") from error
-    problem = None
+    problem, changed = None, None
     try:
-        open_product(path).close()
-        root = _with_missing(root)
+        with open_product(path) as product:
+            root = _with_missing(root)
+            changed = metadata_damage(product.file)
+            _require_sound(product)
     except ContractError as error:
         problem = str(error)
     patterns = patterns_beside(path)
     mixed = None if patterns is None else mixed_pair(path, patterns)
-    return Inspection(path, path.stat().st_size, root, problem, None if mixed is None else mixed.message)
+    return Inspection(path, path.stat().st_size, root, problem, None if mixed is None else mixed.message, changed)
+
+
+def _require_sound(product: Product) -> None:
+    """See that what is shown of a product is what was written; ContractError where it is not."""
+    with reading(product.file):
+        for name, words in damage_beside_frames(product.file):
+            raise ContractError(product.path, f"damaged: {words}", key=name)
+    frames = local_dataset(product.file, contract.DIFFRACTION.name)
+    if frames is None or not frames.chunks or not frames.size or missing_filters(frames):
+        return
+    if math.prod(frames.chunks) * frames.dtype.itemsize <= _MOST_BYTES:
+        with closing(DatasetReader(frames, 1)) as reader:
+            reader.read(slice(0, 1))
 
 
 _ATTRIBUTES = {
@@ -261,20 +288,22 @@ def _identity(found: h5py.HLObject) -> Any:
 
 def _dataset(dataset: h5py.Dataset, path: str) -> DatasetEntry:
     known = _DATASETS.get(path)
-    shape = dataset.shape or ()
-    codec = str(codec_of(dataset))
-    nbytes = 0 if dataset.shape is None else math.prod(shape) * dataset.dtype.itemsize
-    stored_bytes = dataset.id.get_storage_size()
+    stored_shape = shape_of(dataset.id)
+    shape = stored_shape or ()
+    with stored_as(dataset) as stored:
+        codec, chunk_shape = str(codec_of(stored)), stored.chunks
+    nbytes = 0 if stored_shape is None else math.prod(shape) * dataset.dtype.itemsize
+    nbytes_stored = stored_bytes(dataset)
     return DatasetEntry(
         path,
         dtype=_dtype_name(dataset.dtype),
         shape=shape,
         unit=known.unit if known else "",
-        chunk_shape=dataset.chunks,
+        chunk_shape=chunk_shape,
         codec=codec,
         nbytes=nbytes,
-        stored_bytes=stored_bytes,
-        ratio=nbytes / stored_bytes if codec != "none" and stored_bytes else None,
+        stored_bytes=nbytes_stored,
+        ratio=nbytes / nbytes_stored if codec != "none" and nbytes_stored else None,
         attributes=_attributes(dataset, path),
     )
 
@@ -292,18 +321,19 @@ def _attribute(target: h5py.Group | h5py.Dataset, name: str, known: contract.Att
     stored = target.attrs.get_id(name)
     shape = stored.shape or ()
     value: Value = None
-    if stored.shape is not None and math.prod(shape) == 1:
+    if stored.shape is not None and math.prod(shape):
         try:
-            value = _plain(target.attrs[name])
+            elements = np.asarray(target.attrs[name]).reshape(-1)
+            first = tuple(_plain(element) for element in elements[:MOST_ELEMENTS])
+            value = first if len(elements) > 1 else first[0]
         except (OSError, RuntimeError, TypeError, ValueError) as error:  # a type that h5py cannot read
             value = f"cannot be read: {last_words(error)}"
     unit, field = ("", None) if known is None else (known.unit, known.field)
     return AttributeEntry(name, _dtype_name(stored.dtype), shape, value, unit, not stands_for_unknown(field, value))
 
 
-def _plain(value: Any) -> Value:
-    """Return a single value as a Python object; as text, where JSON has no such type."""
-    item = np.asarray(value).reshape(-1)[0]
+def _plain(item: Any) -> Element:
+    """Return an element as a Python object; as text, where JSON has no such type."""
     if isinstance(item, np.generic):
         item = item.item()
     if isinstance(item, bytes):

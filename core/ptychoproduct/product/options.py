@@ -60,8 +60,10 @@ class ExportOptions:
     positions_transform, frames_transform, probe_transform : str
         What is done to a source of another convention, see `parse_positions_transform` and `parse_array_transform`.
     convention : {"given", "auto"}
-        "auto": where physics finds another convention, the conversion is done once more, with the transforms that it
-        needs. For scans in files and in memory.
+        "auto": frames are looked at before, and where physics finds another convention, the scan is converted with the
+        transforms that it needs. For scans in files and in memory.
+    record_time : bool
+        Whether the product says when it was made. By default it does not, and the same conversion makes the same bytes.
 
     Raises
     ------
@@ -88,6 +90,7 @@ class ExportOptions:
     frames_transform: str = ""
     probe_transform: str = ""
     convention: str = "given"
+    record_time: bool = False
 
     def __post_init__(self) -> None:
         parse_positions_transform(self.positions_transform)
@@ -114,7 +117,7 @@ class ExportOptions:
                 raise OptionError(field, found=repr(getattr(self, field)), expected=f"one of {', '.join(choices)}")
 
     @property
-    def replacing(self) -> dict[str, bool]:
+    def replacing(self) -> dict[str, Any]:
         """What `atomic_output` is to know of existing files."""
         return {"overwrite": self.overwrite, "force": self.force}
 

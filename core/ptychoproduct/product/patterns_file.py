@@ -19,14 +19,13 @@ from isal import isal_zlib
 
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.compression.codecs import Codec, parse_codec
-from ptychoproduct.errors import OptionError, SourceError, counted, warn
+from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.hdf5.chunks import create_chunked, default_chunk_rows
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file, require_hdf5_suffix
 from ptychoproduct.model import contract
-from ptychoproduct.model.counts import InexactError
-from ptychoproduct.model.gaps import Gaps
 from ptychoproduct.model.metadata import ResolvedMetadata
-from ptychoproduct.model.patterns import AMPLITUDE, PATTERN_CHOICES, Patterns, choose_patterns
+from ptychoproduct.model.patterns import PATTERN_CHOICES
+from ptychoproduct.product.photon_counts import PhotonCounts
 from ptychoproduct.product.summary import DiffractionSummary
 from ptychoproduct.streaming.chunk_stream import RowOutput
 from ptychoproduct.system.atomic import OutputGroup, atomic_output
@@ -136,21 +135,14 @@ class DiffractionWriter:
         self.summary: DiffractionSummary | None = None
         self._file_options = file
         self._shape = shape
-        self._gaps = Gaps(shape[1:], file.bad_values)
-        self._is_settled = False
-        self._sample = self._gaps.without_marks(sample)
+        self._counts = PhotonCounts(shape, sample, file.patterns_are, file.bad_values, origin=origin, key=key)
         self._meta = meta
         self._bad_pixels = _mask(bad_pixels, shape[1:], origin)
         self._chunk_shape = chunk_shape or (default_chunk_rows(shape[1:], sample.dtype), *shape[1:])
-        self._replacing = {"overwrite": overwrite, "force": force}
+        self._replacing: dict[str, Any] = {"overwrite": overwrite, "force": force}
         self._sources = tuple(sources)
         self._group = group
-        self._origin = origin
-        self._key = key
-        self._unfit: Array | None = None
         self._checksums: dict[tuple[int, ...], int] = {}
-        self._patterns = self._choose()
-        self._first_sample = sample if sample.shape[1:] == shape[1:] else None
         require_hdf5_suffix(self.path)
 
     def __enter__(self) -> Self:
@@ -170,20 +162,12 @@ class DiffractionWriter:
     @property
     def is_complete(self) -> bool:
         """Whether the last pass has made all patterns."""
-        if self._unfit is None and not self._is_settled:  # with `_unfit`, the pass was cut short
-            self._is_settled = self._gaps.settle()
-        return self._unfit is None and self._is_settled
+        return self._counts.is_complete
 
     def begin(self) -> list[RowOutput]:
         """Begin the file again, and return what one pass over the frames has to fill."""
-        if self._unfit is not None:
-            self._sample = np.append(self._sample, self._unfit)
-            self._unfit = None
-            self._patterns = self._choose(self._patterns.scale)
-        self._is_settled = False
+        dtype = self._counts.begin()
         self._checksums = {}
-        self._gaps.begin(self._sample.dtype, self._patterns.quantity == AMPLITUDE, self._first_sample)
-        self._first_sample = None
         self._file_stack.close()
         truncate(self._part, 0)
         self._file, self._output = self._file_stack.enter_context(new_hdf5_file(self._part, self.path))
@@ -192,7 +176,7 @@ class DiffractionWriter:
                 self._file,
                 "patterns",
                 self._shape[1:],
-                self._patterns.dtype,
+                dtype,
                 self._file_options.codec,
                 self._shape[0],
                 self._chunk_shape,
@@ -211,8 +195,9 @@ class DiffractionWriter:
         *product : array or value
             What else the conversion makes a product of.
         """
-        self._warn_of_values()
-        bad_pixels = self._bad_pixels | self._gaps.mask
+        self._counts.warn_of_values(self._bad_pixels)
+        bad_pixels = self._bad_pixels | self._counts.bad_pixels
+        patterns = self._counts.patterns
         width_m, height_m = self._meta.detector_pixel_width_m, self._meta.detector_pixel_height_m
         if not width_m or not height_m:
             warn(f"{self.path}: detector pixel size is not known and is stored as 0; give --detector-pixel-size-m")
@@ -229,12 +214,12 @@ class DiffractionWriter:
         self._file_stack.close()
         self.summary = DiffractionSummary(
             path=self.path,
-            dtype=str(self._patterns.dtype),
-            frames_are=self._patterns.quantity,
-            exact=self._patterns.dtype.kind != "f",
-            scale=self._patterns.scale,
+            dtype=str(patterns.dtype),
+            frames_are=patterns.quantity,
+            exact=patterns.dtype.kind != "f",
+            scale=patterns.scale,
             bad_pixels=int(np.count_nonzero(bad_pixels)),
-            gaps=self._gaps.told(self._bad_pixels),
+            gaps=self._counts.told(self._bad_pixels),
             detector_pixel_width_m=float(width_m),
             detector_pixel_height_m=float(height_m),
             compression=str(self._file_options.codec),
@@ -243,40 +228,11 @@ class DiffractionWriter:
         )
         return known_by
 
-    def _warn_of_values(self) -> None:
-        """Warn of numbers that cannot be counts, or may mark bad pixels."""
-        frames = f"{self._origin}: {self._key}"
-        if self._gaps.zeroed:
-            values = counted(self._gaps.zeroed, "negative, infinite or NaN value")
-            warn(f"{frames}: found {values} in pixels that have counts in other frames; the patterns have 0 there")
-        for mark, pixels in self._gaps.unclear(self._bad_pixels).items():
-            warn(
-                f"{frames}: found {mark} in {counted(pixels, 'pixel')}, but not in every frame; it is kept as a count; "
-                f"give --bad-values {mark} if it marks bad pixels, or --bad-values none if no number does"
-            )
-
-    def _choose(self, scale: float | None = None) -> Patterns:
-        return choose_patterns(self._sample, self._file_options.patterns_are, self._origin, self._key, scale)
-
     def _fill(self, offset: tuple[int, ...], values: Array, patterns: Array) -> None:
         """Make the patterns of a chunk; a value that does not fit stops this file, but not the product."""
-        if self._unfit is None:
-            with hdf5_errors(self.path, self._output):  # stops early if the disk is full
-                # A chunk may reach beyond the frames.
-                inside = tuple(slice(0, size - first) for first, size in zip(offset, self._shape, strict=True))
-                seen = values[inside]
-                counts = self._gaps.without_gaps(offset, seen)
-                if counts is not seen:
-                    values = np.zeros_like(values)
-                    values[inside] = counts
-                try:
-                    self._patterns.fill(values, patterns)
-                except InexactError as error:
-                    self._unfit = self._gaps.without_marks(error.amplitudes.reshape(-1))
-                    return
+        with hdf5_errors(self.path, self._output):  # stops early if the disk is full
+            if self._counts.fill(offset, values, patterns):
                 self._checksums[offset] = isal_zlib.crc32(patterns.reshape(-1).view(np.uint8))
-        if self._unfit is not None:
-            patterns.fill(0)
 
 
 def standard_layout(folder: str | PathLike[str]) -> tuple[Path, Path]:

@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import ContractError, OptionError, SourceError, warn
+from ptychoproduct.errors import ContractError, OptionError, SourceError, warn, warn_of_damage
+from ptychoproduct.hdf5.chunk_grid import is_almost_empty
 from ptychoproduct.hdf5.contract_fields import (
     _checked,
     _read_values,
@@ -27,11 +28,19 @@ from ptychoproduct.hdf5.contract_fields import (
 )
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import local_dataset, local_group, naming_damage, open_hdf5, reading
+from ptychoproduct.hdf5.row_checksums import in_ranges
+from ptychoproduct.hdf5.sharded_chunks import stored_as
 from ptychoproduct.model import contract
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.transforms import parse_array_transform
+from ptychoproduct.product import views
+from ptychoproduct.product.views import FrameDataset
+from ptychoproduct.streaming.dataset_rows import DatasetRows
+from ptychoproduct.system.resources import Resources
 
 if TYPE_CHECKING:
+    import dask.array
+    import xarray
     from matplotlib.figure import Figure
 
 # When a product is opened; a look at each of these takes a few milliseconds.
@@ -70,7 +79,8 @@ class Frames:
         self.ndim: int = dataset.ndim
         self.size: int = dataset.size
         self.nbytes: int = dataset.size * self.dtype.itemsize
-        self.chunks: tuple[int, ...] | None = dataset.chunks
+        with stored_as(dataset) as stored:
+            self.chunks: tuple[int, ...] | None = stored.chunks
         self._dataset = dataset
         self._counts: Frames | None = None
         self.product: Product | None = None
@@ -134,6 +144,11 @@ class Frames:
         for _, future in self.reader.blocks(lambda _, block: block):
             yield future.result()
 
+    def rows(self, resources: Resources) -> DatasetRows:
+        """Return the frames as a source that is read once; see `RowSource`."""
+        accept_damage = self.reader.accept_damage
+        return DatasetRows(self._dataset, resources=resources, recipe=self.recipe, accept_damage=accept_damage)
+
     def close(self) -> None:
         """End the threads that decode frames."""
         self.reader.close()
@@ -186,7 +201,7 @@ class Product:
                 for name, problem in storage_problems(self._file, _MOST_CHUNKS_LOOKED_AT):
                     if not accept_damage:
                         raise ContractError(path, problem, key=name)
-                    warn(f"{path}: {name}: {problem}")
+                    warn_of_damage(f"{path}: {name}: {problem}")
                 self._read()
         except BaseException:
             self.close()
@@ -223,6 +238,41 @@ class Product:
         from ptychoproduct.plots.figure import plot_product
 
         return plot_product(self, frame)
+
+    def to_torch(self) -> FrameDataset:
+        """Return frames and positions as PyTorch's `DataLoader` takes them, with or without workers.
+
+        An item is (frame [H, W], x_m, y_m). PyTorch itself is not needed.
+
+        Raises
+        ------
+        ContractError
+            There are no frames.
+        """
+        return views.to_torch(self)
+
+    def to_dask(self) -> dask.array.Array:
+        """Return the frames as a `dask.array`, [N, H, W], read when it is computed; needs dask.
+
+        Raises
+        ------
+        ContractError
+            There are no frames.
+        """
+        return views.to_dask(self)
+
+    def to_xarray(self) -> xarray.DataArray:
+        """Return the frames as an `xarray.DataArray` of dask's, with positions as coordinates; needs xarray and dask.
+
+        Its dimensions are position, row and column; row and column have coordinates in metres from the detector's
+        middle pixel, N // 2, where its pixel size is known. Its attributes are the metadata that the product says.
+
+        Raises
+        ------
+        ContractError
+            There are no frames.
+        """
+        return views.to_xarray(self)
 
     def close(self) -> None:
         """Close the file; frames cannot be read any more."""
@@ -261,6 +311,11 @@ class Product:
         self.probe_photon_counts = self._read_if_there(contract.PHOTON_COUNTS)
         frames = local_dataset(self._file, contract.DIFFRACTION.name)
         if frames is not None:
+            if self._accept_damage and is_almost_empty(frames.id):
+                raise ContractError(self.path, "damaged: hardly any frame is left", key=frames.name)
+            if contract.LOST_ROWS in frames.attrs:
+                lost = in_ranges(frames.attrs[contract.LOST_ROWS])
+                warn(f"{self.path}: {frames.name}: frames {lost} were lost before it was repacked, and are zeros")
             self.frames = Frames(_checked(frames, contract.DIFFRACTION), read_recipe(frames), self._accept_damage)
         self.meta = read_metadata(self._file, probe, object_)
         self.probe_transform = _steps(self._file, contract.PROBE_TRANSFORM)

@@ -111,3 +111,11 @@ def write_losses(
     for alias in contract.LOSS_VALUES.aliases:
         file[alias] = file[contract.LOSS_VALUES.name]
     file.create_dataset(contract.LOSS_EPOCHS.name, data=np.asarray(numbers, np.int64))
+
+
+def all_datasets(file: h5py.File) -> list[h5py.Dataset]:
+    """Return every dataset of a product once, also where several hard links lead to it."""
+    groups = [file, *([file[contract.RAW_DATA]] if contract.RAW_DATA in file else [])]
+    found = [item for group in groups for item in group.values() if isinstance(item, h5py.Dataset)]
+    found += [file[shown.name] for shown in contract.VIEW_DATASETS if shown.name in file]
+    return list(dict.fromkeys(found))

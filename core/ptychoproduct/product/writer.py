@@ -9,9 +9,8 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
@@ -28,14 +27,16 @@ from ptychoproduct.model.plausibility import warn_of_implausible
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product import reconstruction
 from ptychoproduct.product.frame_writer import FrameWriter
+from ptychoproduct.product.live import LiveProduct
 from ptychoproduct.product.options import ExportOptions
+from ptychoproduct.product.provenance import write_provenance
 from ptychoproduct.product.raw_group import RawGroup
 from ptychoproduct.product.scan_positions import ScanPositions
 from ptychoproduct.product.summary import ExportSummary
 from ptychoproduct.scan.scan import FrameStack
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.streaming.sources import RowSource
-from ptychoproduct.system.atomic import OutputGroup, atomic_output
+from ptychoproduct.system.atomic import OutputGroup, Place, atomic_output
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.physics_evidence import record_physics
@@ -64,6 +65,10 @@ class ProductWriter:
         Other files that the data comes from: never overwritten.
     group : OutputGroup, optional
         Other outputs, which appear at the same time.
+    live : bool
+        Whether others can read the frames while they are appended, see `LiveProduct`; each is a chunk by default.
+    place : Place, optional
+        Where it is until it is complete.
 
     Raises
     ------
@@ -89,35 +94,34 @@ class ProductWriter:
         source: str | PathLike[str] | None = None,
         inputs: Sequence[str | PathLike[str]] = (),
         group: OutputGroup | None = None,
+        live: bool = False,
+        place: Place | None = None,
     ) -> None:
         self.path = Path(out_path)
         self.meta = meta if isinstance(meta, ResolvedMetadata) else resolve_metadata(meta or ExportMeta())
-        self.options = options or ExportOptions()
+        self.options = options or ExportOptions(chunk_frames=1 if live else None)
         self.summary: ExportSummary | None = None
         self.conversion_id: str | None = None  # with a patterns file only
-        self._include_raw = include_raw
+        self._include_raw, self._is_live = include_raw, live
+        if live and not self.options.overwrite:
+            raise OptionError("live", "replaces what has the product's name; it cannot be used with overwrite=False")
         self._progress = progress
-        self._resources = Resources(
-            self.options.threads or available_threads(), self.options.memory_bytes, progress=self._on_progress
-        )
+        threads = self.options.threads or available_threads()
+        self._resources = Resources(threads, self.options.memory_bytes, progress=self._on_progress)
         self._origin = self.path if source is None else source
         self._inputs = tuple(map(Path, inputs if source is None else (source, *inputs)))
-        self._group = group
-        self._stack = ExitStack()
+        self._placing: dict[str, Any] = {"sources": self._inputs, "group": group, "place": place}
+        self._stack, self._file_bytes = ExitStack(), 0
         self._raw: RawGroup | None = None
         self._positions = ScanPositions(self.options.position_index, self._origin)
-        self._file_bytes = 0
-        kept, frames = self.options.has_digests, self.options.digests_frames
-        self._digests = ContentDigests(keep=kept, frames=frames, verify=self.options.verify)
+        self._digests = ContentDigests(self.options.has_digests, self.options.digests_frames, self.options.verify)
         require_hdf5_suffix(self.path)
         warn_of_implausible({name: self.meta.known(name) for name in self.meta.origins}, self._origin)
 
     def __enter__(self) -> Self:
         self._started = time.perf_counter()
         with ExitStack() as stack:
-            part = stack.enter_context(
-                atomic_output(self.path, **self.options.replacing, sources=self._inputs, group=self._group)
-            )
+            part = stack.enter_context(atomic_output(self.path, **self.options.replacing, **self._placing))
             stack.callback(self._measure, part)
             stack.enter_context(self._verified(part))
             self._file, self._output = stack.enter_context(new_hdf5_file(part, self.path))
@@ -125,9 +129,10 @@ class ProductWriter:
                 if self._include_raw:
                     checked = replace(self._resources, progress=lambda _: self._output.check())
                     self._raw = RawGroup(self._file, self.options, checked, self._digests)
-            self._frames = stack.enter_context(
-                FrameWriter(self._file, self.options, self._resources, self._digests, self._origin)
-            )
+            live = LiveProduct(self.path, self.meta, self._origin) if self._is_live else None
+            stack.callback(live.close if live else lambda: None)
+            kept = (self._digests, self._origin, self._output, live)
+            self._frames = stack.enter_context(FrameWriter(self._file, self.options, self._resources, *kept))
             self._stack = stack.pop_all()
         return self
 
@@ -255,6 +260,7 @@ class ProductWriter:
         if self._raw is not None:
             with hdf5_errors(self.path, self._output):
                 self._frames.append(frames)
+                self._frames.share(x_px, y_px)
 
     def write_frames(
         self,
@@ -356,8 +362,8 @@ class ProductWriter:
             )
             if contract.LOSS_VALUES.name not in self._file:
                 reconstruction.write_losses(self._file, (), None, self._origin)
-            if contract.PHOTON_COUNTS.name in self._file:
-                counts = self._file[contract.PHOTON_COUNTS.name]
+            counts = self._file.get(contract.PHOTON_COUNTS.name)
+            if counts is not None:
                 require_length(len(counts), len(self._positions), contract.PHOTON_COUNTS.name, self._origin)
             reconstruction.write_attributes(self._file, contract.ROOT_ATTRIBUTES, self.meta)
             if self.conversion_id is not None:
@@ -369,16 +375,10 @@ class ProductWriter:
                 self._raw.keep_scan(self._positions)
             if self.options.nexus:
                 add_plots(self._file, self.meta)
+            write_provenance(self._file, self.options, self._include_raw, self._inputs)
             summary = self._summarise()  # which notes the verdict of physics: the digest covers it
-            self._digests.take(self._file, self._datasets(), self._resources.threads)
+            self._digests.take(self._file, reconstruction.all_datasets(self._file), self._resources.threads)
         return summary
-
-    def _datasets(self) -> list[h5py.Dataset]:
-        """Return every dataset of the product once, also where several hard links lead to it."""
-        found = [item for item in self._file.values() if isinstance(item, h5py.Dataset)]
-        found += [] if self._raw is None else self._raw.group.values()
-        found += [self._file[shown.name] for shown in contract.VIEW_DATASETS if shown.name in self._file]
-        return list(dict.fromkeys(found))
 
     @contextmanager
     def _verified(self, part: Path) -> Iterator[None]:
@@ -395,6 +395,6 @@ class ProductWriter:
             file_bytes=0,
             seconds=0.0,
             position_index_note=self._positions.index_note(),
-            physics=record_physics(self._file, self._origin, self.options.physics, self.options.convention),
+            physics=record_physics(self._file, self._origin, self._frames.kept, self.options.convention),
             **self._frames.facts(),
         )

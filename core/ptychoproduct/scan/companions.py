@@ -26,7 +26,7 @@ from ptychoproduct.scan.layout import PositionLayout
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.scan.mda import MDA_SUFFIX, read_mda
 from ptychoproduct.scan.nexus import nexus_positions
-from ptychoproduct.scan.npz_parts import POSITION_KEYS, npz_reconstruction, read_if_there
+from ptychoproduct.scan.npz_parts import POSITION_KEYS, SYNTHETIC_KEY, npz_reconstruction, read_if_there
 from ptychoproduct.scan.places import as_text, first_named, layouts_of, parts_at, read_place
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
@@ -171,6 +171,7 @@ def positions_in_npz(archive: NpzArchive, unit: str | None) -> Positions:
         probe=read_if_there(archive, "probe" if by_ptychodus else "probeGuess"),
         object=read_if_there(archive, "object" if by_ptychodus else "objectGuess"),
         files=(archive.path,),
+        is_object_synthetic=SYNTHETIC_KEY in archive.members,
         reconstruction=npz_reconstruction(archive),
         metadata=npz_metadata(archive),
     )
@@ -227,7 +228,9 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
     found = position_columns(source)
     if found is not None:
         layout, (x, y, said) = found
-        object_ = find_picture(source, "object")
+        object_, is_synthetic = find_picture(source, "object"), False
+        if object_ is None:
+            object_, is_synthetic = cxi_object(source)
         positions = Positions(
             x,
             y,
@@ -235,8 +238,9 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
             numbers=_numbers(source, layout.numbers, len(x)),
             scan_index=_numbers(source, layout.scan_index, len(x)),
             probe=find_probe(source),
-            object=cxi_object(source) if object_ is None else object_,
+            object=object_,
             files=source.files,
+            is_object_synthetic=is_synthetic,
             reconstruction=cxi_results(source),
         )
         product = product_parts(source)

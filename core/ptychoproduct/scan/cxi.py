@@ -10,6 +10,7 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import warn
 from ptychoproduct.hdf5.folder_links import Hdf5Source
+from ptychoproduct.model.contract import SYNTHETIC
 from ptychoproduct.scan.places import places, text_at
 from ptychoproduct.scan.scan import Reconstruction
 
@@ -19,13 +20,21 @@ _IMAGES = (f"{_ENTRY}/image_2/data", f"{_ENTRY}/image_1/data")  # ptychodus's ob
 _TEXTS = (
     ("name", (f"{_ENTRY}/title", f"{_ENTRY}/sample_1/name")),
     ("comments", (f"{_ENTRY}/experiment_description",)),
+    *((name, (f"{_RESULTS}/{name}",)) for name in ("polarization", "particle")),
 )
 
 
-def cxi_object(source: Hdf5Source) -> Array | None:
-    """Read the image that is not the probe; None where there is none that can be an object."""
+def cxi_object(source: Hdf5Source) -> tuple[Array | None, bool]:
+    """Read the image that is not the probe, and whether we made it for want of an object; None where there is none."""
     found = cxi_object_place(source)
-    return None if found is None else source.read_pictures(found)
+    return (
+        (None, False)
+        if found is None
+        else (
+            source.read_pictures(found),
+            bool(found.attrs.get(SYNTHETIC.name, False)),
+        )
+    )
 
 
 def cxi_object_place(source: Hdf5Source) -> h5py.Dataset | None:
@@ -61,15 +70,19 @@ def cxi_results(source: Hdf5Source) -> Reconstruction:
         object_layer_spacing_m=() if spacing_m is None else np.atleast_1d(spacing_m),
         loss_values=() if losses is None else np.atleast_1d(losses),
         loss_epochs=None if losses is None else read("loss_epochs"),
+        probe_photon_counts=read("probe_photon_counts"),
     )
 
 
 def cxi_texts(source: Hdf5Source) -> dict[str, Any]:
-    """Read name and comments, by the fields of `ExportMeta`; none that is empty."""
+    """Read texts and choices, by the fields of `ExportMeta`; none that is empty."""
     texts: dict[str, Any] = {}
     for field, names in _TEXTS:
         read = (text_at(source, name) for name in names)
         text = next(filter(None, read), "")
         if text:
             texts[field] = text
+    far_field = source.find(f"{_RESULTS}/far_field")
+    if far_field is not None and far_field.dtype.kind == "b" and far_field.shape == ():
+        texts["far_field"] = bool(source.read(far_field))
     return texts

@@ -96,7 +96,7 @@ LAYOUTS = (
         beside=("_dp", "_para"),
     ),
     Layout(
-        "CXI, NXcxi_ptycho (ptychodus, PyNX, cdtools, SHARP, ptypy)",
+        "CXI (ptychodus, PyNX, cdtools, SHARP, ptypy)",
         frames=("/entry_1/data_1/data", f"{_CXI}/detector_1/data"),
         positions=tuple(
             PositionLayout(translation, translation, "m", _CXI_NUMBERS)
@@ -116,6 +116,8 @@ LAYOUTS = (
             *(MetadataPlace(name, f"{_CXI_PTYCHODUS}/{name}", field_unit(name)) for name in _NUMBERS),
             MetadataPlace("mass_attenuation_m2_kg", f"{_CXI_PTYCHODUS}/mass_attenuation_m2_per_kg", "m2/kg"),
         ),
+        # CXI's translation is that of the sample, as cdtools reads it; ptychodus writes that of the probe.
+        positions_transform="flip-x,flip-y",
     ),
     Layout(
         "SLS cSAXS",
@@ -163,6 +165,8 @@ LAYOUTS = (
             MetadataPlace(_ENERGY, f"{_NEXUS}/bluesky/streams/baseline/mono_energy/value_start", "keV"),
             MetadataPlace(_DISTANCE, f"{_ATTRIBUTES}/DetectorDistance", "mm", 0),
         ),
+        # ptychodus's reader of the stage's positions negates both.
+        positions_transform="flip-x,flip-y",
     ),
     Layout(
         "MAX IV NanoMAX",

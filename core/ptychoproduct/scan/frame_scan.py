@@ -28,7 +28,7 @@ from ptychoproduct.scan.field_layouts import BAD_PIXELS, FRAME_NUMBERS, MASK_NAM
 from ptychoproduct.scan.layouts import WITHOUT_FRAMES
 from ptychoproduct.scan.nexus import nexus_signals
 from ptychoproduct.scan.places import find_place, places
-from ptychoproduct.scan.product_source import frames_member_name, product_extras
+from ptychoproduct.scan.product_source import frames_member_name, lost_frames, product_extras
 from ptychoproduct.scan.ptypy import ptypy_bad_pixels
 from ptychoproduct.scan.scan import Extra, Scan, frame_stack
 from ptychoproduct.scan.source_metadata import hdf5_metadata
@@ -101,10 +101,11 @@ def hdf5_scan(
     if frames is None:
         return assembled(source.path, source.files, None, positions, probe, metadata=metadata)
     recipe = product_recipe(frames)
+    is_damaged = source.accept_damage and _are_of_product(frames)
     parts = source.parts_of(frames)
 
     def rows(axes: Sequence[int] | None = None) -> RowSource:
-        open_rows = partial(DatasetRows, resources=resources, recipe=recipe, source=source)
+        open_rows = partial(DatasetRows, resources=resources, recipe=recipe, source=source, accept_damage=is_damaged)
         if len(parts) > 1 and (axes is None or list(axes) == sorted(axes)):
             return JoinedRows(parts, open_rows)  # decoded on all cores, as HDF5 does not decode what joins them
         return open_rows(frames, axes)
@@ -125,20 +126,27 @@ def hdf5_scan(
     )
     orders = matching_orders(stack.shape, len(positions.x)) if frames.ndim == 3 else []
     axis = stored_axes[canonical_axes(orders[0])[0]] if orders else 0
-    source.require_rows(frames, axis, "frames" if frames.ndim == 3 else "rows of the scan")
-    is_product = _are_of_product(frames)
+    is_product, lost = _are_of_product(frames), np.zeros(0, np.int64)
+    if not is_damaged:
+        source.require_rows(frames, axis, "frames" if frames.ndim == 3 else "rows of the scan")
     if is_product:
+        lost = lost_frames(frames, is_damaged, resources.threads)
         order = read_attribute(frames, ORIGINAL_AXIS_ORDER)
         transform = read_attribute(frames, FRAMES_TRANSFORM) or ""
         stack = replace(stack, member=frames_member_name(frames), original_axis_order=order, transform=transform)
     if not is_product or positions.product != source.path:  # a product's frame i belongs to its position i
         positions = paired(source.path, stack.shape, positions, _frame_numbers(source, frames))
     bad_pixels = _bad_pixels(source, frames, stack.shape)
-    extras = _extras(bad_pixels, source.path if is_product else None, positions, resources.threads)
-    return assembled(source.path, source.files, stack, positions, probe, extras, bad_pixels, metadata)
+    extras = _extras(
+        bad_pixels, source.path if is_product else None, positions, resources.threads, source.accept_damage
+    )
+    scan = assembled(source.path, source.files, stack, positions, probe, extras, bad_pixels, metadata)
+    return replace(scan, lost_frames=lost)
 
 
-def _extras(bad_pixels: Array | None, product: Path | None, positions: Positions, threads: int) -> Iterator[Extra]:
+def _extras(
+    bad_pixels: Array | None, product: Path | None, positions: Positions, threads: int, accept_damage: bool
+) -> Iterator[Extra]:
     """Give the bad pixels, and what else the products have that frames and positions are of; the first that has it."""
     member = f"{BAD_PIXELS}{NPY_SUFFIX}"
     given = set() if bad_pixels is None else {member}
@@ -146,7 +154,7 @@ def _extras(bad_pixels: Array | None, product: Path | None, positions: Positions
         yield Extra(member, bad_pixels)
     for path in dict.fromkeys(filter(None, (product, positions.product))):
         rows = positions.rows if path != product else None
-        for extra in product_extras(path, threads, rows):
+        for extra in product_extras(path, threads, rows, accept_damage):
             if extra.member not in given:
                 given.add(extra.member)
                 yield extra

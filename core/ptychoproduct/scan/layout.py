@@ -100,6 +100,10 @@ class Layout:
         End of the name of the file with frames, and of the file with positions that belongs to it.
     particle : {"electron"}, optional
         Of the beam.
+    positions_transform : str
+        What makes ptychodus's positions of those that are there, see `parse_positions_transform`: the program, or the
+        definition of the format, has the movement of the sample. It is told and never done unasked, because files of
+        one format are written by several programs, and physics finds out which.
     """
 
     program: str
@@ -114,3 +118,4 @@ class Layout:
     mark: str | None = None
     beside: tuple[str, str] | None = None
     particle: str | None = None
+    positions_transform: str = ""

@@ -9,6 +9,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.npz.archive import NpzArchive
+from ptychoproduct.scan.field_layouts import FRAME_NUMBERS
 from ptychoproduct.scan.scan import Reconstruction
 
 # Positions, and their unit.
@@ -18,7 +19,9 @@ _PTYCHODUS_KEYS = (
     *("probe_position_x_m", "probe_position_y_m", "probe_position_indexes", "probe", "object"),
     *("opr_weights", "object_layer_spacing_m", "loss_values", "loss_epochs", "probe_photon_counts"),
 )
-_TEXTS = ("name", "comments", "polarization")
+_TEXTS = ("name", "comments", "polarization", "particle")
+# True where the object is ones that stand for an unknown one; ptychodus has no such key.
+SYNTHETIC_KEY = "object_synthetic"
 
 
 def is_ptychodus_product(archive: NpzArchive) -> bool:
@@ -28,7 +31,11 @@ def is_ptychodus_product(archive: NpzArchive) -> bool:
 
 def own_keys(archive: NpzArchive) -> Sequence[str]:
     """Return the keys that a product gets anew from the scan."""
-    return (*PTYCHOPINN_KEYS, *_PTYCHODUS_KEYS) if is_ptychodus_product(archive) else PTYCHOPINN_KEYS
+    return (
+        (*PTYCHOPINN_KEYS, *_PTYCHODUS_KEYS, FRAME_NUMBERS, SYNTHETIC_KEY)
+        if is_ptychodus_product(archive)
+        else PTYCHOPINN_KEYS
+    )
 
 
 def read_if_there(archive: NpzArchive, key: str) -> Array | None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from ptychoproduct.aliases import Array
+from ptychoproduct.errors import ContractError, warn_of_damage
 from ptychoproduct.hdf5 import arrays
+from ptychoproduct.hdf5.chunk_grid import is_almost_empty, not_stored
 from ptychoproduct.hdf5.contract_fields import read_attribute, read_layer_spacing
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.model import contract
 from ptychoproduct.npz.npy import NPY_SUFFIX
@@ -51,7 +56,9 @@ def product_reconstruction(source: Hdf5Source) -> Reconstruction:
     )
 
 
-def product_extras(path: Path, threads: int = 1, rows: Array | None = None) -> Iterator[Extra]:
+def product_extras(
+    path: Path, threads: int = 1, rows: Array | None = None, accept_damage: bool = False
+) -> Iterator[Extra]:
     """Give what else a product keeps in ``/raw_data``; the file is open only as long as the iteration lasts.
 
     Parameters
@@ -61,18 +68,23 @@ def product_extras(path: Path, threads: int = 1, rows: Array | None = None) -> I
         How many chunks are decoded at once.
     rows : array, int, optional
         The positions that are taken, where these are not all in their order. Arrays with a row for each follow.
+    accept_damage : bool
+        Whether what cannot be read, or has changed, is left out.
 
     Raises
     ------
     ContractError, SourceError
         Something cannot be read.
     """
-    with Hdf5Source(path) as source:
+    with Hdf5Source(path, accept_damage=accept_damage) as source:
         position = source.find(contract.POSITION_X.name)
         positions = 0 if position is None else position.size
         for name in source.names(_RAW):
             dataset = None if name in _OWN else source.find(f"{_RAW}/{name}")
-            if dataset is None:
+            problem = _problem(dataset) if accept_damage and dataset is not None else ""
+            if problem:
+                warn_of_damage(f"{path}: {_RAW}/{name}: {problem}; it is left out")
+            if dataset is None or problem:
                 continue
             member = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{name}{NPY_SUFFIX}"
             source_dtype = dataset.attrs.get(contract.SOURCE_DTYPE.name)
@@ -90,6 +102,37 @@ def product_extras(path: Path, threads: int = 1, rows: Array | None = None) -> I
             if is_taken:
                 array = array[rows]
             yield Extra(member, array.item() if array.dtype == object else array, kept_dtype)
+
+
+def lost_frames(frames: h5py.Dataset, accept_damage: bool, threads: int = 1) -> Array:
+    """Return the numbers of frames that a product does not have any more.
+
+    Those that were lost when it was repacked; where damage is accepted, all frames are read to find others.
+    """
+    before = frames.attrs.get(contract.LOST_ROWS, ())
+    if not accept_damage:
+        return np.asarray(before, np.int64)
+    if is_almost_empty(frames.id):
+        raise ContractError(frames.file.filename, "damaged: hardly any frame is left", key=frames.name)
+    with closing(DatasetReader(frames, threads, accept_damage=True)) as reader:
+        for _, future in reader.blocks(lambda *_: None):
+            future.result()
+    reader.tell_damage("frames", fate="are left out")
+    return np.unique(np.concatenate([reader.lost_rows, reader.changed_rows, np.asarray(before, np.int64)]))
+
+
+def _problem(dataset: h5py.Dataset) -> str:
+    """Say why a dataset cannot be read, or that it has changed; nothing where all is well."""
+    problem = not_stored(dataset.id)
+    if problem or not dataset.shape:
+        return problem
+    with closing(DatasetReader(dataset, 1)) as reader:
+        try:
+            for _, future in reader.blocks(lambda *_: None):
+                future.result()
+        except ContractError as error:
+            return error.sentence
+    return ""
 
 
 def frames_member_name(frames: h5py.Dataset) -> str:

@@ -60,8 +60,15 @@ def _extras(raw: Any) -> Iterator[Extra]:
             yield Extra(f"{key}{NPY_SUFFIX}", ArrayRows(array) if streamed else array)
     metadata = getattr(raw, "metadata", None)
     if metadata is not None:
-        text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+        text = metadata if isinstance(metadata, str) else json.dumps(metadata, default=_for_json)
         yield Extra(f"{contract.METADATA_KEY}{NPY_SUFFIX}", text)
+
+
+def _for_json(value: Any) -> Any:
+    """Return what JSON can say of a value of metadata; TypeError where that is nothing."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"RawData: metadata holds {value!r} of type {type(value).__name__}, which JSON has no way to say")
 
 
 def _required_attribute(raw: Any, key: str) -> Array:

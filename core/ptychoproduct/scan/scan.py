@@ -12,15 +12,18 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptychoproduct.aliases import Array, Origin
+from ptychoproduct.aliases import Array, Origin, Progress
+from ptychoproduct.compression.codecs import Codec
 from ptychoproduct.hdf5.arrays import has_hdf5_type
 from ptychoproduct.model.axes import axis_order, canonical_axes, matching_orders
 from ptychoproduct.model.contract import FRAME_KEYS
+from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import check_unit
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.streaming.stacked_rows import stack_shape, stacked_rows
+from ptychoproduct_native import OutputFile
 
 # Arrays from this size on are streamed, not loaded.
 _LARGE_BYTES = 8 * 1024**2
@@ -32,6 +35,39 @@ _DIMENSIONS = {
     "probe": ("probeGuess", 4),
     "object": ("objectGuess", 3),
 }
+
+
+@dataclass(frozen=True)
+class FramesToWrite:
+    """Frames, and the empty dataset that they are to be in.
+
+    Parameters
+    ----------
+    rows : RowSource
+    axes : sequence of int
+        The stack's axes that are N, H and W.
+    dataset : h5py.Dataset
+    codec : Codec
+        Of the dataset.
+    file : OutputFile
+        That the dataset is in.
+    recipe : CountsRecipe or None
+        What makes the dataset's elements of the rows.
+    progress : callable
+    """
+
+    rows: RowSource
+    axes: Sequence[int]
+    dataset: h5py.Dataset
+    codec: Codec
+    file: OutputFile
+    recipe: CountsRecipe | None
+    progress: Progress
+
+
+WriteElsewhere = Callable[[FramesToWrite], tuple[h5py.Dataset, Array]]
+"""Writes frames, and returns the dataset that has them, and the checksum of each, [N]. An InexactError of the recipe
+leaves frames that are not complete."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +100,8 @@ class FrameStack:
         That of stacks from the same kind of file, where the numbers of frames and pixels fit several.
     transform : str
         By which they were made of the source's, see `parse_array_transform`.
-    write_rows : callable, optional
-        Writes the rows in place of `streaming.chunk_stream.write_rows`; gets the axes before its arguments.
+    write_elsewhere : callable, optional
+        See `WriteElsewhere`; what writes the frames, in place of this process.
     """
 
     key: str
@@ -79,7 +115,7 @@ class FrameStack:
     usual_axis_order: str = "NHW"
     transform: str = ""
     selection: str | None = None
-    write_rows: Callable[..., None] | None = None
+    write_elsewhere: WriteElsewhere | None = None
 
     def axis_order(self, positions: int, requested: str, origin: Origin) -> str:
         """Decide how the axes are ordered, see `axis_order`."""
@@ -191,6 +227,8 @@ class Scan:
     notes : tuple of str
         How the source was read, where that is not as it is stored, for the summary. Those on axes of length one and
         on real numbers in place of complex ones are added here.
+    lost_frames : sequence of int
+        Frames that a damaged source does not have any more, and that are to be left out.
 
     Raises
     ------
@@ -217,6 +255,7 @@ class Scan:
     metadata: ExportMeta = field(default_factory=ExportMeta)
     metadata_files: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    lost_frames: Sequence[int] | Array = ()
 
     def __post_init__(self) -> None:
         check_unit(self.positions_in)

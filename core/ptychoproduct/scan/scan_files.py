@@ -67,6 +67,9 @@ class ScanFiles:
         be one of that size.
     allow_gaps : bool
         Whether frames that an HDF5 file declares, and that are in no file, are a warning; they are an error by default.
+    accept_damage : bool
+        Whether a damaged product is taken as far as it can be read; a `DamageWarning` names what is damaged. Frames
+        that are lost or have changed are left out with their positions, other arrays that cannot be read as well.
 
     Raises
     ------
@@ -86,6 +89,7 @@ class ScanFiles:
     frames_key: str | None = None
     drop: Sequence[str] = ()
     allow_gaps: bool = False
+    accept_damage: bool = False
     scan_step_m: float | tuple[float, ...] | None = None
     object: Given = None
     mask: Given = None
@@ -100,6 +104,8 @@ class ScanFiles:
         this = f"{Path(self.path).name} is {_KIND_NAMES[self.kind or NPZ]}"
         if self.dataset is not None and self.kind != HDF5:
             raise OptionError("dataset", f"applies to HDF5 files; {this}")
+        if self.accept_damage and self.kind != HDF5:
+            raise OptionError("accept_damage", f"applies to products; {this}")
         for key in ("frames_key", "drop"):
             if getattr(self, key) and self.kind != NPZ:
                 raise OptionError(key, f"applies to NPZ files; {this}")
@@ -188,7 +194,7 @@ def _opened(files: ScanFiles, resources: Resources, include_frames: bool) -> Ite
         return
     from ptychoproduct.hdf5.local_links import naming_damage
 
-    with naming_damage(path), Hdf5Source(path, files.allow_gaps) as source:
+    with naming_damage(path), Hdf5Source(path, files.allow_gaps, files.accept_damage) as source:
         yield hdf5_scan(source, companions, resources, files.dataset, include_frames)
 
 
@@ -211,7 +217,7 @@ def frame_bytes(files: ScanFiles) -> int:
         from ptychoproduct.hdf5.folder_links import Hdf5Source
         from ptychoproduct.scan.frame_scan import frames_dataset, product_recipe
 
-        with Hdf5Source(path) as source:
+        with Hdf5Source(path, accept_damage=files.accept_damage) as source:
             dataset = frames_dataset(source, files.dataset)
             recipe = product_recipe(dataset)
             dtype = dataset.dtype if recipe is None else np.dtype(recipe.amplitude_dtype)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import OptionError, warn
+from ptychoproduct.errors import OptionError, SourceError, warn
+from ptychoproduct.hdf5.row_checksums import in_ranges
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.position_units import are_metres
 from ptychoproduct.npz.npy import NPY_SUFFIX, NpyFile
@@ -31,7 +32,7 @@ def selected_scan(
     axis_order: str = "auto",
     is_of_whole_frames: bool = False,
 ) -> Scan:
-    """Return the part of a scan that is asked for; frames are still not read.
+    """Return the part of a scan that is asked for, without frames that are lost; frames are still not read.
 
     Parameters
     ----------
@@ -57,16 +58,21 @@ def selected_scan(
     ProductWarning
         The object is left out, because its pixels are those of whole frames.
     """
-    if frames is None and crop is None:
+    if frames is None and crop is None and not len(scan.lost_frames):
         return scan
     stack, count = scan.frames, len(scan.x)
     if stack is None:
         raise OptionError("frames" if crop is None else "crop", "selects frames, and there are none")
     order = stack.axis_order(count, axis_order, scan.origin)
     shape = tuple(stack.shape[axis] for axis in canonical_axes(order))
-    rows = np.arange(count) if frames is None else _numbers(frames, count)
+    asked = np.arange(count) if frames is None else _numbers(frames, count)
+    rows = np.setdiff1d(asked, scan.lost_frames)
+    if not len(rows):
+        raise SourceError(scan.origin, "damaged: all of the frames are lost", key=stack.key)
     window = (slice(0, shape[1]), slice(0, shape[2])) if crop is None else _window(crop, shape[1:])
-    said = [] if frames is None else [f"frames {_in_words(rows)} of {count}"]
+    said = [] if frames is None else [f"frames {_in_words(asked)} of {count}"]
+    if len(rows) < len(asked):
+        said.append(f"without frames {in_ranges(np.intersect1d(asked, scan.lost_frames))}, which are lost")
     if crop is not None:
         said.append(f"pixel rows {_range(window[0])} of {shape[1]}, columns {_range(window[1])} of {shape[2]}")
         cropped = tuple(part.stop - part.start for part in window)

@@ -76,7 +76,7 @@ def hdf5_metadata(source: Hdf5Source, frames: h5py.Dataset | None = None) -> Exp
         return ExportMeta(**{name: value for name, value in vars(meta).items() if not _is_unknown(name, value)})
     values = ptypy_center(source) | {name: value for name, (value, _) in hdf5_values(source, frames).items()}
     particle = None if frames is None else _particle(source, frames)
-    return ExportMeta(**values, **cxi_texts(source), particle=particle)
+    return ExportMeta(**values, **{"particle": particle, **cxi_texts(source)})
 
 
 def hdf5_values(source: Hdf5Source, frames: h5py.Dataset | None = None) -> dict[str, tuple[Any, str]]:

@@ -135,8 +135,7 @@ class ChunkStream:
 
     def _read(self, source: RowSource, rows: range) -> ChunkBuffer:
         elements = self.new_block()
-        with memoryview(elements) as view, view[: len(rows) * self.row_bytes] as part:
-            source.read_into(rows.start, part)
+        source.read_into(rows.start, memoryview(elements)[: len(rows) * self.row_bytes])
         clear_rest(elements, len(rows) * self.row_bytes)
         return elements
 
@@ -162,8 +161,7 @@ class ChunkStream:
     def _read_part(self, source: RowSource, block_start: int, elements: ChunkBuffer, rows: range) -> None:
         """Read some rows of a block to their place."""
         start = (rows.start - block_start) * self.row_bytes
-        with memoryview(elements) as view, view[start : start + len(rows) * self.row_bytes] as part:
-            source.read_into(rows.start, part)
+        source.read_into(rows.start, memoryview(elements)[start : start + len(rows) * self.row_bytes])
 
     def _read_and_encode(self, source: RowSource, rows: range) -> list[_Encoded]:
         return self._encode(rows.start, self._read(source, rows))
@@ -226,13 +224,16 @@ class RowAppender:
             filled = self.rows % stream.block_rows
             count = min(stream.block_rows - filled, source.shape[0] - taken)
             start = filled * stream.row_bytes
-            with memoryview(self._block) as view, view[start : start + count * stream.row_bytes] as rows:
-                source.read_into(taken, rows)
+            source.read_into(taken, memoryview(self._block)[start : start + count * stream.row_bytes])
             taken += count
             self.rows += count
             if self.rows % stream.block_rows == 0:
                 stream.submit_block(range(self.rows - stream.block_rows, self.rows), self._block)
                 self._block = None
+
+    def drain(self) -> None:
+        """Write all chunks that are full."""
+        self._stream.drain()
 
     def finish(self) -> None:
         """Write what is left, and give the dataset its length."""
@@ -276,11 +277,17 @@ def clear_rest(elements: ChunkBuffer, nbytes: int) -> None:
             view[nbytes:] = bytes(len(view) - nbytes)
 
 
+def _copied(chunk: ChunkBuffer) -> ChunkBuffer:
+    copy = ChunkBuffer(len(chunk))
+    memoryview(copy)[:] = memoryview(chunk)
+    return copy
+
+
 def _cut_and_encode(target: ChunkTarget, offset: tuple[int, ...], block: Array, first: int) -> list[_Encoded]:
     return [(target, offset, target.encode(offset, target.cut(offset, block, first)))]
 
 
-Convert = Callable[[tuple[int, ...], Array, Array], None]
+Convert = Callable[[tuple[int, ...], Array, Array], object]
 """Makes the elements of a chunk. Called from any thread with the chunk's offset (the index of its first element), the
 source's elements, and the array to fill. Both are contiguous and of the chunk's shape, and zeros where the chunk
 reaches beyond the source. An error that it raises ends the writing."""
@@ -296,10 +303,13 @@ class RowOutput:
         Made by `create_chunked`, of the source's shape.
     convert : callable, optional
         See `Convert`; without one the dataset has the source's type, and gets the rows as they are.
+    mirror : h5py.Dataset, optional
+        Of another file; it gets the same chunks.
     """
 
     dataset: h5py.Dataset
     convert: Convert | None = None
+    mirror: h5py.Dataset | None = None
 
 
 class ChunkTarget:
@@ -320,7 +330,7 @@ class ChunkTarget:
         dataset = output.dataset
         self.chunk_shape: tuple[int, ...] = dataset.chunks
         self.row_shape: tuple[int, ...] = dataset.shape[1:]
-        self._dataset = dataset
+        self._datasets = [dataset] if output.mirror is None else [dataset, output.mirror]
         self._convert = output.convert
         self._source_dtype = dtype
         self._dtype: np.dtype[Any] = dataset.dtype
@@ -355,17 +365,19 @@ class ChunkTarget:
             self._convert(offset, self._array(chunk, self._source_dtype), self._array(converted, self._dtype))
             chunk = converted
         elif keep:
-            copy = ChunkBuffer(len(chunk))
-            memoryview(copy)[:] = memoryview(chunk)
-            chunk = copy
-        return self._pipeline.encode(chunk)
+            chunk = _copied(chunk)
+        try:
+            return self._pipeline.encode(chunk)
+        except BufferError:  # who looks at running threads, such as Dask's profiler, holds what these have looked at
+            return self._pipeline.encode(_copied(chunk))
 
     def write(self, offset: tuple[int, ...], data: ChunkBuffer, filter_mask: int) -> None:
         """Write an encoded chunk; a dataset that can grow is extended for it."""
         stop = offset[0] + self.chunk_shape[0]
-        if self._grows and stop > self._dataset.shape[0]:
-            self._dataset.resize(stop, axis=0)
-        self._dataset.id.write_direct_chunk(offset, data, filter_mask)
+        for dataset in self._datasets:
+            if self._grows and stop > dataset.shape[0]:
+                dataset.resize(stop, axis=0)
+            dataset.id.write_direct_chunk(offset, data, filter_mask)
 
     def _array(self, chunk: ChunkBuffer, dtype: np.dtype[Any]) -> Array:
         return np.frombuffer(chunk, dtype).reshape(self.chunk_shape)

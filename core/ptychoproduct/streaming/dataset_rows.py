@@ -38,6 +38,8 @@ class DatasetRows:
         Rows are the amplitudes that it makes of the dataset's counts.
     source : Hdf5Source, optional
         What the dataset was found in: errors name its file and the frames.
+    accept_damage : bool
+        See `DatasetReader`, which is the attribute `reader`.
     """
 
     access = Access.ONE_THREAD
@@ -49,20 +51,21 @@ class DatasetRows:
         resources: Resources | None = None,
         recipe: CountsRecipe | None = None,
         source: Hdf5Source | None = None,
+        accept_damage: bool = False,
     ) -> None:
         resources = resources or Resources()
         self._axes = tuple(range(dataset.ndim) if axes is None else axes)
         self._row_axis = self._axes[0]
         self._dataset = dataset
         self._source = source
-        self._reader = DatasetReader(dataset, resources.threads, recipe)
+        self.reader = DatasetReader(dataset, resources.threads, recipe, accept_damage)
         self.shape: tuple[int, ...] = tuple(dataset.shape[axis] for axis in self._axes)
-        self.dtype = self._reader.dtype.newbyteorder("=")
+        self.dtype = self.reader.dtype.newbyteorder("=")
         self._chunk_rows = min(dataset.chunks[self._row_axis] if dataset.chunks else 1, self.shape[0])
         most_rows = max(1, resources.memory_bytes // row_bytes_of(self))
         whole = max(1, most_rows // self._chunk_rows) * self._chunk_rows
         self._block_rows = min(whole, most_rows, self.shape[0])
-        self._ahead = self._reader.blocks(lambda _, block: block)
+        self._ahead = self.reader.blocks(lambda _, block: block)
         self._ahead_next = 0
         self._block: Array | None = None
         self._block_range = range(0)
@@ -90,7 +93,7 @@ class DatasetRows:
     def finish(self) -> None:
         """See `RowSource`; checksums are verified where chunks are decoded."""
         self._ahead.close()
-        self._reader.close()
+        self.reader.close()
 
     def _load(self, first: int) -> bool:
         """Load the block that holds a row; False where rows are read one after the other, and this is not the next."""
@@ -120,7 +123,7 @@ class DatasetRows:
     def _read(self, rows: range, out: Array) -> None:
         """Read rows into an array that has the dataset's axes."""
         try:
-            self._reader.read_into(out, self._selection(rows))
+            self.reader.read_into(out, self._selection(rows))
         except ContractError as error:
             raise self._error(rows, error) from error
 
@@ -137,7 +140,7 @@ class DatasetRows:
         for start in range(rows.start // self._chunk_rows * self._chunk_rows, rows.stop, self._chunk_rows):
             row = max(rows.start, start)
             try:
-                self._reader.read_into(np.empty(row_shape, self.dtype), self._selection(range(row, row + 1)))
+                self.reader.read_into(np.empty(row_shape, self.dtype), self._selection(range(row, row + 1)))
             except ContractError as first_error:
                 frames, error = f"{start} to {min(start + self._chunk_rows, self.shape[0]) - 1}", first_error
                 break

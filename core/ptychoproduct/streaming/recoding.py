@@ -9,12 +9,15 @@ from itertools import accumulate
 from typing import Any
 
 import h5py
+import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.compression.filters import filter_pipeline
 from ptychoproduct.errors import ContractError, SourceError
 from ptychoproduct.hdf5.chunks import ChunkIndex
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import reading
+from ptychoproduct.hdf5.row_checksums import changed_rows, have_changed, stored_row_checksums
 from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
 from ptychoproduct.streaming.dataset_rows import DatasetRows
 from ptychoproduct.system.resources import Resources
@@ -25,8 +28,10 @@ from ptychoproduct_native import FLETCHER32_ID, ChunkBuffer, Filter, FilterError
 _AHEAD_BYTES = 64 * 1024**2
 
 
-def recode(source: h5py.Dataset, target: h5py.Dataset, resources: Resources) -> None:
-    """Fill a dataset with the content of another one.
+def recode(
+    source: h5py.Dataset, target: h5py.Dataset, resources: Resources, accept_damage: bool = False
+) -> DatasetReader | None:
+    """Fill a dataset with the content of another one, whose checksums are verified.
 
     Parameters
     ----------
@@ -36,23 +41,32 @@ def recode(source: h5py.Dataset, target: h5py.Dataset, resources: Resources) -> 
         Of the same shape and type, in chunks, empty.
     resources : Resources
         Threads and progress.
+    accept_damage : bool
+        Whether rows that cannot be decoded become fill values.
+
+    Returns
+    -------
+    DatasetReader or None
+        What knows which rows have become that.
 
     Raises
     ------
     ContractError
-        The source cannot be decoded; which chunk.
+        The source cannot be decoded, or has changed; which chunk or rows.
     """
-    decode = _pipeline_here(source) if source.chunks == target.chunks else None
+    decode = _pipeline_here(source) if source.chunks == target.chunks and not accept_damage else None
     if decode is not None:
         _recode_chunks(source, target, decode, resources)
-        return
+        return None
     if not source.id.get_storage_size():  # it holds fill values only
         resources.progress(source.size * source.dtype.itemsize)
-        return
+        return None
     output = RowOutput(target) if target.dtype.isnative else RowOutput(target, _in_stored_order)
-    write_rows([output], DatasetRows(source, resources=resources), resources)
+    rows = DatasetRows(source, resources=resources, accept_damage=accept_damage)
+    write_rows([output], rows, resources)
     if target.shape != source.shape:  # a dataset that can grow has grown by whole chunks
         target.resize(source.shape)
+    return rows.reader
 
 
 def _recode_chunks(source: h5py.Dataset, target: h5py.Dataset, decode: FilterPipeline, resources: Resources) -> None:
@@ -61,10 +75,24 @@ def _recode_chunks(source: h5py.Dataset, target: h5py.Dataset, decode: FilterPip
     encode = filter_pipeline(target)
     keep = has_same_filters(source, target)
     where = (source.file.filename, source.name)
+    with reading(source):
+        checksums = stored_row_checksums(source) if source.chunks[1:] == source.shape[1:] else None
+    dtype, chunk_shape = source.dtype, source.chunks
 
-    def transcoded(offset: tuple[int, ...], filter_mask: int, data: bytes) -> tuple[ChunkBuffer, int]:
+    def decoded(offset: tuple[int, ...], filter_mask: int, data: bytes) -> ChunkBuffer:
+        chunk = decode.decode(data, filter_mask, chunk_bytes)
+        if checksums is not None:
+            changed = changed_rows(np.frombuffer(chunk, dtype).reshape(chunk_shape), offset[0], checksums)
+            if len(changed):
+                raise ContractError(where[0], f"damaged: rows {have_changed(changed)}", key=where[1])
+        return chunk
+
+    def transcoded(
+        offset: tuple[int, ...], filter_mask: int, data: bytes, is_kept: bool
+    ) -> tuple[ChunkBuffer | bytes, int]:
         try:
-            return encode.encode(decode.decode(data, filter_mask, chunk_bytes))
+            chunk = decoded(offset, filter_mask, data)  # also what stays as it is: it may be damaged
+            return (data, filter_mask) if is_kept else encode.encode(chunk)
         except FilterError as error:
             raise ContractError(where[0], f"chunk {offset} cannot be decoded: {error}", key=where[1]) from error
         except MemoryError as error:
@@ -75,12 +103,8 @@ def _recode_chunks(source: h5py.Dataset, target: h5py.Dataset, decode: FilterPip
             with reading(source):
                 filter_mask, data = source.id.read_direct_chunk(offset)
             # HDF5 may have stored a chunk that reaches beyond the end without the filters, and not say so.
-            if keep and all(
-                first + n <= end for first, n, end in zip(offset, source.chunks, source.shape, strict=True)
-            ):
-                yield partial(_as_it_is, data, filter_mask)
-            else:
-                yield partial(transcoded, offset, filter_mask, data)
+            is_whole = all(first + n <= end for first, n, end in zip(offset, source.chunks, source.shape, strict=True))
+            yield partial(transcoded, offset, filter_mask, data, keep and is_whole)
 
     offsets: list[tuple[int, ...]] = []
     with reading(source):
@@ -96,10 +120,6 @@ def _recode_chunks(source: h5py.Dataset, target: h5py.Dataset, decode: FilterPip
 def _in_stored_order(offset: tuple[int, ...], elements: Array, stored: Array) -> None:  # noqa: ARG001 - see `Convert`
     """Convert elements to the byte order of the file."""
     stored[...] = elements
-
-
-def _as_it_is(data: bytes, filter_mask: int) -> tuple[bytes, int]:
-    return data, filter_mask
 
 
 def _pipeline_here(dataset: h5py.Dataset) -> FilterPipeline | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptychoproduct.errors import OutputError, warn
-from ptychoproduct.system.part_files import held_part, new_name, remove_leftovers
+from ptychoproduct.system.part_files import folder_beside, held_part, new_name, remove_leftovers
 from ptychoproduct.system.signals import held_signals
 
 # The latest outputs that have got their names, for those who tell of an interruption.
@@ -21,6 +21,22 @@ completed: deque[Path] = deque(maxlen=16)
 
 # Errors of fsync on file systems that do not support it.
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an output is until it is complete, in place of a new file that is removed if there is an error.
+
+    Parameters
+    ----------
+    part : Path
+        On the same file system as the output; it may be there already. The caller holds it, and removes it.
+    folder : Path, optional
+        A folder that gets its name together with the output, see `folder_beside`.
+    """
+
+    part: Path
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,7 @@ class _Output:
     overwrite: bool
     force: bool
     sources: tuple[Path, ...]
+    is_kept: bool = False
 
 
 class OutputGroup:
@@ -143,6 +160,7 @@ def atomic_output(
     force: bool = False,
     sources: tuple[Path, ...] = (),
     group: OutputGroup | None = None,
+    place: Place | None = None,
 ) -> Iterator[Path]:
     """Give a path to write to, which becomes `path` when the block ends without an error.
 
@@ -158,6 +176,8 @@ def atomic_output(
         Files that `path` must not be.
     group : OutputGroup, optional
         Outputs that this one appears with, when their block ends.
+    place : Place, optional
+        Where it is until then.
 
     Yields
     ------
@@ -171,7 +191,8 @@ def atomic_output(
     """
     try:
         target = path.resolve()
-        output = _Output(path, target, new_name(target, ".part"), overwrite, force, sources)
+        part = new_name(target, ".part") if place is None else place.part
+        output = _Output(path, target, part, overwrite, force, sources, is_kept=place is not None)
         _check_destination(output)
     except (OSError, RuntimeError, ValueError) as error:  # a loop of symbolic links, a name that is too long
         raise OutputError(path, f"cannot be written: {getattr(error, 'strerror', None) or error}") from error
@@ -181,10 +202,16 @@ def atomic_output(
         with writing_errors(path):
             own.make_folder(target.parent)
             remove_leftovers(target)
-            own.make_part(output.part)
+            if place is None:
+                own.make_part(output.part)
+            else:
+                place.part.touch()
         yield output.part
         with writing_errors(path):
             _sync_if_possible(output.part, path)
+        if place is not None and place.folder is not None:
+            beside = folder_beside(target)
+            own.add(_Output(beside, beside, place.folder, False, False, (), is_kept=True))
         own.add(output)
         if group is None:
             own.publish()
@@ -226,10 +253,15 @@ def _put_back(old: Path | None, output: _Output) -> None:
         if old is not None:
             old.replace(output.target)
         elif not output.part.exists():  # else it has not got its name, and whatever has it stays
-            output.target.unlink(missing_ok=True)
+            if output.is_kept:
+                output.target.rename(output.part)
+            else:
+                output.target.unlink(missing_ok=True)
 
 
 def _give_up(output: _Output, error: BaseException) -> None:
+    if output.is_kept:
+        return
     with contextlib.suppress(OSError):  # it has its name, or was never made
         output.part.unlink()
         error.add_note(f"removed {output.part}, the unfinished {output.path.name}")

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ try:
 except ImportError:  # Windows, which removes no file that a process has open
     fcntl = None  # type: ignore[assignment]
 
+# In the folder of an unfinished output that may be continued, see `Place`.
+UNFINISHED_FILE = "product.h5"
+HAS_FOLDER = "with a folder"
 # Part files of this process.
 unfinished: set[Path] = set()
 
@@ -28,6 +32,51 @@ def new_name(target: Path, suffix: str) -> Path:
         ``.part`` for an unfinished output, ``.old`` for a file that is being replaced.
     """
     return target.with_name(f"{_stem(target)}{secrets.token_hex(8)}{suffix}")
+
+
+def folder_beside(target: Path) -> Path:
+    """Return the folder of an output whose data is in several files."""
+    return target.with_name(f"{target.stem}.frames")
+
+
+@contextlib.contextmanager
+def held_folder(folder: Path) -> Iterator[bool]:
+    """Make the folder of an unfinished output, or take an existing one, and hold it while the block runs.
+
+    Yields
+    ------
+    bool
+        False where another run holds it.
+    """
+    folder.mkdir(exist_ok=True)
+    if fcntl is None:
+        yield True
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        is_free = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_free = False
+        except OSError:  # not every file system has locks
+            pass
+        yield is_free and folder.exists()
+    finally:
+        os.close(descriptor)
+
+
+def remove_folder(folder: Path, target: Path) -> None:
+    """Remove the folder of an unfinished output, and its data where this has its name already, but the output has not.
+
+    OSError where something is written in it meanwhile.
+    """
+    beside = folder_beside(target)
+    is_named = not (folder / beside.name).exists()
+    if (folder / HAS_FOLDER).exists() and (folder / UNFINISHED_FILE).exists() and is_named and beside.exists():
+        shutil.rmtree(beside)
+    (folder / HAS_FOLDER).unlink(missing_ok=True)  # first: the rest says nothing without it
+    shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
@@ -75,7 +124,7 @@ def remove_leftovers(target: Path) -> list[Path]:
     removed = []
     for path in parts_of(target):
         with contextlib.suppress(OSError):
-            if _remove_if_free(path):
+            if _remove_if_free(path, target):
                 removed.append(path)
     return removed
 
@@ -95,10 +144,17 @@ def _stem(target: Path) -> str:
     return f".ptychoproduct-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"
 
 
-def _remove_if_free(path: Path) -> bool:
-    """Remove a file that no process holds; false where one does, or the file system cannot tell."""
-    if fcntl is None:
+def _remove(path: Path, target: Path) -> None:
+    if path.is_dir():
+        remove_folder(path, target)
+    else:
         path.unlink(missing_ok=True)
+
+
+def _remove_if_free(path: Path, target: Path) -> bool:
+    """Remove a file or folder that no process holds; false where one does, or the file system cannot tell."""
+    if fcntl is None:
+        _remove(path, target)
         return True
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -106,7 +162,7 @@ def _remove_if_free(path: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)  # while it is locked: who has just made it finds it gone when it has the lock
+        _remove(path, target)  # while it is locked: who has just made it finds it gone when it has the lock
     except OSError:
         return False
     finally:

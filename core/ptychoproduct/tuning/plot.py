@@ -31,7 +31,7 @@ _CROWD_PT = 80
 
 
 def plot_trials(report: TuneReport, path: Path) -> None:
-    """Draw ratio against writing speed, every trial labelled, and the front that nothing else beats.
+    """Draw ratio against writing speed, and the front that nothing else beats, with the names of its trials.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def plot_trials(report: TuneReport, path: Path) -> None:
     axes.legend(loc="lower left", frameon=False)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # labels must stay where there was room for them
-    _label(axes, report.trials, front)
+    _label(axes, report.trials, [*front, *([] if best in front else [best])])
     save_picture(figure, path)
 
 
@@ -97,20 +97,21 @@ def _points(trials: Sequence[Trial]) -> tuple[list[float], list[float]]:
     return [trial.write_mb_s for trial in trials], [trial.ratio for trial in trials]
 
 
-def _label(axes: Axes, trials: Sequence[Trial], front: Sequence[Trial]) -> None:
-    """Write each point's name beside it, or further away with a line to it, where there is room."""
+def _label(axes: Axes, trials: Sequence[Trial], named: Sequence[Trial]) -> None:
+    """Write the names of some points beside them, or further away with a line to them, where there is room."""
     pixels = axes.figure.dpi / 72
     centres = axes.transData.transform(np.transpose(_points(trials)))
     solid = _around(centres, (_RADIUS_PT + 1) * pixels)
     legend = axes.get_legend()
     if legend is not None:
         solid = np.vstack([solid, legend.get_window_extent().extents])
-    corners = axes.transData.transform(np.transpose(_points(front)))
+    corners = axes.transData.transform(np.transpose(_points(named)))
     lines = [_around(_along(*ends, 3 * pixels), pixels) for ends in itertools.pairwise(corners)]
     thin = np.vstack([np.empty((0, 4)), *lines])
-    # Points in a crowd choose first.
+    # Points in a crowd choose first; points without a name are in the way, too.
     crowd = [np.sum(np.linalg.norm(centres - centre, axis=1) < _CROWD_PT * pixels) for centre in centres]
-    for number in sorted(range(len(trials)), key=lambda number: -crowd[number]):
+    numbers = [number for number, trial in enumerate(trials) if trial in named]
+    for number in sorted(numbers, key=lambda number: -crowd[number]):
         label = axes.annotate(
             trial_label(trials[number]),
             (trials[number].write_mb_s, trials[number].ratio),

@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ptychoproduct.aliases import Array, StepProgress
 from ptychoproduct.compression.codecs import parse_codec
-from ptychoproduct.compression.profiles import Storage, storage_for, tile_shape
+from ptychoproduct.compression.profiles import Storage, tile_shape
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.model.axes import canonical_axes
-from ptychoproduct.model.count_recognition import recognise_counts
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.sampling import reduced, sample_rows, some_tiles, strips
 from ptychoproduct.streaming.sources import row_bytes_of
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import SENDING_MB_S
-from ptychoproduct.tuning.shannon_limit import mean_entropy_bits
+from ptychoproduct.tuning.counts_gain import CountsGain, counts_gain, of_whole_frames
 from ptychoproduct.tuning.trials import Trial, better_times, try_both_ways, try_writing
 
 _LOW, _TALL = (64, 32, 32), (512, 16, 16)
@@ -57,7 +56,6 @@ _CANDIDATES: dict[str, tuple[str, ...]] = {
         "bitshuffle-zstd:1,block=256KiB",
         "bitshuffle-zstd:lazy7,block=512KiB",
         "bitshuffle-zstd:15,block=256KiB",
-        "bitshuffle-zstd:19,block=256KiB",
         "bzip2:9",
     ),
 }
@@ -76,8 +74,6 @@ _LONGEST_TRIAL_S = 2.0
 # Quick trials take turns several times: other programs disturb them more.
 _TURNS = 2
 _LONGEST_AGAIN_S = 0.5
-_BOUND_ELEMENTS = 4_000_000
-_RECOGNISED_ELEMENTS = 200_000
 
 
 def _once_each(trial: Trial) -> float:
@@ -133,22 +129,6 @@ class TuneOptions:
             value = getattr(self, field)
             if value is not None and not value >= least:
                 raise OptionError(field, f"is {value}; it must be at least {least}")
-
-
-@dataclass(frozen=True)
-class CountsGain:
-    """What storing the photon counts behind amplitudes would bring.
-
-    Parameters
-    ----------
-    dtype : str
-        Of the counts.
-    trial : Trial
-        Of the counts with the default profile; its ratio and speeds count the bytes of the amplitudes.
-    """
-
-    dtype: str
-    trial: Trial
 
 
 @dataclass(frozen=True)
@@ -238,11 +218,12 @@ def tune_scan(files: ScanFiles, options: TuneOptions | None = None, progress: St
     threads = options.threads or available_threads()
     candidates = _candidates((height, width), sample.dtype.itemsize, frames)
     hopeful = _screened(candidates, sample, threads, progress)
-    tried = _tried(hopeful, sample, threads, options.objective, started + options.seconds, progress)
+    waiting = _in_order(hopeful, options)
+    tried = _tried(waiting, sample, threads, started + options.seconds, progress)
     tried.sort(key=lambda entry: entry[1].ratio, reverse=True)
-    trials = tuple(_of_whole_frames(trial, height, sample.shape[1]) for _, trial in tried)
+    trials = tuple(of_whole_frames(trial, height, sample.shape[1]) for _, trial in tried)
     best, fast_enough = _best(trials, options)
-    counts, bound_ratio = _counts(sample, threads, height)
+    counts, bound_ratio = counts_gain(sample, threads, height)
     return TuneReport(
         scan=Path(files.path),
         frames=frames,
@@ -289,13 +270,6 @@ def _sample(files: ScanFiles, options: TuneOptions) -> tuple[Array, tuple[int, .
         return sample_rows(source, min(_LOW[0], most // _RUNS), _RUNS, _MOST_READ_BYTES, kept), source.shape
 
 
-def _of_whole_frames(trial: Trial, height: int, tried_height: int) -> Trial:
-    """Estimate from strips what whole frames would come to; the same trial where they were tried."""
-    depth, rows, columns = trial.chunk_shape
-    frame_ms = None if trial.frame_ms is None else trial.frame_ms * height / tried_height
-    return replace(trial, chunk_shape=(depth, height if rows == tried_height else rows, columns), frame_ms=frame_ms)
-
-
 def _candidates(frame_shape: tuple[int, ...], itemsize: int, frames: int) -> list[_Candidate]:
     rows, columns = frame_shape
     shapes = {
@@ -335,17 +309,26 @@ def _beats(other: tuple[_Candidate, Trial], entry: tuple[_Candidate, Trial]) -> 
     )
 
 
+def _in_order(hopeful: Sequence[tuple[_Candidate, Trial]], options: TuneOptions) -> list[tuple[_Candidate, Trial]]:
+    """Put the promising ones first; where a speed is asked for, the fastest, then those that seem to reach it."""
+    objective, least = OBJECTIVES[options.objective], options.min_write_mb_s
+    waiting = sorted(hopeful, key=lambda entry: (entry[1].write_mb_s < least, objective(entry[1])))
+    if least:
+        fastest = max(waiting, key=lambda entry: entry[1].write_mb_s)
+        waiting.remove(fastest)
+        waiting.insert(0, fastest)
+    return waiting
+
+
 def _tried(
-    hopeful: Sequence[tuple[_Candidate, Trial]],
+    waiting: Sequence[tuple[_Candidate, Trial]],
     sample: Array,
     threads: int,
-    objective: str,
     deadline: float,
     progress: StepProgress,
 ) -> list[tuple[_Candidate, Trial]]:
-    """Try what is left on all frames of the sample, the promising ones first and, while there is time, again."""
+    """Try what is left, in order, on all frames of the sample and, while there is time, again."""
     best: dict[_Candidate, Trial] = {}
-    waiting = sorted(hopeful, key=lambda entry: OBJECTIVES[objective](entry[1]))
     for turn in range(_TURNS):
         for number, (candidate, first) in enumerate(waiting):
             expected_s = min(_LONGEST_TRIAL_S, 2 * sample.nbytes / 1e6 / first.write_mb_s)
@@ -365,37 +348,3 @@ def _best(trials: Sequence[Trial], options: TuneOptions) -> tuple[int, bool]:
     if not fast:
         return max(range(len(trials)), key=lambda number: trials[number].write_mb_s), False
     return min(fast, key=lambda number: OBJECTIVES[options.objective](trials[number])), True
-
-
-def _counts(sample: Array, threads: int, height: int) -> tuple[CountsGain | None, float | None]:
-    """Look for photon counts; tell what storing them would bring, and Shannon's limit."""
-    counts, gain = sample, None
-    if sample.dtype.kind == "f":
-        found = _counts_behind(sample)
-        if found is None:
-            return None, None
-        counts = found
-        trial = try_both_ways(counts, storage_for("balanced", counts.dtype, counts.shape[1:], len(counts)), threads)
-        trial = _of_whole_frames(trial, height, sample.shape[1])
-        gain = CountsGain(str(counts.dtype), _in_bytes_of(trial, sample.itemsize / counts.itemsize))
-    elif counts.min() < 0:
-        return None, None
-    step = max(1, counts.size // _BOUND_ELEMENTS)
-    bits = mean_entropy_bits(counts.reshape(-1)[::step])
-    return gain, 8 * sample.itemsize / bits if bits else None
-
-
-def _counts_behind(amplitudes: Array) -> Array | None:
-    """Return the counts that amplitudes are the square roots of; None where they are not."""
-    recipe = recognise_counts(amplitudes.reshape(-1)[:: max(1, amplitudes.size // _RECOGNISED_ELEMENTS)])
-    try:
-        return None if recipe is None else recipe.to_counts(amplitudes)
-    except ValueError:  # one of the others is none
-        return None
-
-
-def _in_bytes_of(trial: Trial, factor: float) -> Trial:
-    """Count other bytes of input than those that were encoded."""
-    assert trial.read_mb_s is not None
-    ratio, write_mb_s, read_mb_s = (factor * value for value in (trial.ratio, trial.write_mb_s, trial.read_mb_s))
-    return replace(trial, ratio=ratio, write_mb_s=write_mb_s, read_mb_s=read_mb_s)

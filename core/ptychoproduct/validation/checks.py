@@ -62,6 +62,8 @@ class Subject:
     progress : callable or None
     patterns : Path or None
         A patterns file that belongs to the product.
+    unread : list of str
+        Datasets whose content was not read, of which checks tell here.
     """
 
     file: h5py.File
@@ -70,6 +72,7 @@ class Subject:
     deep: bool = False
     progress: Progress | None = None
     patterns: Path | None = None
+    unread: list[str] = field(default_factory=list)
     read: dict[str, Array | None] = field(default_factory=dict)
 
     def get(self, expected: contract.Dataset) -> h5py.Dataset | None:
@@ -149,9 +152,10 @@ def datasets_present(subject: Subject) -> Iterator[Problem]:
         where = f"/{expected.name}"
         if found is None:
             if expected.presence == "required" and (
-                expected in contract.ROOT_DATASETS or contract.RAW_DATA in subject.file
+                expected in contract.ROOT_DATASETS or subject.file.get(contract.RAW_DATA, getlink=True) is not None
             ):
-                if expected == contract.OBJECT_LAYER_SPACING and contract.OLD_LAYER_DISTANCE.name in subject.file:
+                old = subject.file.get(contract.OLD_LAYER_DISTANCE.name, getlink=True)
+                if expected == contract.OBJECT_LAYER_SPACING and old is not None:
                     yield Problem("warning", where, f"is missing; {contract.OLD_LAYER_DISTANCE.name} is read instead")
                     continue
                 message = "is missing; a product needs this dataset"

@@ -11,10 +11,11 @@ import h5py
 import numpy as np
 
 from ptychoproduct.errors import ContractError, OptionError, ProductError, SourceError
-from ptychoproduct.hdf5.chunk_grid import not_stored
-from ptychoproduct.hdf5.contract_fields import read_attribute, read_recipe, storage_problems
+from ptychoproduct.hdf5.chunk_grid import datasets_of, not_stored
+from ptychoproduct.hdf5.contract_fields import names_of_ours, read_attribute, read_recipe, storage_problems
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import last_words, local_dataset, local_group
+from ptychoproduct.hdf5.row_checksums import in_ranges
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.positions import UNITS, pixels_to_metres, to_object_pixels
@@ -26,7 +27,7 @@ from ptychoproduct.streaming.sources import windows_of
 from ptychoproduct.streaming.transformed_rows import TransformedRows
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.checks import Problem, Subject, check
-from ptychoproduct.validation.damage import can_show_damage, damage
+from ptychoproduct.validation.damage import can_show_damage, damage, is_small
 from ptychoproduct.validation.metadata_digest import metadata_damage
 
 _COMPARED_BYTES = 4 * 1024**2
@@ -47,48 +48,66 @@ def links_stay_inside(subject: Subject) -> Iterator[Problem]:
 
 @check
 def everything_stored(subject: Subject) -> Iterator[Problem]:
-    """Every chunk of every dataset is in the file, once, and in its place."""
+    """Every chunk of every dataset is in the file, once, and in its place; no rows were lost before it was repacked."""
     yield from (Problem("error", name, problem) for name, problem in storage_problems(subject.file))
+    names = names_of_ours(subject.file)
+    for found in datasets_of(subject.file):
+        dataset = h5py.Dataset(found)
+        lost = dataset.attrs.get(contract.LOST_ROWS, ())
+        if len(lost):
+            message = f"rows {in_ranges(lost)} were lost before the product was repacked, and are fill values"
+            yield Problem("warning", names.get(found, dataset.name), message)
 
 
 @check
 def everything_decodes(subject: Subject) -> Iterator[Problem]:
-    """Everything can be read, and the content of every dataset has the stored digest; with ``deep`` only."""
-    if not subject.deep:
-        return
-    seen: set[h5py.Dataset] = set()  # a dataset may have several names
+    """Everything can be read, and has the stored digest; without ``deep``, all but attributes and large datasets."""
     unseen = [] if contract.METADATA_DIGEST.name in subject.file.attrs else ["attributes"]
+    told = [dataset for name, dataset in subject.found.items() if subject.read.get(name, dataset) is None]
+    for dataset in _datasets(subject):
+        if isinstance(dataset, Problem):
+            yield dataset
+            continue
+        yield from _damaged_attributes(dataset)
+        if not_stored(dataset.id, allow_gaps=True) or dataset.shape is None or (not subject.deep and dataset in told):
+            continue  # another check tells
+        is_frames = dataset.name == f"/{contract.DIFFRACTION.name}"
+        if not_stored(dataset.id):
+            if dataset not in subject.found.values():
+                yield Problem("warning", dataset.name, "is not stored as a whole, so it was not decoded")
+        elif not subject.deep and (is_frames or not is_small(dataset)):
+            subject.unread.append(dataset.name)
+        else:
+            words = damage(dataset, "frames", subject.progress) if is_frames else damage(dataset)
+            yield from (Problem("error", dataset.name, message) for message in words)
+            if dataset.size and not can_show_damage(dataset):
+                unseen.append(dataset.name)
+    changed = metadata_damage(subject.file) if subject.deep else None
+    if changed is not None:
+        yield Problem("error", "/", changed)
+    if unseen and subject.deep:
+        listed = ", ".join(unseen[:_MOST_NAMED]) + (" and others" if unseen[_MOST_NAMED:] else "")
+        yield Problem("warning", "/", f"there is no digest or checksum of {listed}: changed bytes there cannot be seen")
+
+
+def _datasets(subject: Subject) -> Iterator[h5py.Dataset | Problem]:
+    """Give each dataset in the groups that the contract knows once, or what is wrong with it."""
+    seen: set[h5py.Dataset] = set()  # a dataset may have several names
     for group in _groups(subject.file):
         yield from _damaged_attributes(group)
         for name in group:
             try:
                 dataset = local_dataset(group, name)
             except ContractError as error:
-                if group.get(name, getclass=True) is None:
+                is_hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+                found = group.get(name) if is_hard else group
+                if found is None or (isinstance(found, h5py.Dataset) and group.name == f"/{contract.RAW_DATA}"):
                     where = f"{group.name.rstrip('/')}/{name}"
                     yield Problem("error", where, error.sentence)
                 continue  # a group, or a link that other checks report
-            if dataset is None or dataset in seen:
-                continue
-            seen.add(dataset)
-            yield from _damaged_attributes(dataset)
-            if not_stored(dataset.id, allow_gaps=True):
-                continue  # another check tells
-            if not_stored(dataset.id):
-                if dataset not in subject.found.values():
-                    yield Problem("warning", dataset.name, "is not stored as a whole, so it was not decoded")
-            elif dataset.shape is not None:
-                is_frames = dataset.name == f"/{contract.DIFFRACTION.name}"
-                words = damage(dataset, "frames", subject.progress) if is_frames else damage(dataset)
-                yield from (Problem("error", dataset.name, message) for message in words)
-                if dataset.size and not can_show_damage(dataset):
-                    unseen.append(dataset.name)
-    changed = metadata_damage(subject.file)
-    if changed is not None:
-        yield Problem("error", "/", changed)
-    if unseen:
-        listed = ", ".join(unseen[:_MOST_NAMED]) + (" and others" if unseen[_MOST_NAMED:] else "")
-        yield Problem("warning", "/", f"there is no digest or checksum of {listed}: changed bytes there cannot be seen")
+            if dataset is not None and dataset not in seen:
+                seen.add(dataset)
+                yield dataset
 
 
 @check

@@ -10,21 +10,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
+import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import ContractError, warn
+from ptychoproduct.errors import ContractError, warn, warn_of_damage
 from ptychoproduct.hdf5.chunk_grid import datasets_of, not_stored
-from ptychoproduct.hdf5.contract_fields import names_of_ours
+from ptychoproduct.hdf5.contract_fields import names_of_ours, storage_problems
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import naming_damage, open_hdf5, reading
-from ptychoproduct.hdf5.row_checksums import changed_rows, stored_row_checksums
-from ptychoproduct.model.contract import CONTENT_DIGEST, DIFFRACTION, POSITION_X, ROW_CHECKSUMS
+from ptychoproduct.hdf5.row_checksums import changed_rows, have_changed, stored_row_checksums
+from ptychoproduct.hdf5.shard_layout import is_sharded
+from ptychoproduct.model.contract import (
+    CONTENT_DIGEST,
+    DIFFRACTION,
+    POSITION_X,
+    RAW_DATASETS,
+    ROOT_DATASETS,
+    ROW_CHECKSUMS,
+)
 from ptychoproduct.scan.layouts import HDF5, file_kind
 from ptychoproduct.validation.digests import add_elements, content_digest, has_digest, new_digest, stored_digest
 from ptychoproduct.validation.metadata_digest import metadata_damage
 
 if TYPE_CHECKING:
     from ptychoproduct.scan.scan_files import ScanFiles
+
+
+_SMALL_BYTES = 16 * 1024**2
+# Datasets without which a product cannot be converted.
+_NEEDED = {name for expected in ROOT_DATASETS for name in (expected.name, *expected.aliases)} | {
+    expected.name for expected in RAW_DATASETS if expected != DIFFRACTION
+}
 
 
 def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int], None] | None = None) -> Iterator[str]:
@@ -56,7 +72,7 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
         return
     is_text = dataset.dtype.hasobject
     digest, is_intact = new_digest(), True
-    with closing(DatasetReader(dataset, None if dataset.chunks else 1, verify=False)) as reader:
+    with closing(DatasetReader(dataset, None if dataset.chunks or is_sharded(dataset) else 1, verify=False)) as reader:
         for rows, future in reader.blocks(partial(_compared, checksums), block_bytes=1):
             try:
                 block, changed = future.result()
@@ -64,9 +80,9 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
                 is_intact = False
                 yield f"{named} {rows.start} to {rows.stop - 1} {_words(error)}"
                 continue
-            if changed:
+            if len(changed):
                 is_intact = False
-                yield f"{named} {changed}"
+                yield f"{named} {have_changed(changed)}"
             if expected is not None and not is_text:
                 add_elements(digest, block)
             if progress is not None:
@@ -77,8 +93,8 @@ def damage(dataset: h5py.Dataset, named: str = "rows", progress: Callable[[int],
         yield f"has changed since {CONTENT_DIGEST.name} was written"
 
 
-def _compared(checksums: Array | None, first: int, block: Array) -> tuple[Array, str]:
-    return block, "" if checksums is None else changed_rows(block, first, checksums)
+def _compared(checksums: Array | None, first: int, block: Array) -> tuple[Array, Array]:
+    return block, np.zeros(0, np.int64) if checksums is None else changed_rows(block, first, checksums)
 
 
 def can_show_damage(dataset: h5py.Dataset) -> bool:
@@ -86,7 +102,34 @@ def can_show_damage(dataset: h5py.Dataset) -> bool:
     return bool(dataset.fletcher32 or not {CONTENT_DIGEST.name, ROW_CHECKSUMS}.isdisjoint(dataset.attrs))
 
 
-def require_undamaged(file: h5py.File, *, accept: bool = False, frames: bool = True) -> None:
+def is_small(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset is read by whoever looks at a product without its frames."""
+    return bool(dataset.size * dataset.dtype.itemsize <= _SMALL_BYTES)
+
+
+def damage_beside_frames(file: h5py.File) -> Iterator[tuple[str, str]]:
+    """Report what has changed, or cannot be decoded, of all small datasets that have a digest or checksum.
+
+    Yields
+    ------
+    name, words : str
+    """
+    for found, name in names_of_ours(file).items():
+        dataset = h5py.Dataset(found)
+        if can_show_damage(dataset) and not is_frames(dataset, name) and is_small(dataset):
+            yield from ((name, words) for words in damage(dataset))
+
+
+def is_verified_by_reader(dataset: h5py.Dataset) -> bool:
+    """Whether who reads a dataset by a `DatasetReader` sees whatever a digest or checksum of it can show."""
+    if not dataset.chunks or dataset.fletcher32 or not can_show_damage(dataset):
+        return bool(dataset.chunks)
+    return ROW_CHECKSUMS in dataset.attrs and bool(dataset.chunks[1:] == dataset.shape[1:])
+
+
+def require_undamaged(
+    file: h5py.File, *, accept: bool = False, read_later: Callable[[h5py.Dataset, str], bool] = lambda *_: False
+) -> None:
     """Decode everything whose damage can be seen.
 
     Parameters
@@ -94,8 +137,8 @@ def require_undamaged(file: h5py.File, *, accept: bool = False, frames: bool = T
     file : h5py.File
     accept : bool
         Whether damage is only warned of.
-    frames : bool
-        Whether frames are decoded, too; who reads them by a `DatasetReader` need not.
+    read_later : callable
+        Whether a dataset, given with its name in products, is read by a `DatasetReader` afterwards.
 
     Raises
     ------
@@ -109,15 +152,19 @@ def require_undamaged(file: h5py.File, *, accept: bool = False, frames: bool = T
     for found in datasets_of(file):
         dataset = h5py.Dataset(found)
         name = names.get(found, dataset.name)
-        is_frames = name == f"/{DIFFRACTION.name}"
-        if not can_show_damage(dataset) or (is_frames and not frames):
+        if not can_show_damage(dataset) or (read_later(dataset, name) and is_verified_by_reader(dataset)):
             continue
-        named = "frames" if is_frames else "rows"
+        named = "frames" if is_frames(dataset, name) else "rows"
         lost = not_stored(found, named)  # there may be no end of what is lost
         for words in [lost] if lost else map("damaged: {}".format, damage(dataset, named)):
             if not accept:
                 raise ContractError(file.filename, words, key=name)
-            warn(f"{file.filename}: {name}: {words}")
+            warn_of_damage(f"{file.filename}: {name}: {words}")
+
+
+def is_frames(_: h5py.Dataset, name: str) -> bool:
+    """Whether a dataset is the frames of a product, by its name."""
+    return name == f"/{DIFFRACTION.name}"
 
 
 def require_undamaged_products(files: ScanFiles) -> None:
@@ -128,13 +175,16 @@ def require_undamaged_products(files: ScanFiles) -> None:
     Raises
     ------
     ContractError
-        One has not.
+        One has not, and `ScanFiles.accept_damage` is not set; or positions, probe, object or results are lost.
     """
     for path in (files.path, files.positions):
         if isinstance(path, (str, PathLike)) and file_kind(Path(path)) == HDF5:
             with naming_damage(Path(path)), open_hdf5(Path(path).resolve(), "an HDF5 file") as file:
-                if POSITION_X.name in file:
-                    require_undamaged(file, frames=False)
+                if file.get(POSITION_X.name, getlink=True) is not None:
+                    for name, problem in storage_problems(file) if files.accept_damage else ():
+                        if name.removeprefix("/") in _NEEDED:
+                            raise ContractError(path, problem, key=name)
+                    require_undamaged(file, accept=files.accept_damage, read_later=is_frames)
 
 
 def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[str]:

@@ -32,8 +32,9 @@ class Hypothesis:
 
     @property
     def steps(self) -> int:
-        """How many steps it takes to mend: of two that explain the frames alike, the simpler one is told."""
-        return sum(text.count(",") + 1 for text in (self.positions, self.frames, self.probe) if text)
+        """How many steps it takes to mend, a reflection being two: of two that explain alike, the simpler is told."""
+        texts = (self.positions, self.frames, self.probe)
+        return sum(text.count(",") + text.count("reflect") + 1 for text in texts if text)
 
     def beside(self, other: Hypothesis) -> Hypothesis:
         """Return this and another one together."""
@@ -95,6 +96,14 @@ FRAMES = tuple(
     Hypothesis(f"the product has {hypothesis.sentence}", frames=hypothesis.frames)
     for hypothesis in _arrays("frames", "frames")
 )
+# Of detectors that are read the other way round, and of transforms of the other sign, which the conjugates of probe and
+# object have, too: these differ by one pixel.
+FRAMES += (
+    Hypothesis(
+        "the product has frames with each frequency at its negative, or probe and object are conjugates",
+        frames="point-reflect",
+    ),
+)
 PROBES = tuple(
     Hypothesis(f"the product has {hypothesis.sentence}", probe=hypothesis.probe)
     for hypothesis in _arrays("a probe", "probe")
@@ -125,7 +134,7 @@ def scales(pixel_m: tuple[float, float]) -> list[Hypothesis]:
             found.append(Hypothesis(f"the positions are {word}", f"scale={factor!r}"))
     if abs(width / height - 1) > 0.01:
         found.append(
-            Hypothesis("the two pixel sizes are exchanged", f"scale={height / width!r}:{width / height!r}"),
+            Hypothesis("the two pixel sizes are exchanged", f"scale={width / height!r}:{height / width!r}"),
         )
     return found
 

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.hdf5.arrays import has_hdf5_type
+from ptychoproduct.hdf5.chunk_grid import shape_of
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.model.contract import METADATA_DIGEST
 from ptychoproduct.validation.digests import add_elements, add_texts, is_text, new_digest
@@ -51,7 +52,7 @@ def _entries(found: Any, path: str, met: dict[Any, str]) -> Iterator[list[Any]]:
     """Give what is digested of an object, and of all that is met from it for the first time."""
     met[found] = path
     if isinstance(found, h5py.Dataset):
-        yield ["dataset", path, _type_name(found.dtype), found.shape]
+        yield ["dataset", path, _type_name(found.dtype), shape_of(found.id)]
     else:
         yield ["group" if isinstance(found, h5py.Group) else "type", path]
     for name in sorted(found.attrs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -12,31 +13,31 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Origin
-from ptychoproduct.errors import OptionError, warn
+from ptychoproduct.errors import warn
 from ptychoproduct.hdf5.contract_fields import _read_values, find_dataset, read_attribute, read_metadata, read_recipe
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import open_hdf5, reading
+from ptychoproduct.hdf5.sharded_chunks import stored_as
 from ptychoproduct.model import contract
-from ptychoproduct.model.axes import axis_order, canonical_axes
-from ptychoproduct.model.counts import CountsRecipe, InexactError
-from ptychoproduct.model.gaps import are_no_counts, have_marks, usual_marks
-from ptychoproduct.model.geometry import far_field_pixel_m, resolve_metadata, wavelength_m
+from ptychoproduct.model.axes import canonical_axes
+from ptychoproduct.model.counts import CountsRecipe
+from ptychoproduct.model.geometry import far_field_pixel_m, resolve_metadata
 from ptychoproduct.model.metadata import ExportMeta, ResolvedMetadata
 from ptychoproduct.model.object_center import with_object_center
-from ptychoproduct.model.patterns import choose_patterns
-from ptychoproduct.model.position_units import known_unit
+from ptychoproduct.model.position_units import are_metres
 from ptychoproduct.model.positions import pixels_to_metres, to_object_pixels
+from ptychoproduct.model.transforms import parse_positions_transform, transformed_positions
+from ptychoproduct.model.wavelength import wavelength_m
 from ptychoproduct.scan.scan import Scan
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.sampling import sample_rows, spread_runs
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.validation.hypotheses import AS_IT_IS
-from ptychoproduct.validation.physics import LEAST_FRAMES, SURE, Evidence, PhysicsReport, frames_to_judge, judge
+from ptychoproduct.validation.kept_frames import KeptFrames
+from ptychoproduct.validation.physics import PhysicsReport, as_it_is, judge
 from ptychoproduct.validation.physics_model import Optics, on_object, predicted_amplitudes, transfer_function
+from ptychoproduct.validation.physics_sample import LEAST_FRAMES, Evidence, as_amplitudes, frames_to_judge
+from ptychoproduct.validation.physics_search import SURE
 
-# A chunk of more frames than this is decoded for several of them.
-_DEEP_CHUNK = 8
-_DEEP_CHUNKS = 4
-_ELEMENTS = 2**15
 # Predicting larger frames would take more time and memory than converting them.
 _QUICK_PIXELS = 2**18
 _ONES = PhysicsReport("undecided", reason="the object stands in for an unknown one")
@@ -75,27 +76,57 @@ def judge_physics(
     """
     if isinstance(product, ScanFiles):
         with opened_scan(product, Resources()) as scan:
-            return _judge_scan(scan, meta or ExportMeta(), thorough)
+            return judge_scan(scan, meta or ExportMeta(), thorough)
     if isinstance(product, Scan):
-        return _judge_scan(product, meta or ExportMeta(), thorough)
+        return judge_scan(product, meta or ExportMeta(), thorough)
     path = product if isinstance(product, str | PathLike) else product.path  # type: ignore[attr-defined]
     with open_hdf5(Path(path)) as file, reading(file):
         return judge_file(file, thorough=thorough)
 
 
-def _judge_scan(scan: Scan, given: ExportMeta, thorough: bool) -> PhysicsReport:
-    """Judge a scan that no product was made of yet; its object lies where `with_object_center` finds that it fits."""
+def judge_scan(
+    scan: Scan,
+    given: ExportMeta,
+    thorough: bool = True,
+    *,
+    axis_order: str = "auto",
+    object_center: str = "auto",
+    positions_transform: str = "",
+) -> PhysicsReport:
+    """Judge a scan that no product was made of yet, as the product would be that an export makes with these options.
+
+    Parameters
+    ----------
+    scan : Scan
+    given : ExportMeta
+    thorough : bool
+        See `judge_physics`.
+    axis_order, object_center, positions_transform
+        See `ExportOptions`.
+    """
     frames, object_ = scan.frames, scan.object
     if frames is None or object_ is None or scan.is_object_synthetic:
         return _ONES if frames is not None else PhysicsReport("undecided", reason="the scan has no frames")
-    unit = known_unit(scan.positions_in, scan.x, scan.y, scan.origin)
-    source = frames.rows(canonical_axes(axis_order(frames.shape, len(scan.x), "auto", scan.origin, frames.key)))
+    if np.ndim(scan.x) != 1 or np.shape(scan.x) != np.shape(scan.y):
+        return PhysicsReport("undecided", reason="the positions are no lists of one length")
+    unit = scan.positions_in or ("m" if are_metres(scan.x, scan.y) else "px")
+    source = frames.rows(canonical_axes(frames.axis_order(len(scan.x), axis_order, scan.origin)))
     meta = resolve_metadata(given, scan.metadata, source.shape)
     sizes_m = meta.object_pixel_width_m, meta.object_pixel_height_m
-    x_m, y_m = (
-        pixels_to_metres(to_object_pixels(values, key, unit, size_m, scan.origin), size_m)
+
+    def in_metres(x_px: Array, y_px: Array) -> tuple[Array, Array]:
+        return pixels_to_metres(x_px, sizes_m[0]), pixels_to_metres(y_px, sizes_m[1])
+
+    def center_px(x_px: Array, y_px: Array) -> tuple[float, float]:
+        found = with_object_center(object_center, *in_metres(x_px, y_px), object_.shape, meta)
+        return found.object_center_x_m / sizes_m[0], found.object_center_y_m / sizes_m[1]
+
+    x_px, y_px = (
+        np.asarray(to_object_pixels(values, key, unit, size_m, scan.origin))
         for key, values, size_m in zip(("xcoords", "ycoords"), (scan.x, scan.y), sizes_m, strict=True)
     )
+    x_px, y_px = transformed_positions(parse_positions_transform(positions_transform), x_px, y_px, center_px)
+    x_m, y_m = in_metres(x_px, y_px)
     wanted = len(frames_to_judge(source.shape[0], source.shape[1:]))
     rows = np.array([run.start for run in spread_runs(source.shape[0], 1, wanted)]) if wanted else np.empty(0, int)
     try:
@@ -105,7 +136,7 @@ def _judge_scan(scan: Scan, given: ExportMeta, thorough: bool) -> PhysicsReport:
                 object_,
                 x_m,
                 y_m,
-                with_object_center("auto", x_m, y_m, object_.shape, meta),
+                with_object_center(object_center, x_m, y_m, object_.shape, meta),
                 rows,
                 lambda: sample_rows(source, 1, wanted),
                 opr_weights=scan.reconstruction.opr_weights,
@@ -116,17 +147,17 @@ def _judge_scan(scan: Scan, given: ExportMeta, thorough: bool) -> PhysicsReport:
         return PhysicsReport("undecided", reason=str(reason))
 
 
-def judge_file(file: h5py.File, *, thorough: bool = True) -> PhysicsReport:
-    """Judge an open product, see `judge_physics`; one that is being written, too."""
+def judge_file(file: h5py.File, *, thorough: bool = True, kept: KeptFrames | None = None) -> PhysicsReport:
+    """Judge an open product, see `judge_physics`; one that is being written, too, with the frames that were kept."""
     frames = find_dataset(file, contract.DIFFRACTION)
     if not thorough and frames is not None and math.prod((frames.shape or ())[1:]) > _QUICK_PIXELS:
         return PhysicsReport("undecided", reason="the frames are large; `ptychoproduct validate --physics` judges them")
     with np.errstate(all="ignore"):  # what is not finite is predicted by nothing
-        evidence = evidence_of(file)
+        evidence = evidence_of(file, kept)
         return evidence if isinstance(evidence, PhysicsReport) else judge(evidence, thorough=thorough)
 
 
-def record_physics(file: h5py.File, origin: Origin, wanted: bool, convention: str) -> PhysicsReport | None:
+def record_physics(file: h5py.File, origin: Origin, kept: KeptFrames | None, convention: str) -> PhysicsReport | None:
     """Judge a product that is being written, note the verdict in it, and warn of another convention.
 
     Without frames there is nothing to judge.
@@ -136,14 +167,14 @@ def record_physics(file: h5py.File, origin: Origin, wanted: bool, convention: st
     file : h5py.File
     origin : path or str
         What messages name.
-    wanted : bool
-        Whether to judge.
+    kept : KeptFrames or None
+        Frames that need not be read back; None where nothing is to be judged.
     convention : {"given", "auto"}
         "auto": all conventions are tried.
     """
-    if not wanted or contract.DIFFRACTION.name not in file:
+    if kept is None or contract.DIFFRACTION.name not in file:
         return None
-    report = judge_file(file, thorough=convention == "auto")
+    report = judge_file(file, thorough=convention == "auto", kept=kept)
     file.attrs[contract.PHYSICS_VERDICT.name] = report.verdict
     if report.frames:
         file.attrs[contract.PHYSICS_CORRELATION.name] = np.float64(report.correlation)
@@ -153,7 +184,7 @@ def record_physics(file: h5py.File, origin: Origin, wanted: bool, convention: st
     return report
 
 
-def evidence_of(file: h5py.File) -> Evidence | PhysicsReport:
+def evidence_of(file: h5py.File, kept: KeptFrames | None = None) -> Evidence | PhysicsReport:
     """Read what `judge` needs of a product; the report that nothing can be judged where something is not known."""
     names = (contract.PROBE, contract.OBJECT, contract.POSITION_X, contract.POSITION_Y, contract.DIFFRACTION)
     found = {expected.name: find_dataset(file, expected) for expected in names}
@@ -164,7 +195,9 @@ def evidence_of(file: h5py.File) -> Evidence | PhysicsReport:
     if read_attribute(object_, contract.SYNTHETIC):
         return _ONES
     weights, spacing = (find_dataset(file, expected) for expected in (contract.OPR, contract.OBJECT_LAYER_SPACING))
-    rows = _rows(frames)
+    with stored_as(frames) as stored:
+        rows = frames_to_judge(len(frames), frames.shape[1:], stored.chunks)
+    found_frames = None if kept is None else kept.of(rows)
     try:
         return evidence_from(
             _read_values(probe, contract.PROBE),
@@ -173,7 +206,7 @@ def evidence_of(file: h5py.File) -> Evidence | PhysicsReport:
             _read_values(y, contract.POSITION_Y),
             read_metadata(file, probe, object_),
             rows,
-            lambda: _read_frames(frames, rows),
+            lambda: _read_frames(frames, rows) if found_frames is None else found_frames,
             recipe=read_recipe(frames),
             opr_weights=None if weights is None else _read_values(weights, contract.OPR),
             layer_spacing_m=() if spacing is None else _read_values(spacing, contract.OBJECT_LAYER_SPACING),
@@ -196,7 +229,7 @@ def predicted_frame(path: Path, number: int) -> tuple[Array, float] | None:
     frame : array, [H, W]
         Amplitudes or counts, as the frames are, and as strong as the measured frame.
     correlation : float
-        Of the product, see `Agreement`.
+        Of the product, see `PhysicsReport`.
 
     None where nothing predicts the frames, and no other convention is noted that would.
     """
@@ -204,7 +237,7 @@ def predicted_frame(path: Path, number: int) -> tuple[Array, float] | None:
         evidence = evidence_of(file)
         if isinstance(evidence, PhysicsReport) or len(evidence.rows) < LEAST_FRAMES:
             return None
-        found = evidence.agreement(AS_IT_IS)
+        found = as_it_is(evidence)
         noted = read_attribute(file, contract.PHYSICS_CONVENTION)
         one = replace(evidence, rows=np.array([number]), _seen={})
         x_px, y_px = one.patches("")
@@ -227,22 +260,9 @@ def _as_product_gives(frames: h5py.Dataset, rows: Array) -> Array:
     return np.asarray(values if recipe is None else recipe.to_amplitudes(values), np.float64)
 
 
-def _rows(frames: h5py.Dataset) -> Array:
-    """Choose frames so that few chunks have to be decoded."""
-    rows = frames_to_judge(len(frames), frames.shape[1:])
-    depth = frames.chunks[0] if frames.chunks else 1
-    if depth <= _DEEP_CHUNK or len(frames) <= _DEEP_CHUNKS * depth:
-        return rows
-    each = -(-len(rows) // _DEEP_CHUNKS)
-    firsts = frames_to_judge(len(frames) // depth, (2**30,))[:: max(1, _DEEP_CHUNKS - 1)][:_DEEP_CHUNKS] * depth
-    found: Array = np.unique(firsts[:, np.newaxis] + np.linspace(0, depth - 1, each).astype(int))
-    return found
-
-
 def _read_frames(frames: h5py.Dataset, rows: Array) -> Array:
-    with reading(frames):
-        values: Array = frames[rows]
-    return values
+    with closing(DatasetReader(frames, 1)) as reader:  # which refuses forged sizes before a filter sees them
+        return reader.read(rows)
 
 
 def evidence_from(
@@ -283,6 +303,8 @@ def evidence_from(
     if not all(pixel_m) or not len(x_m) == len(y_m):
         raise UnknownOpticsError("the pixel size of the object is not known")
     width_m, height_m = float(pixel_m[0] or 0), float(pixel_m[1] or 0)
+    if probe.ndim not in (2, 3, 4) or object_.ndim not in (2, 3):
+        raise UnknownOpticsError("probe or object have another number of axes")
     if any(probe.shape[axis] > object_.shape[axis] for axis in (-1, -2)):
         raise UnknownOpticsError("the object is smaller than the probe")
     optics = _propagated(Optics.of(probe, object_, opr_weights), meta, layer_spacing_m)
@@ -291,43 +313,16 @@ def evidence_from(
         raise UnknownOpticsError("there are fewer positions than frames")
     if frames.shape[1:] != probe.shape[-2:] and frames.shape[:0:-1] != probe.shape[-2:]:
         raise UnknownOpticsError("frames and probe have different numbers of pixels")
-    amplitudes, are_counts = as_amplitudes(frames, recipe)
-    marks = usual_marks(frames.dtype, None)
-    bad = np.any(are_no_counts(frames), axis=0) | np.all(have_marks(frames, marks), axis=0)
     return Evidence(
-        amplitudes,
-        ~bad,
+        frames,
         rows,
         np.asarray(x_m, np.float64) / width_m,
         np.asarray(y_m, np.float64) / height_m,
         ((meta.object_center_x_m or 0.0) / width_m, (meta.object_center_y_m or 0.0) / height_m),
         (width_m, height_m),
         optics,
-        are_counts,
+        recipe,
     )
-
-
-def as_amplitudes(frames: Array, recipe: CountsRecipe | None = None) -> tuple[Array, bool]:
-    """Return amplitudes of frames of either quantity, float32, and whether these are roots of photon counts.
-
-    Parameters
-    ----------
-    frames : array, [n, H, W]
-        What is no count becomes 0.
-    recipe : CountsRecipe, optional
-        The frames are counts, of which it makes amplitudes.
-    """
-    values = np.where(are_no_counts(frames), frames.dtype.type(0), frames)
-    if recipe is not None or values.dtype.kind in "biu":
-        return np.sqrt(values, dtype=np.float32), True
-    some = np.ascontiguousarray(values.reshape(-1)[:: max(1, values.size // _ELEMENTS)])
-    try:
-        patterns = choose_patterns(some, "auto", "", "")
-        counts = np.empty(values.shape, patterns.dtype)
-        patterns.fill(np.ascontiguousarray(values), counts)
-    except (OptionError, InexactError):
-        return values.astype(np.float32), False
-    return np.sqrt(counts, dtype=np.float32), True
 
 
 def _propagated(
@@ -344,7 +339,7 @@ def _propagated(
         raise UnknownOpticsError(
             "the near field needs photon energy and pixel size" if is_near else "the layers' distances are not known"
         )
-    shape, wave_m = optics.probe.shape[-2:], wavelength_m(energy_eV)
+    shape, wave_m = optics.probe.shape[-2:], wavelength_m(energy_eV, meta.particle)
     transfers = [transfer_function(shape, pixel_m, wave_m, float(distance)) for distance in layer_spacing_m]
     optics = replace(optics, transfers=transfers)
     if not is_near:
@@ -354,7 +349,7 @@ def _propagated(
         magnification = abs((distance_m - focus_m) / focus_m)
         distance_m = distance_m / magnification if magnification else 0.0
     sampled = all(
-        distance_m > 0 and far_field_pixel_m(energy_eV, distance_m, pixels, size) <= size
+        distance_m > 0 and far_field_pixel_m(energy_eV, distance_m, pixels, size, meta.particle) <= size
         for pixels, size in zip(shape, pixel_m, strict=True)
     )
     if not sampled:

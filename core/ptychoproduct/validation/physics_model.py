@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ptychoproduct.aliases import Array
 # Weaker incoherent modes change no frame that can be seen.
 _LEAST_POWER = 0.01
 _WHOLE_PX = 0.02
-_BLOCK_PIXELS = 2**18
+_BLOCK_PIXELS = 2**17
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ class Optics:
         if not np.iscomplexobj(layers) or layers.dtype != np.complex64:
             layers = layers.astype(np.complex64)
         return cls(probe[:, kept], layers[(np.newaxis,) * (3 - layers.ndim)], opr_weights)
+
+    @cached_property
+    def spectrum(self) -> Array:
+        """The Fourier transform of the incoherent modes without OPR weights, [1, I, H, W]."""
+        found: Array = np.fft.fft2(self.probe[:1])
+        return found
 
     def with_probe(self, probe: Array) -> Optics:
         """Return the same with another probe."""
@@ -100,7 +107,13 @@ def on_object(x_px: Array, y_px: Array, probe_shape: tuple[int, ...], object_sha
 
 
 def predicted_amplitudes(
-    optics: Optics, x_px: Array, y_px: Array, rows: Array | None = None, *, whole_pixels: bool = False
+    optics: Optics,
+    x_px: Array,
+    y_px: Array,
+    rows: Array | None = None,
+    *,
+    whole_pixels: bool = False,
+    every: int = 1,
 ) -> Array:
     """Predict frames, up to a factor.
 
@@ -113,22 +126,28 @@ def predicted_amplitudes(
         Of the OPR weights; 0 to n-1 by default.
     whole_pixels : bool
         Whether positions are rounded, which saves half of the time.
+    every : int
+        Of how many detector pixels, in either direction, one is predicted; see `thinned`.
 
     Returns
     -------
-    array, [n, H, W], float32
+    array, [n, H / every, W / every], float32
         Square roots of intensities, zero frequency in the middle as on a detector.
     """
     _, modes, height, width = optics.probe.shape
-    amplitudes = np.empty((len(x_px), height, width), np.float32)
+    amplitudes = np.empty((len(x_px), height // every, width // every), np.float32)
     numbers = np.arange(len(x_px)) if rows is None else rows
     step = max(1, _BLOCK_PIXELS // (modes * height * width))
     for first in range(0, len(x_px), step):
         part = slice(first, first + step)
         wave = _exit_waves(optics, x_px[part], y_px[part], numbers[part], whole_pixels)
-        wave = np.fft.fft2(wave)
-        if optics.to_detector is not None:
-            wave = np.fft.ifft2(wave * optics.to_detector)
+        if optics.to_detector is None:
+            # Every k-th value of a transform is the transform of the sum of k equal parts, with no approximation.
+            wave = wave.reshape(*wave.shape[:2], every, height // every, width).sum(axis=2)
+            wave = wave.reshape(*wave.shape[:3], every, width // every).sum(axis=3)
+            wave = np.fft.fft2(wave)
+        else:
+            wave = thinned(np.fft.ifft2(np.fft.fft2(wave) * optics.to_detector), every)
         intensity = np.sum(wave.real**2 + wave.imag**2, axis=1)
         if optics.to_detector is None:
             intensity = np.fft.fftshift(intensity, (-2, -1))
@@ -136,14 +155,30 @@ def predicted_amplitudes(
     return amplitudes
 
 
+def thinned(frames: Array, every: int) -> Array:
+    """Return one of so many pixels in either direction, zero frequency among them, [..., H / every, W / every].
+
+    Parameters
+    ----------
+    frames : array, [..., H, W]
+        Zero frequency in the middle.
+    every : int
+        Divides H and W.
+    """
+    rows, columns = (slice(every // 2 if size // every % 2 else 0, None, every) for size in frames.shape[-2:])
+    return frames[..., rows, columns]
+
+
 def _exit_waves(optics: Optics, x_px: Array, y_px: Array, rows: Array, whole_pixels: bool) -> Array:
     """Return what leaves the object, [n, I, H, W], complex64."""
     height, width = optics.probe.shape[-2:]
     wave = optics.probe[:1]
+    spectrum = optics.spectrum
     if optics.opr_weights is not None and len(optics.probe) > 1:
         weights = optics.opr_weights[np.minimum(rows, len(optics.opr_weights) - 1)].astype(np.float32)
         wave = np.repeat(wave, len(rows), axis=0)
         wave[:, 0] = np.tensordot(weights, optics.probe[:, 0], axes=1)
+        spectrum = np.fft.fft2(wave)
     firsts = np.stack([y_px - (height - 1) / 2, x_px - (width - 1) / 2], axis=1)
     most = np.maximum(np.subtract(optics.object.shape[-2:], (height, width)), 0)
     # ptychodus takes the patch before the position, and moves the probe by the rest.
@@ -155,8 +190,9 @@ def _exit_waves(optics: Optics, x_px: Array, y_px: Array, rows: Array, whole_pix
             np.exp(-2j * np.pi * np.fft.fftfreq(size) * shifts[:, axis, np.newaxis]).astype(np.complex64)
             for axis, size in enumerate((height, width))
         )
-        ramps = down[:, np.newaxis, :, np.newaxis] * across[:, np.newaxis, np.newaxis]
-        wave = np.fft.ifft2(np.fft.fft2(wave) * ramps)
+        shifted = spectrum * down[:, np.newaxis, :, np.newaxis]
+        shifted *= across[:, np.newaxis, np.newaxis]
+        wave = np.fft.ifft2(shifted)
     for index, layer in enumerate(optics.object):
         patches = np.stack([layer[top : top + height, left : left + width] for top, left in corners])
         wave = wave * patches[:, np.newaxis]
@@ -173,21 +209,19 @@ class Agreement:
     ----------
     correlation : float
         Of amplitudes, each frame brought to one length and each pixel's mean over the frames taken off: 1 for the same.
+        Times the share of frames that can be predicted: the others are off the object.
     deviations : float
         By how many standard deviations matching pairs agree better than mismatched ones: about 1 by chance.
     frames : int
-        How many were compared.
-    each : array, [frames]
-        What each frame adds to the correlation.
+        How many were predicted, and compared.
     """
 
     correlation: float
     deviations: float
     frames: int
-    each: Array
 
 
-NO_AGREEMENT = Agreement(0.0, 0.0, 0, np.empty(0))
+NO_AGREEMENT = Agreement(0.0, 0.0, 0)
 
 
 def contrast(amplitudes: Array, pixels: Array | None = None) -> Array:
@@ -211,14 +245,15 @@ def contrast(amplitudes: Array, pixels: Array | None = None) -> Array:
 
 def agreement(measured: Array, predicted: Array) -> Agreement:
     """Compare what `contrast` gives of frames and of their predictions."""
-    pairs = (measured @ predicted.T).astype(np.float64)
+    # A matrix product would start threads, which cost more than it does.
+    pairs = np.einsum("np,mp->nm", measured, predicted).astype(np.float64)
     number = len(pairs)
     matching = np.diag(pairs)
     others = pairs[~np.eye(number, dtype=np.bool_)]
     spread = float(np.sqrt(np.mean(np.square(others - others.mean())))) if others.size else 0.0
     excess = matching.mean() - others.mean() if others.size else 0.0
     deviations = excess / (spread / np.sqrt(number)) if spread > 0 else 0.0
-    return Agreement(float(matching.sum()), float(deviations), number, matching)
+    return Agreement(float(matching.sum()), float(deviations), number)
 
 
 def noise_limit(counts_amplitudes: Array, pixels: Array) -> float:

@@ -29,24 +29,25 @@ def checksums_of_rows(dataset: h5py.Dataset, threads: int | None = None) -> Arra
     return np.concatenate(found) if found else np.zeros(0, np.uint32)
 
 
-def checked_counts(recipe: CountsRecipe, checksums: Array) -> Convert:
+def checked_counts(recipe: CountsRecipe, checksums: Array, start: int = 0) -> Convert:
     """Return a function that makes counts of amplitudes, and fills an array, [N], with the checksums of their rows.
 
-    The chunks have to be whole rows.
+    The chunks have to be whole rows; the first checksum is that of row `start`.
     """
 
     def convert(offset: tuple[int, ...], amplitudes: Array, counts: Array) -> None:
         recipe.convert(offset, amplitudes, counts)
-        found = row_checksums(counts[: len(checksums) - offset[0]])
-        checksums[offset[0] : offset[0] + len(found)] = found
+        first = offset[0] - start
+        found = row_checksums(counts[: len(checksums) - first])
+        checksums[first : first + len(found)] = found
 
     return convert
 
 
-def checked_rows(source: RowSource, checksums: Array, recipe: CountsRecipe | None = None) -> RowSource:
-    """Return rows that fill an array, [N], with their checksums as they pass; see `PassingRows`."""
+def checked_rows(source: RowSource, checksums: Array, recipe: CountsRecipe | None = None, start: int = 0) -> RowSource:
+    """Return rows that fill an array, [N], with their checksums as they pass, from row `start` on."""
 
     def note(first: int, rows: Array) -> None:
-        checksums[first : first + len(rows)] = row_checksums(rows)
+        checksums[first - start : first - start + len(rows)] = row_checksums(rows)
 
     return PassingRows(source, note, recipe)

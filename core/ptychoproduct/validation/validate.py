@@ -42,6 +42,8 @@ class ValidationReport:
         Where the product has zero for a value that was not given; of those that it must have.
     physics : PhysicsReport or None
         Whether probe and object predict the frames, where that was asked for and could be read.
+    unread : tuple of str
+        Datasets whose content was not read: frames and other large ones, without `deep`.
     """
 
     product: Path
@@ -49,6 +51,7 @@ class ValidationReport:
     problems: tuple[Problem, ...]
     not_given: tuple[str, ...] = ()
     physics: PhysicsReport | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def is_valid(self) -> bool:
@@ -76,7 +79,7 @@ def validate_product(
     source_npz : path, optional
         The same, of a scan that is an NPZ file.
     deep : bool
-        Whether every chunk of every dataset is decoded, and all content compared with its digest; and physics judged.
+        Whether frames and other large datasets are decoded, too, and compared with their digests; and physics judged.
     physics : bool
         Whether it is judged if probe and object predict the frames, see `judge_physics`.
     progress : callable, optional
@@ -125,7 +128,8 @@ def validate_product(
                 report = judge_file(file)
         if report is not None and report.better is not None:
             problems.append(Problem("warning", f"/{contract.DIFFRACTION.name}", report.sentence))
-    return ValidationReport(path, tuple(CHECKS), tuple(dict.fromkeys(problems)), not_given, report)
+    found_problems = tuple(dict.fromkeys(problems))
+    return ValidationReport(path, tuple(CHECKS), found_problems, not_given, report, tuple(subject.unread))
 
 
 @contextmanager

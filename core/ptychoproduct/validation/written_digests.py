@@ -38,7 +38,7 @@ class ContentDigests:
         Digests by name of the dataset, once they have been taken.
     """
 
-    def __init__(self, *, keep: bool, frames: bool, verify: bool) -> None:
+    def __init__(self, keep: bool, frames: bool, verify: bool) -> None:
         self.has_frames = frames or verify
         self._keep = keep
         self._wanted = keep or verify
@@ -78,6 +78,11 @@ class ContentDigests:
         """
         if self._keep:
             self._checksums.extend(checksums_of_rows(part, threads) for part in parts)
+
+    def frames_written(self, checksums: Array) -> None:
+        """Take checksums, [N], of frames that did not pass here."""
+        if self._keep:
+            self._checksums.append(checksums)
 
     def forget_frames(self, frames: h5py.Dataset) -> None:
         """Forget the frames that have passed, which are written again."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ptychoproduct import ExportOptions, OptionError, ScanFiles, SourceError, export_product_from_files
-from ptychoproduct.batch import one_scan
+from ptychoproduct.batch import encoding
 from ptychoproduct.batch.one_scan import export_on_cluster
 from ptychoproduct.validation.comparison import require_same_content
 
@@ -19,7 +19,7 @@ FRAMES = 150
 
 @pytest.fixture
 def many_ranges(monkeypatch):
-    monkeypatch.setattr(one_scan, "_RANGE_BYTES", 20_000)
+    monkeypatch.setattr(encoding, "RANGE_BYTES", 20_000)
 
 
 @pytest.fixture

@@ -33,6 +33,12 @@ def converted(scan, tmp_path, **options):
         ("transpose", lambda frames: frames.swapaxes(1, 2)),
         ("flip-rows", lambda frames: frames[:, ::-1]),
         ("flip-columns", lambda frames: frames[:, :, ::-1]),
+        (
+            "point-reflect",
+            lambda frames: frames[
+                :, *np.ix_(*([*(-np.arange(size) + size // 2 * 2) % size] for size in frames.shape[1:]))
+            ],
+        ),
         ("fftshift", lambda frames: np.fft.fftshift(frames, (1, 2))),
         ("transpose,flip-rows,fftshift", lambda frames: np.fft.fftshift(frames.swapaxes(1, 2)[:, ::-1], (1, 2))),
     ],
@@ -91,10 +97,13 @@ def test_positions_are_transformed_and_come_back_bit_for_bit(make_scan, save_sca
     product = converted(scan, tmp_path, positions_transform=steps)
     arrays = make_scan()
     x, y = expected(arrays["xcoords"], arrays["ycoords"])
+    starts = ("xcoords_start", "ycoords_start")  # before correction
     with h5py.File(product) as file:
         np.testing.assert_allclose(file["probe_position_x_m"][()], x * PIXEL_M, rtol=1e-12)
         np.testing.assert_allclose(file["probe_position_y_m"][()], y * PIXEL_M, rtol=1e-12)
         assert file.attrs["positions_transform"] == steps
+        for key, values in zip(starts, expected(*(arrays[key] for key in starts)), strict=True):
+            np.testing.assert_allclose(file[f"raw_data/{key}"][()], values, rtol=1e-12)
     import_product_to_npz(product, tmp_path / "back.npz")
     with np.load(tmp_path / "back.npz") as back:
         assert set(back.files) == set(arrays)
@@ -163,10 +172,13 @@ def test_the_convention_that_physics_finds_is_applied(tmp_path, make_scan):
     np.savez(tmp_path / "scan.npz", **arrays)
     center_m = (object_px - 1) / 2 * PIXEL_M
     meta = ExportMeta(object_center_x_m=center_m, object_center_y_m=center_m)
-    options = ExportOptions(convention="auto")
+    options, steps = ExportOptions(convention="auto"), []
     with pytest.warns(ProductWarning) as caught:
-        summary = export_product_from_npz(tmp_path / "scan.npz", tmp_path / "p.h5", meta, options=options)
-    assert [str(warning.message).count("--positions-transform=swap") for warning in caught] == [1, 1]
+        summary = export_product_from_npz(
+            tmp_path / "scan.npz", tmp_path / "p.h5", meta, options=options, progress=steps.append
+        )
+    assert sum(steps) == frames.nbytes
+    assert [str(warning.message).count("positions_transform=swap") for warning in caught] == [1]
     assert summary.physics.verdict == "consistent"
     with h5py.File(tmp_path / "p.h5") as file:
         np.testing.assert_array_equal(file["raw_data/diffraction"][()], frames)

@@ -63,7 +63,7 @@ def read_datasets(path):
 
 
 def advised_center(message):
-    x_m, y_m = re.search(r"--object-center-x-m (\S+) --object-center-y-m (\S+)", message).groups()
+    x_m, y_m = re.search(r"object_center_x_m (\S+) object_center_y_m (\S+)", message).groups()
     return {"object_center_x_m": float(x_m), "object_center_y_m": float(y_m)}
 
 
@@ -460,7 +460,7 @@ def test_whatever_center_is_advised_mends_the_product(tmp_path, x_px, shape, pix
     sizes = {"object_pixel_width_m": pixel_m, "object_pixel_height_m": pixel_m}
     messages = warnings_of(lambda: export_product_from_rawdata(raw, tmp_path / "product.h5", ExportMeta(**sizes)))
     for message in messages:
-        if "--object-center" in message:
+        if "object_center" in message:
             meta = ExportMeta(**sizes, **advised_center(message))
             assert not any(
                 "--object-center" in again

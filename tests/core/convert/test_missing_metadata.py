@@ -122,7 +122,7 @@ def test_the_command_line_says_what_to_give(save_scan, run_command):
     said = run_command("ptychoproduct", "convert", "scan.npz", "new.h5", "--probe-energy-eV", 0).stdout
     assert "not given, the product has 0 m; give --detector-distance-m" in said
     assert "energy" not in said  # it was given as zero
-    assert "0 m (not given)" in run_command("ptychoproduct", "inspect", "new.h5").stdout
+    assert "0 m (not given)" in run_command("ptychoproduct", "inspect", "new.h5", "--tree").stdout
     assert (
         "/@photon_energy_eV: not given (the product has 0)" in run_command("ptychoproduct", "validate", "new.h5").stdout
     )

@@ -11,6 +11,7 @@ import pytest
 from ptychoproduct import (
     DiffractionFile,
     ExportMeta,
+    ExportOptions,
     ProductError,
     Reconstruction,
     export_product_from_npz,
@@ -194,7 +195,8 @@ def full_product(save_scan, tmp_path):
     )
     product = tmp_path / "product.h5"
     patterns = DiffractionFile(tmp_path / "diffraction.h5", patterns_are="counts")
-    export_product_from_npz(scan, product, meta, reconstruction=results, diffraction=patterns)
+    options = ExportOptions(record_time=True)
+    export_product_from_npz(scan, product, meta, reconstruction=results, diffraction=patterns, options=options)
     with h5py.File(product) as file:
         yield file
 

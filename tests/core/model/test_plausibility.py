@@ -100,7 +100,7 @@ def test_a_writer_warns_once_of_both_sides_of_a_pixel_at_the_line_of_the_caller(
     with pytest.warns(ProductWarning) as caught:
         ProductWriter(tmp_path / "product.h5", meta)
     assert [str(warning.message).partition(": ")[2] for warning in caught] == [
-        "detector_pixel_size_m is 75 m; for 75 um say --detector-pixel-size-m 7.5e-05"
+        "detector_pixel_size_m is 75 m; for 75 um say detector_pixel_width_m and detector_pixel_height_m 7.5e-05"
     ]
     assert caught[0].filename == __file__
 

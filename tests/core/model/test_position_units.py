@@ -74,7 +74,7 @@ def messages(export, *arguments):
 def test_metres_are_recognised_and_told(tmp_path, export):
     (message,) = messages(export, tmp_path, X_PX * PIXEL_M, Y_PX * PIXEL_M, None)
     assert "taken as metres" in message
-    assert "--positions-in" in message
+    assert "positions_in" in message
     np.testing.assert_allclose(positions_of(tmp_path), [X_PX * PIXEL_M, Y_PX * PIXEL_M], rtol=1e-14)
 
 
@@ -125,7 +125,7 @@ def test_another_unit_is_suspected_with_the_likely_one(tmp_path, export, truly, 
     said = [each for each in messages(lambda: _refused(export, tmp_path, factor, read_as)) if "span" in each]
     assert len(said) == 1
     assert f"read as {read_as}" in said[0]
-    assert f"--positions-in {truly}" in said[0]
+    assert f"positions_in {truly}" in said[0]
 
 
 def _refused(export, folder, factor, unit):

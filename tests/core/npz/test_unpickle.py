@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptychoproduct.npz.unpickle import unpickle_text
+from ptychoproduct.npz.unpickle import _Unpickler, unpickle_text
 
 PROTOCOLS = [3, 4, 5]
 TEXTS = ["", "text", '{"additional_parameters": {"n": 1}}', "λ ångström 測定", "\0\n\x1b", "\ud800", "x" * 100_000]
@@ -257,7 +257,7 @@ def test_a_few_bytes_cannot_ask_for_much_memory():
     # measure its peak alone.
     program = """
 import resource
-from ptychoproduct.npz.unpickle import unpickle_text
+from ptychoproduct.npz.unpickle import _Unpickler, unpickle_text
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     unpickle_text(b"\\x80\\x02Nr" + (2**25).to_bytes(4, "little") + b".")
@@ -266,3 +266,14 @@ except ValueError:
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(result.stdout) < 100
+
+
+def test_frames_inside_each_other_hide_no_opcodes():
+    """Python skips what is left of the outer frame, here the head of a text, and would run the text."""
+    hidden = b"cos\nsystem\n."
+    head = b"C" + bytes([len(hidden)])
+    outer, inner = (b"\x95" + length.to_bytes(8, "little") for length in (9 + len(head), len(hidden)))
+    with pytest.raises(pickle.UnpicklingError, match=r"names os\.system"):  # what is looked at is not what is run
+        _Unpickler(io.BytesIO(b"\x80\x04" + outer + inner + head + hidden + b".")).load()
+    with pytest.raises(ValueError, match="a pickle of something else than an array"):
+        unpickle_text(b"\x80\x04" + outer + inner + head + hidden + b".")

@@ -37,6 +37,16 @@ def test_a_product_has_a_phase_and_a_pattern_with_values_from_0_to_1(save_scan, 
     assert phase.title == "object phase, -π to π, 3.2 µm wide"
 
 
+def test_the_colours_of_a_weak_phase_are_of_its_own_range(save_scan, tmp_path, centered_meta):
+    phases = np.linspace(-0.1, 0.3, 64 * 64).reshape(64, 64)
+    scan = save_scan(objectGuess=np.exp(1j * phases).astype(np.complex64))
+    export_product_from_npz(scan, tmp_path / "product.h5", centered_meta)
+    with open_product(tmp_path / "product.h5") as product:
+        phase = product_thumbnails(product, 64, 64)[0]
+    assert (phase.title, phase.is_cyclic) == ("object phase, -0.1 to 0.3 rad, 3.2 µm wide", False)
+    assert (phase.values.min(), phase.values.max()) == (0, 1)
+
+
 def test_a_product_without_frames_has_a_phase_alone(save_scan, tmp_path, centered_meta):
     export_product_from_npz(save_scan(), tmp_path / "product.h5", centered_meta, False)
     with open_product(tmp_path / "product.h5") as product:

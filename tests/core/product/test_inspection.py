@@ -90,7 +90,7 @@ def test_groups_nested_without_end_are_refused(tmp_path):
         (np.array([2.5]), 2.5),
         (np.bytes_(b"caf\xc3\xa9"), "café"),
         (np.bool_(True), True),
-        (np.arange(3), None),
+        (np.arange(3), (0, 1, 2)),
         (h5py.Empty("f8"), None),
     ],
 )

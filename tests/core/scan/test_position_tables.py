@@ -113,7 +113,7 @@ def test_a_micro_sign_of_an_old_program(tmp_path):
     ],
 )
 def test_columns_without_names_are_x_and_y_with_a_warning_that_names_the_option(tmp_path, content, taken):
-    with pytest.warns(ProductWarning, match=f"taken as {taken} .--positions-columns"):
+    with pytest.warns(ProductWarning, match=f"taken as {taken} .positions_columns"):
         positions = read_positions(text(tmp_path, content))
     assert in_columns(positions) == (X.tolist(), Y.tolist(), None)
 
@@ -149,7 +149,7 @@ def test_columns_that_are_named_by_the_user(tmp_path, content, columns, unit):
     ],
 )
 def test_the_form_of_ptychodus_is_recognised(tmp_path, content, x_first, unit, asked, words):
-    with pytest.warns(ProductWarning, match=f"taken as {words}.*--positions-columns"):
+    with pytest.warns(ProductWarning, match=f"taken as {words}.*positions_columns"):
         positions = read_positions(text(tmp_path, content), asked)
     assert (positions.x if x_first else positions.y)[-1] == 3e-6
     assert positions.unit == unit
@@ -254,7 +254,7 @@ def test_ptychopinns_scan_index_in_a_table(tmp_path):
 
 @pytest.mark.parametrize("array", [np.c_[X, Y], np.stack([X, Y]), np.c_[np.arange(3), X, Y]], ids=["N2", "2N", "index"])
 def test_arrays_are_x_and_y_with_a_warning(tmp_path, array):
-    with pytest.warns(ProductWarning, match="taken as .*x, y .--positions-columns"):
+    with pytest.warns(ProductWarning, match="taken as .*x, y .positions_columns"):
         positions = read_positions(npy(tmp_path, array))
     assert in_columns(positions) == (X.tolist(), Y.tolist(), None)
 

@@ -10,7 +10,7 @@ from ptychoproduct.tuning.tune import TuneReport
 matplotlib = pytest.importorskip("matplotlib")
 
 
-def test_every_trial_has_a_label_and_no_two_overlap(tmp_path, monkeypatch):
+def test_every_trial_of_the_front_has_a_label_and_no_two_overlap(tmp_path, monkeypatch):
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation, Text
 
@@ -43,7 +43,7 @@ def test_every_trial_has_a_label_and_no_two_overlap(tmp_path, monkeypatch):
     monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: (drawn.append(figure), Path(path).touch()))
     plot_trials(report, tmp_path / "tune.png")
     labels = [text for text in drawn[0].axes[0].texts if isinstance(text, Annotation)]
-    assert {label.get_text() for label in labels} == {trial_label(trial) for trial in trials}
+    assert {label.get_text() for label in labels} == {trial_label(trials[number]) for number in report.front}
     boxes = [Text.get_window_extent(label) for label in labels]
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
 

@@ -11,7 +11,7 @@ from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.streaming.sampling import sample_rows, some_tiles, spread_runs
 from ptychoproduct.streaming.stored_rows import stored_rows
 from ptychoproduct.tuning.trials import Trial, try_both_ways
-from ptychoproduct.tuning.tune import OBJECTIVES, pareto_front
+from ptychoproduct.tuning.tune import OBJECTIVES, _in_order, pareto_front
 
 
 def tuned(path, **options):
@@ -53,6 +53,14 @@ def test_counts_have_a_limit_and_nothing_to_gain(save_scan):
     report = tuned(save_scan(diff3d=counts))
     assert report.counts is None
     assert report.bound_ratio == pytest.approx(16 / 2.8, rel=0.1)
+
+
+def test_with_a_least_speed_the_fastest_is_tried_first_then_what_seems_to_reach_it():
+    speeds = {"zstd:9": 50.0, "zstd:1": 400.0, "lz4": 900.0, "zstd:3": 150.0}
+    looks = [(name, Trial(name, (1, 4, 4), 10.0 - speed / 100, speed)) for name, speed in speeds.items()]
+    order = [name for name, _ in _in_order(looks, TuneOptions("ratio", min_write_mb_s=100))]
+    assert order == ["lz4", "zstd:3", "zstd:1", "zstd:9"]
+    assert [name for name, _ in _in_order(looks, TuneOptions("ratio"))] == ["zstd:9", "zstd:3", "zstd:1", "lz4"]
 
 
 def test_a_speed_that_nothing_reaches_gives_the_fastest(save_scan):

@@ -3,6 +3,7 @@
 import re
 import struct
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from ptychoproduct import (
+    ContractError,
     ExportMeta,
     ExportOptions,
     Problem,
@@ -22,6 +24,8 @@ from ptychoproduct import (
     validate_product,
 )
 from ptychoproduct.model.contract import RAW_DATASETS, ROOT_ATTRIBUTES, ROOT_DATASETS
+from ptychoproduct.validation.digests import content_digest, has_digest
+from ptychoproduct.validation.metadata_digest import metadata_digest
 
 FRAMES = "raw_data/diffraction"
 DATASETS = (*ROOT_DATASETS, *RAW_DATASETS)
@@ -48,6 +52,20 @@ def edit(path, *changes):
     with h5py.File(path, "a") as file:
         for change in changes:
             change(file)
+        renew_digests(file)
+
+
+def renew_digests(file):
+    """Make the digests those of what is there now: tests change products on purpose."""
+
+    def renew(_, found):
+        if "content_sha256" in found.attrs and has_digest(found):
+            with suppress(ContractError):
+                found.attrs["content_sha256"] = content_digest(found)
+
+    file.visititems(renew)
+    if "metadata_sha256" in file.attrs:
+        file.attrs["metadata_sha256"] = metadata_digest(file)
 
 
 def lose_chunk(file, name):
@@ -597,6 +615,17 @@ def test_a_corrupted_dataset_beside_the_frames_is_found_deep(product, name):
     edit(product, damage_compressed(name))
     problems = validate_product(product, deep=True).problems
     assert f"/{name}" in {problem.where for problem in problems}
+
+
+def test_without_deep_all_but_large_datasets_are_read_and_those_are_named(product):
+    assert validate_product(product).unread == (f"/{FRAMES}",)
+    assert validate_product(product, deep=True).unread == ()
+    with h5py.File(product) as file:
+        place = file["object"].id.get_offset()
+    data = bytearray(product.read_bytes())
+    data[place] ^= 1
+    product.write_bytes(data)
+    assert ("error", "/object") in {(problem.severity, problem.where) for problem in validate_product(product).problems}
 
 
 def test_progress_counts_every_byte_that_was_decoded(product):

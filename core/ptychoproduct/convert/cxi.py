@@ -1,0 +1,217 @@
+"""From a product to a CXI file, the exchange format of coherent imaging.
+
+F. R. N. C. Maia, The Coherent X-ray Imaging Data Bank, Nature Methods 9, 854 (2012), version 1.6 of the format. What it
+has no place for is where ptychodus 1.7.0 writes it. Translations are those of ptychodus, x along columns and y along
+rows; cdtools takes the same numbers for the sample's, in a frame whose axes are turned, and finds the same pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ptychoproduct.aliases import Array, Progress
+from ptychoproduct.compression.codecs import Codec, parse_codec
+from ptychoproduct.convert.importer import ImportSummary
+from ptychoproduct.convert.ptychodus_values import (
+    bad_pixels,
+    by_ptychodus_names,
+    known_metadata,
+    not_held,
+    photon_counts,
+    results,
+)
+from ptychoproduct.errors import OutputError, warn
+from ptychoproduct.hdf5.chunks import create_chunked
+from ptychoproduct.hdf5.local_links import naming_damage
+from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file
+from ptychoproduct.model import contract
+from ptychoproduct.model.wavelength import ELEMENTARY_CHARGE_C, wavelength_m
+from ptychoproduct.product.photon_counts import PhotonCounts
+from ptychoproduct.product.reader import Frames, Product, open_product
+from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
+from ptychoproduct.system.atomic import atomic_output
+from ptychoproduct.system.resources import Resources
+from ptychoproduct.validation.damage import is_frames, require_undamaged
+
+CXI_SUFFIX = ".cxi"
+# What every HDF5 library decodes, those of MATLAB and of 2008 too.
+_COMPRESSED, _PLAIN = "shuffle+gzip:1", "none"
+_VERSION = 160
+_IS_BAD = 1  # CXI_PIXEL_IS_INVALID
+_ENTRY = "entry_1"
+_SOURCE, _DETECTOR = f"{_ENTRY}/instrument_1/source_1", f"{_ENTRY}/instrument_1/detector_1"
+_TRANSLATION, _PROBE, _OBJECT = f"{_ENTRY}/sample_1/geometry_1/translation", f"{_ENTRY}/image_1", f"{_ENTRY}/image_2"
+# Metadata that CXI has a place for, with the unit.
+_PLACES = {
+    "name": (f"{_ENTRY}/title", ""),
+    "comments": (f"{_ENTRY}/experiment_description", ""),
+    "detector_object_distance_m": (f"{_DETECTOR}/distance", "m"),
+    "detector_pixel_width_m": (f"{_DETECTOR}/x_pixel_size", "m"),
+    "detector_pixel_height_m": (f"{_DETECTOR}/y_pixel_size", "m"),
+}
+# Without these, most programs cannot use the frames.
+_WANTED = ("probe_energy_eV", "detector_distance_m", "detector_pixel_width_m")
+
+
+def import_product_to_cxi(
+    path: str | PathLike[str],
+    cxi_path: str | PathLike[str],
+    *,
+    include_diffraction: bool = True,
+    compress: bool = False,
+    patterns_are: str = "auto",
+    bad_values: Sequence[float] | None = None,
+    accept_damage: bool = False,
+    overwrite: bool = True,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> ImportSummary:
+    """Convert a product to a CXI file, which ptychodus, cdtools and others read, streaming its frames.
+
+    Parameters
+    ----------
+    path : path
+        A product of this package, of any ptychodus, or of PtychoPINN's exporter.
+    cxi_path : path
+        ``*.cxi``; appears when it is complete.
+    include_diffraction : bool
+        Whether it gets the frames, as photon counts; and then numbers positions from 0, because ptychodus does so with
+        the frames of a CXI file.
+    compress : bool
+        Whether frames are deflated, which all programs can read; they are stored as they are otherwise.
+    patterns_are : {"auto", "amplitude", "counts"}
+        What the product's frames are, see `choose_patterns`.
+    bad_values : sequence of float, optional
+        See `DiffractionFile`.
+    accept_damage : bool
+        Whether a damaged product is converted as far as it can be read; a `DamageWarning` names what is damaged. Frames
+        that are lost become zeros.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    force : bool
+        Whether that may be a read-only file.
+    progress : callable, optional
+        Called with a number of bytes whenever frames of that size have been written.
+
+    Returns
+    -------
+    ImportSummary
+
+    Raises
+    ------
+    SourceError
+        There is no HDF5 file.
+    ContractError
+        The file is no product, or is damaged.
+    OutputError
+        The CXI file cannot be written there.
+    OptionError
+        It is not clear whether frames are amplitudes or counts.
+
+    Warns
+    -----
+    ProductWarning
+        The file does not hold all that the product has, or lacks what programs need.
+    """
+    path, cxi_path = Path(path), Path(cxi_path)
+    if cxi_path.suffix.lower() != CXI_SUFFIX:
+        raise OutputError(cxi_path, found=f"suffix {cxi_path.suffix!r}", expected=CXI_SUFFIX)
+    with naming_damage(path), open_product(path, accept_damage=accept_damage) as product:
+        require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
+        frames = None if product.frames is None or not include_diffraction else product.frames.counts or product.frames
+        counts = None if frames is None else photon_counts(product, frames, patterns_are, bad_values)
+        numbers = product.position_indexes if frames is None else np.arange(len(product.x_m))
+        with (
+            atomic_output(cxi_path, overwrite=overwrite, force=force, sources=(path,)) as part,
+            new_hdf5_file(part, cxi_path) as (file, output),
+            hdf5_errors(cxi_path, output),
+        ):
+
+            def on_progress(nbytes: int) -> None:
+                output.check()  # stops early if the disk is full
+                if progress is not None:
+                    progress(nbytes)
+
+            known = known_metadata(product)
+            if frames is not None and counts is not None:
+                codec = parse_codec(_COMPRESSED if compress else _PLAIN)
+                _write_frames(file, frames, counts, codec, Resources(progress=on_progress))
+                counts.warn_of_values(bad_pixels(product))
+                mask = counts.bad_pixels | bad_pixels(product)
+                file[f"{_DETECTOR}/mask"] = np.where(mask, np.uint32(_IS_BAD), np.uint32(0))
+            _write_scan(file, product, known, numbers)
+            members: list[str] = []
+            file.visititems(lambda name, found: members.append(name) if isinstance(found, h5py.Dataset) else None)
+        missing = [name for name in _WANTED if frames is not None and name not in known]
+        for problem, names in (
+            ("does not hold", not_held(product, counts, numbers)),
+            ("lacks what most programs need; give it when the scan is converted:", missing),
+        ):
+            if names:
+                warn(f"{cxi_path}: {problem} {', '.join(names)}")
+        return ImportSummary(
+            archive=cxi_path,
+            members=tuple(members),
+            frames=0 if frames is None else len(frames),
+            frame_shape=() if frames is None else frames.shape[1:],
+            frame_dtype="" if counts is None else str(counts.patterns.dtype),
+            axis_order="NHW",
+            file_bytes=cxi_path.stat().st_size,
+        )
+
+
+def _write_frames(file: h5py.File, frames: Frames, counts: PhotonCounts, codec: Codec, resources: Resources) -> None:
+    """Write the frames as counts; again, where the sample was misleading."""
+    name = f"{_DETECTOR}/data"
+    while True:
+        dataset = create_chunked(file, name, frames.shape[1:], counts.begin(), codec, len(frames))
+        rows = frames.rows(resources)
+        write_rows([RowOutput(dataset, counts.fill)], rows, resources)
+        if counts.is_complete:
+            rows.reader.tell_damage("frames")
+            break
+        del file[name]
+        resources.progress(-frames.nbytes)
+    dataset.attrs["axes"] = "translation:y:x"
+    file[f"{_ENTRY}/data_1/data"] = h5py.SoftLink(f"/{name}")
+
+
+def _write_scan(file: h5py.File, product: Product, known: dict[str, Any], numbers: Array) -> None:
+    """Write everything but frames and mask."""
+    file["cxi_version"], file["number_of_entries"] = _VERSION, 1
+    file[f"{_ENTRY}/program_name"] = "ptychoproduct"
+    named = by_ptychodus_names(known)
+    energy_eV = named.pop(contract.PHOTON_ENERGY.name, None)
+    if energy_eV is not None:
+        _put(file, f"{_SOURCE}/energy", energy_eV * ELEMENTARY_CHARGE_C, "J")
+        _put(file, f"{_SOURCE}/wavelength", wavelength_m(energy_eV, product.meta.particle), "m")
+    if named.get("name"):
+        _put(file, f"{_ENTRY}/sample_1/name", named["name"])
+    for name, value in named.items():
+        place, unit = _PLACES.get(name, (f"{_ENTRY}/ptychodus/{name}", ""))
+        if value != "":
+            _put(file, place, value, unit)
+    for name, values in {**results(product), contract.POSITION_INDEXES.name: numbers}.items():
+        file[f"{_ENTRY}/ptychodus/{name}"] = values
+    _put(file, _TRANSLATION, np.stack([product.x_m, product.y_m, np.zeros_like(product.x_m)], axis=1), "m")
+    for group in (f"{_ENTRY}/data_1", _DETECTOR):
+        file[f"{group}/translation"] = h5py.SoftLink(f"/{_TRANSLATION}")
+    for image, of, array in ((_PROBE, "probe", product.probe), (_OBJECT, "object", product.object)):
+        file[f"{image}/data"] = array
+        pixels_m = [known.get(f"{of}_pixel_{side}_m", 0.0) for side in ("width", "height")]
+        file[f"{image}/image_size"] = [pixels_m[0] * array.shape[-1], pixels_m[1] * array.shape[-2], 0.0]
+        file[f"{image}/data_space"] = "real"
+    file[f"{_OBJECT}/data"].attrs[contract.SYNTHETIC.name] = product.is_object_synthetic
+    file[f"{_SOURCE}/illumination"] = h5py.SoftLink(f"/{_PROBE}/data")
+
+
+def _put(file: h5py.File, path: str, value: Any, unit: str = "") -> None:
+    file[path] = value
+    if unit:
+        file[path].attrs[contract.UNITS.name] = unit
