@@ -22,8 +22,7 @@ BLOCK = re.compile(r"^```(?P<language>sh|python)\n(?P<code>.*?)^```$", re.MULTIL
 EXAMPLES = {
     command.prog: command.examples
     for command in (*main.COMMANDS.values(), convert.EXECUTABLE, import_.EXECUTABLE)
-    if command.prog
-    not in ("ptychoproduct bench", "ptychoproduct tune", "ptychoproduct completion", "ptychoproduct merge")
+    if command.prog.removeprefix("ptychoproduct ") not in ("bench", "tune", "completion", "merge")
 }
 # Of frames in a file without an object and without numbers, which is what some pages are about.
 FRAMES_ALONE = re.compile("has no (objectGuess|scan_index);|the columns have no names;")

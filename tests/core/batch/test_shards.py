@@ -9,6 +9,8 @@ import pytest
 
 from ptychoproduct import (
     ContractError,
+    DiffractionFile,
+    ExportMeta,
     ExportOptions,
     OutputError,
     ScanFiles,
@@ -86,6 +88,23 @@ def test_every_reader_gets_the_same_frames(folder, monkeypatch):
     import_product_to_npz(folder / "out.h5", folder / "again.npz")
     with np.load(folder / "again.npz") as again, np.load(folder / "scan.npz") as scan:
         assert np.array_equal(again["diff3d"], scan["diff3d"])
+
+
+def test_ptychodus_and_silx_read_it(folder):
+    from ptychodus.api.io import load_diffraction_data, load_product
+    from silx.io.nxdata import get_default
+
+    theirs, same = load_product(folder / "out.h5"), load_product(folder / "here.h5")
+    assert np.array_equal(theirs.probes.get_array(), same.probes.get_array())
+    assert len(list(theirs.probe_positions)) == len(list(same.probe_positions)) == FRAMES
+    expected = frames_of(folder / "here.h5")
+    with h5py.File(folder / "out.h5") as file:
+        assert np.array_equal(get_default(file).signal[()], expected)
+    patterns = DiffractionFile(folder / "diffraction.h5", patterns_are="amplitude")
+    files, meta = ScanFiles(folder / "out.h5"), ExportMeta(detector_pixel_width_m=75e-6, detector_pixel_height_m=75e-6)
+    export_product_from_files(files, folder / "product.h5", meta, options=OPTIONS, diffraction=patterns)
+    found = load_diffraction_data(folder / "diffraction.h5").get_patterns()
+    np.testing.assert_allclose(found, expected**2, rtol=1e-6)
 
 
 def test_it_is_a_valid_product(folder):
