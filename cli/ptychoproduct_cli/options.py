@@ -38,7 +38,7 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
     group.add_argument(
         "--positions",
         metavar="FILE[:KEY[,KEY]]",
-        help="scan positions: a table (CSV, TXT, or an NPY array), NPZ with xcoords and ycoords, or HDF5; KEY: an "
+        help="scan positions: a table (CSV, TXT, or an NPY array), MDA, NPZ with xcoords and ycoords, or HDF5; KEY: an "
         "array [N, 2] in an NPZ or HDF5 file, or two arrays, x and y; FILE::KEY is the same (default: those in the "
         "NPZ or HDF5 file itself)",
     )
@@ -46,7 +46,8 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         "--positions-columns",
         metavar="NAMES",
         help="columns of the table of positions, such as y,x or index,x_um,y_um; any other name is a column that is "
-        "not read (default: the table's header; without one x,y, or y,x in a CSV file by ptychodus)",
+        "not read; or the names in its header of x and y, or of index, x and y, such as samx,samy (default: the "
+        "header says x and y; without one x,y, or y,x in a CSV file by ptychodus)",
     )
     group.add_argument(
         "--positions-in",
@@ -72,8 +73,8 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         "--crop",
         type=whole_numbers,
         metavar="ROWS,COLUMNS[,ROW,COLUMN]",
-        help="part of each frame to take: its size in pixel rows and columns, and which pixel becomes the middle one "
-        "(default: whole frames; about the middle of the frame)",
+        help="part of each frame to take: its size in pixel rows and columns, and which pixel becomes the middle one; "
+        "--probe must be one of that size (default: whole frames; about the middle of the frame)",
     )
     if probe:
         group.add_argument(

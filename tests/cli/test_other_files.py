@@ -15,7 +15,7 @@ def write(path, **datasets):
             file[name.replace("__", "/")] = value
 
 
-@pytest.mark.parametrize("command", ["import", "validate", "inspect"])
+@pytest.mark.parametrize("command", ["import", "validate"])
 def test_a_scan_in_hdf5_is_not_a_product(run_command, tmp_path, command):
     write(tmp_path / "my scan.h5", dp=FRAMES, ppX=np.arange(12.0), ppY=np.arange(12.0))
     done = run_command("ptychoproduct", command, "my scan.h5", *(["new.npz"] if command == "import" else []))

@@ -30,9 +30,10 @@ SUFFIXES = (".npz", ".npy", ".h5", ".hdf5", ".cxi", ".nxs", ".mat", ".ptyr", ".p
 SUMMARY = "convert a scan (NPZ, NPY, HDF5) to a ptychodus product (HDF5)"
 DESCRIPTION = """\
 Convert a ptychography scan to an HDF5 product that every ptychodus release opens. The scan is a PtychoPINN NPZ file; or
-an NPY file with the frames, and companion files with positions and probe; or an HDF5 file (ptychodus, fold_slice, CXI,
-NeXus or any other) that has positions and probe in it or in companion files. Scans larger than memory are converted,
-too; all cores compress. The product appears under its name only when it is complete.
+an NPY file with the frames, or a folder of TIFF, CBF or EDF files, and companion files with positions and probe; or an
+HDF5 file (ptychodus, fold_slice, CXI, NeXus or any other) that has positions and probe in it or in companion files.
+Scans larger than memory are converted, too; all cores compress. The product appears under its name only when it is
+complete.
 """
 EXAMPLES = (
     "ptychoproduct convert scan.npz scan.h5 --probe-energy-eV 8000",
@@ -64,7 +65,10 @@ def _add_paths(parser: argparse.ArgumentParser) -> None:
         "       %(prog)s [options] SCAN... --output-dir DIR"
     )
     parser.add_argument(
-        "scan", metavar="SCAN", help="scan to convert: NPZ, NPY or HDF5; its content counts, not its name"
+        "scan",
+        metavar="SCAN",
+        help="scan to convert: NPZ, NPY or HDF5, its content counts, not its name; or a folder of TIFF, CBF or EDF "
+        "files, or a pattern of their names in quotes",
     )
     parser.add_argument("output_product", metavar="PRODUCT.h5", help="product to write, *.h5 or *.hdf5")
     _add_options(parser, object_center="auto")

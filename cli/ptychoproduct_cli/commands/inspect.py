@@ -12,6 +12,7 @@ from ptychoproduct_cli import terminal_image
 from ptychoproduct_cli.command import EXIT_BAD_INPUT, EXIT_CODES, EXIT_OK, Command
 from ptychoproduct_cli.options import add_output_options, add_plot_option
 from ptychoproduct_cli.output import collected_warnings, new_console, print_error, print_result, print_rows
+from ptychoproduct_cli.scan_view import show_scan
 from ptychoproduct_cli.watching import watch
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
     )
 
 
-SUMMARY = "show what is in a product, and draw it"
+SUMMARY = "show what is in a product, and draw it; or what is recognised of a scan"
 DESCRIPTION = """\
 Show what is in a product: frames, codec, positions, geometry, and where it comes from. In a terminal, small pictures of
 the object's phase and of the mean diffraction pattern follow. --tree lists every attribute and dataset. --plot draws a
-figure of the whole product. --compare tells in what two products differ. The content of other HDF5 files is listed,
-too, but is an error.
+figure of the whole product. --compare tells in what two products differ. Of another HDF5 file, what is recognised of a
+scan is shown, and the command that converts it.
 """
 EXAMPLES = (
     "ptychoproduct inspect scan.h5",
@@ -44,6 +45,7 @@ EXAMPLES = (
     "ptychoproduct inspect scan.h5 --plot scan.png --frame 100",
     "ptychoproduct inspect --compare scan.h5 product.h5",
     "ptychoproduct inspect scan.h5 --json",
+    "ptychoproduct inspect scan.npz",
 )
 
 EXIT_DIFFERENT = 1
@@ -100,6 +102,8 @@ def inspect(arguments: argparse.Namespace) -> int:
 
         require_page(Path(arguments.html))
     with collected_warnings(arguments):
+        if show_scan(Path(arguments.product), arguments):
+            return EXIT_OK
         inspection = inspect_product(arguments.product)
     drawn = [] if inspection.problem else [path for path in (arguments.plot, arguments.html) if path is not None]
     if drawn:

@@ -28,7 +28,7 @@ from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.patterns_file import DiffractionFile
 from ptychoproduct.product.writer import ProductWriter
-from ptychoproduct.scan.companions import read_bad_pixels
+from ptychoproduct.scan.array_files import read_bad_pixels
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan
 from ptychoproduct.streaming.transformed_rows import TransformedRows
 from ptychoproduct.validation.physics_evidence import judge_scan
@@ -98,7 +98,7 @@ def _transformed_frames(frames: FrameStack, steps: tuple[str, ...], order: str) 
         frames,
         shape=tuple(shape),
         rows=lambda axes: TransformedRows(frames.rows(axes), steps),
-        chunks=None,
+        chunks=(),
         transform=",".join(filter(None, (frames.transform, *steps))),
         as_stored=(lambda: TransformedRows(as_stored(), steps)) if as_stored and order == "NHW" else as_stored,
     )

@@ -8,6 +8,7 @@ what they were, in the words of an NPY header.
 from __future__ import annotations
 
 import io
+import math
 import struct
 from typing import Any
 
@@ -195,3 +196,10 @@ def _encode_text(array: Array) -> Array | None:
 
 def _as_bytes(array: Array) -> Array:
     return np.frombuffer(array.tobytes(), np.uint8).reshape((*array.shape, array.dtype.itemsize))
+
+
+def could_be_frames(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset has more than one frame of more than one pixel, real numbers."""
+    shape: tuple[int, ...] = dataset.shape or ()
+    is_stack = len(shape) in (3, 4) and dataset.dtype.kind in "iuf"
+    return is_stack and min(math.prod(shape[:-2]), math.prod(shape[-2:])) > 1

@@ -21,6 +21,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, ProductError, SourceError, warn
+from ptychoproduct.hdf5.arrays import could_be_frames
 from ptychoproduct.hdf5.chunk_grid import not_stored
 from ptychoproduct.hdf5.gaps import gaps_of
 from ptychoproduct.hdf5.joined import join
@@ -64,12 +65,12 @@ class Hdf5Source:
         self._allow_gaps = allow_gaps
         self._files: dict[Path, h5py.File] = {}
         self._is_matlab: dict[str, bool] = {}
+        self._parts: dict[str, tuple[h5py.Dataset, ...]] = {}
         self._data_files: set[Path] = set()
         self._stack = ExitStack()
         self._links = 0
-        self._checked: set[tuple[str, str]] = set()
+        self._checked, self._sound = set[tuple[str, str]](), set[tuple[str, str]]()
         self._required: set[h5py.Dataset] = set()
-        self._sound: set[tuple[str, str]] = set()
         try:
             real = path.resolve()
             self._root = self._stack.enter_context(open_hdf5(real, "an HDF5 file"))
@@ -196,9 +197,14 @@ class Hdf5Source:
     def joined(self, name: str, parts: Sequence[h5py.Dataset]) -> h5py.Dataset:
         """Return datasets one after the other as a virtual one; see `join`."""
         with self.reading(name):
-            folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="ptychoproduct-")))
-            join(folder / "joined.h5", name, parts)
-            return self._stack.enter_context(h5py.File(folder / "joined.h5"))[name]
+            path = Path(self._stack.enter_context(TemporaryDirectory(prefix="ptychoproduct-"))) / "joined.h5"
+            join(path, name, parts)
+            self._parts[str(path)] = tuple(parts)
+            return self._stack.enter_context(h5py.File(path))[name]
+
+    def parts_of(self, dataset: h5py.Dataset) -> tuple[h5py.Dataset, ...]:
+        """Return the datasets that were joined to this one, or the dataset itself."""
+        return self._parts.get(dataset.file.filename, (dataset,))
 
     def is_matlab(self, dataset: h5py.Dataset) -> bool:
         """Whether a dataset lies in a file of MATLAB's, which HDF5 shows with its axes reversed."""
@@ -239,7 +245,7 @@ class Hdf5Source:
                         unvisited += [f"{name.rstrip('/')}/{child}" for child in found]
                     elif isinstance(found, h5py.Dataset):
                         self._check_place(found, nested=False)
-                        if _could_be_frames(found):
+                        if could_be_frames(found):
                             stacks.append((name, found.shape))
             except SourceError:  # a link out of the folder is no choice
                 continue
@@ -392,9 +398,3 @@ class Hdf5Source:
             if not h5py.h5z.filter_avail(filter_id):
                 name = name.decode("utf-8", "replace") or "no name"
                 raise SourceError(self.path, f"needs HDF5 filter {filter_id} ({name}); install it", key=dataset.name)
-
-
-def _could_be_frames(dataset: h5py.Dataset) -> bool:
-    shape: tuple[int, ...] = dataset.shape or ()
-    is_stack = len(shape) in (3, 4) and dataset.dtype.kind in "iuf"
-    return is_stack and min(math.prod(shape[:-2]), math.prod(shape[-2:])) > 1

@@ -27,7 +27,7 @@ from ptychoproduct.product.live import LiveProduct
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.scan.scan import FrameStack, FramesToWrite, WriteElsewhere
 from ptychoproduct.streaming.chunk_stream import Convert, RowAppender, RowOutput, write_rows
-from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks
+from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks_joined
 from ptychoproduct.streaming.sources import ArrayRows, RowSource
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import Choice, Sample, choose_storage, sample_for, unmeasured
@@ -177,13 +177,16 @@ class FrameWriter:
             with self._counted() as progress:
                 write_rows([*beside, output], rows, replace(self._resources, progress=progress))
             return
-        chunks = frames.chunks if axis_order == "NHW" and not beside and not self._digests.has_frames else None
-        if chunks is None or not has_same_chunks(chunks, dataset):
+        parts = frames.chunks if axis_order == "NHW" and not beside and not self._digests.has_frames else ()
+        if not has_same_chunks_joined(parts, dataset):
             rows = self._digests.passing_frames(rows, dataset)
             write_rows([*beside, RowOutput(dataset)], rows, self._resources)
             return
-        self._digests.frames_copied(chunks, self._resources.threads)
-        left = copy_chunks(chunks, dataset, lambda copied: self._resources.progress(copied * frame_bytes))
+        self._digests.frames_copied(parts, self._resources.threads)
+        left, first = set(), 0
+        for part in parts:
+            left |= copy_chunks(part, dataset, lambda copied: self._resources.progress(copied * frame_bytes), first)
+            first += len(part)
         write_rows([RowOutput(dataset)], rows, self._resources, left)
 
     def _write_elsewhere(

@@ -16,7 +16,8 @@ from ptychoproduct.hdf5.matlab import is_matlab_file
 from ptychoproduct.model.array_checks import require_length
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import check_unit, rows_of_frames
-from ptychoproduct.scan.companions import Positions, read_positions, read_probe
+from ptychoproduct.scan.array_files import read_probe
+from ptychoproduct.scan.companions import Positions, read_positions
 from ptychoproduct.scan.field_layouts import FRAME_NUMBERS
 from ptychoproduct.scan.grid_positions import grid_positions
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan

@@ -14,29 +14,24 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.hdf5.folder_links import Hdf5Source
-from ptychoproduct.hdf5.matlab import complex_of_pairs, turned
 from ptychoproduct.model import contract
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import UNITS, check_unit
 from ptychoproduct.npz.archive import NpzArchive
-from ptychoproduct.npz.npy import NpyFile
+from ptychoproduct.scan.array_files import find_picture, find_probe, read_array, split_key
 from ptychoproduct.scan.cxi import cxi_object, cxi_results
-from ptychoproduct.scan.field_layouts import BAD_PIXELS, LAYOUTS
+from ptychoproduct.scan.field_layouts import LAYOUTS
 from ptychoproduct.scan.grid_positions import grid_positions, scan_grid, steps_in
 from ptychoproduct.scan.layout import PositionLayout
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
+from ptychoproduct.scan.mda import MDA_SUFFIX, read_mda
+from ptychoproduct.scan.nexus import nexus_positions
 from ptychoproduct.scan.npz_parts import POSITION_KEYS, SYNTHETIC_KEY, npz_reconstruction, read_if_there
-from ptychoproduct.scan.places import as_text, layouts_of, parts_at, places, read_place
+from ptychoproduct.scan.places import as_text, first_named, layouts_of, parts_at, read_place
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
 from ptychoproduct.scan.scan import Reconstruction
-from ptychoproduct.scan.source_metadata import hdf5_metadata, npz_metadata
-from ptychoproduct.system.file_kinds import not_a
-
-_PROBE_KEYS = ("probeGuess", "probe")
-# The part of a layout that an option names, and where a file of that part alone has it.
-_PARTS = {"probe": "probe", "object": "object", "bad_pixels": "mask"}
-_FIRST = {"bad_pixels": (f"/{BAD_PIXELS}",), "object": ("/object",)}
+from ptychoproduct.scan.source_metadata import SPELLINGS, hdf5_metadata, npz_metadata
 
 
 @dataclass(frozen=True)
@@ -92,8 +87,8 @@ def read_positions(reference: str | PathLike[str], unit: str | None = None, colu
     Parameters
     ----------
     reference : str or path
-        A table as text or NPY, see `position_tables`, NPZ with ``xcoords`` and ``ycoords``, or HDF5 in one of the known
-        layouts; or, in an NPZ or HDF5 file, an array [N, 2] whose key stands behind a colon, or
+        A table as text or NPY, see `position_tables`, MDA, NPZ with ``xcoords`` and ``ycoords``, or HDF5 in one of the
+        known layouts; or, in an NPZ or HDF5 file, an array [N, 2] whose key stands behind a colon, or
         arrays x and y [N] with two keys: ``FILE:KEY``, ``FILE:KEY,KEY``, or the same with two colons.
     unit : {"px", "m", "mm", "um", "nm"}, optional
         Of the numbers; by default what the file says.
@@ -108,7 +103,7 @@ def read_positions(reference: str | PathLike[str], unit: str | None = None, colu
         The unit is none, or `columns` does not fit the file.
     """
     check_unit(unit)
-    path, key = _split(fspath(reference))
+    path, key = split_key(fspath(reference))
     kind = file_kind(path)
     if key is not None:
         return _positions_at(path, key, unit, columns)
@@ -122,7 +117,10 @@ def read_positions(reference: str | PathLike[str], unit: str | None = None, colu
     if kind == NPZ:
         with NpzArchive(path) as archive:
             return positions_in_npz(archive, unit)
-    table = read_npy_table(path, columns) if kind == NPY else read_text_table(path, unit, columns)
+    if path.suffix.lower() == MDA_SUFFIX:
+        table = read_mda(path, unit)
+    else:
+        table = read_npy_table(path, columns) if kind == NPY else read_text_table(path, unit, columns)
     return Positions(table.x, table.y, unit or table.unit, table.numbers, table.scan_index, files=(path,))
 
 
@@ -130,7 +128,7 @@ def _positions_at(path: Path, key: str, unit: str | None, columns: str | None) -
     """Read positions from one array [N, 2] in a file, or from two arrays x,y [N]."""
     keys, kind = key.split(","), file_kind(path)
     if len(keys) != 2 or kind not in (HDF5, NPZ):
-        array, files = _read_array(f"{path}:{key}", "positions", ())
+        array, files = read_array(f"{path}:{key}", "positions", ())
         table = table_of(array, path, columns)
         said = None
         if kind == HDF5:
@@ -139,7 +137,7 @@ def _positions_at(path: Path, key: str, unit: str | None, columns: str | None) -
         return Positions(table.x, table.y, unit or table.unit or said, table.numbers, table.scan_index, files=files)
     if columns is not None:
         raise OptionError("positions_columns", "names the columns of one array; two arrays are x and y")
-    (x, files), (y, _) = (_read_array(f"{path}:{name}", "positions", ()) for name in keys)
+    (x, files), (y, _) = (read_array(f"{path}:{name}", "positions", ()) for name in keys)
     if kind == HDF5:
         with Hdf5Source(path) as source:
             unit = unit or unit_said(source.attributes(keys[0]))
@@ -149,6 +147,7 @@ def _positions_at(path: Path, key: str, unit: str | None, columns: str | None) -
 def unit_said(attributes: Mapping[str, Any]) -> str | None:
     """Return the unit of positions that a dataset's attribute says; None where it is none that is known."""
     said = as_text(attributes.get("units"))
+    said = SPELLINGS.get(said.lower(), said)
     return said if said in UNITS else None
 
 
@@ -189,18 +188,29 @@ def own_positions(source: Hdf5Source, shape: Sequence[int], unit: str | None = N
     try:
         return positions_in(source, unit)
     except NoPositionsError:
+        found = nexus_positions(source, shape)
+        if found is not None:
+            x, y, said, _ = found
+            return Positions(x, y, unit or said, files=source.files)
         steps_m = None if scan_grid(shape) is None else steps_in(source)
         if steps_m is not None:
             return Positions(*grid_positions(shape, steps_m, source.path), "m", files=source.files)
-        for before, after in (layout.beside for layout in layouts_of(source) if layout.beside is not None):
-            name = source.path.stem.removesuffix(before) + after
-            beside = source.path.with_name(name + source.path.suffix)
-            if source.path.stem.endswith(before) and beside.is_file():
-                return read_positions(beside, unit)
+        beside = file_beside(source)
+        if beside is not None:
+            return read_positions(beside, unit)
         if scan_grid(shape) is not None:
             problem = "there are no positions; give --positions or --scan-step, the step of the scan, such as 0.2nm"
             raise SourceError(source.path, problem) from None
         raise
+
+
+def file_beside(source: Hdf5Source) -> Path | None:
+    """Return the file with positions that belongs to one with frames by its name; None where there is none."""
+    for before, after in (layout.beside for layout in layouts_of(source) if layout.beside is not None):
+        beside = source.path.with_name(source.path.stem.removesuffix(before) + after + source.path.suffix)
+        if source.path.stem.endswith(before) and beside.is_file():
+            return beside
+    return None
 
 
 class NoPositionsError(SourceError):
@@ -215,15 +225,13 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
     SourceError
         None has.
     """
-    for layout in (layout for program in layouts_of(source) for layout in program.positions):
-        columns = _columns(source, layout)
-        if columns is None:
-            continue
-        x, y, said = columns
-        object_, is_synthetic = _first_picture(source, "object"), False
+    found = position_columns(source)
+    if found is not None:
+        layout, (x, y, said) = found
+        object_, is_synthetic = find_picture(source, "object"), False
         if object_ is None:
             object_, is_synthetic = cxi_object(source)
-        found = Positions(
+        positions = Positions(
             x,
             y,
             unit or said or layout.unit,
@@ -237,17 +245,26 @@ def positions_in(source: Hdf5Source, unit: str | None = None) -> Positions:
         )
         product = product_parts(source)
         if product is None:
-            return found
-        return _of_product(source, found, product[1], has_metres=unit in (None, layout.unit))
+            return positions
+        return _of_product(source, positions, product[1], has_metres=unit in (None, layout.unit))
     known = dict.fromkeys(name for program in LAYOUTS for layout in program.positions for name in (layout.x, layout.y))
     raise NoPositionsError(
         source.path, f"there are no positions; give --positions, or store them under one of {', '.join(known)}"
     )
 
 
+def position_columns(source: Hdf5Source) -> tuple[PositionLayout, tuple[Array, Array, str | None]] | None:
+    """Return the first layout of positions that a file has, with x and y, and the unit that the file says."""
+    for layout in (layout for program in layouts_of(source) for layout in program.positions):
+        columns = _columns(source, layout)
+        if columns is not None:
+            return layout, columns
+    return None
+
+
 def _columns(source: Hdf5Source, layout: PositionLayout) -> tuple[Array, Array, str | None] | None:
     """Read x and y, and the unit that their dataset says; None where they are not there."""
-    parts = [parts_at(source, path) for path in (layout.x, layout.y)]
+    parts = [_positions_parts(source, path) for path in (layout.x, layout.y)]
     if not all(parts):
         return None
     for dataset in {dataset for of_axis in parts for dataset in of_axis}:
@@ -265,6 +282,13 @@ def _columns(source: Hdf5Source, layout: PositionLayout) -> tuple[Array, Array, 
             raise SourceError(source.path, key=layout.x, found=f"shape {table.shape}", expected=expected)
     columns = dict(zip(layout.order.split(", "), np.concatenate([table[:, :2] for table in tables]).T, strict=True))
     return columns["x"], columns["y"], unit
+
+
+def _positions_parts(source: Hdf5Source, path: str) -> list[h5py.Dataset]:
+    if "*" not in path:
+        return parts_at(source, path)
+    found = first_named(source, (path,))
+    return [] if found is None else [found]
 
 
 def _numbers(source: Hdf5Source, path: str | None, positions: int) -> Array | None:
@@ -296,80 +320,6 @@ def _of_product(source: Hdf5Source, positions: Positions, object_: h5py.Dataset,
     )
 
 
-def read_probe(reference: str) -> tuple[Array, tuple[Path, ...]]:
-    """Read a probe from a file of its own.
-
-    Parameters
-    ----------
-    reference : str
-        An NPY, NPZ or HDF5 file; behind a colon the key in it, where that is no usual one.
-
-    Returns
-    -------
-    array
-    tuple of Path
-        The files.
-
-    Raises
-    ------
-    SourceError
-        The file has no probe.
-    """
-    return _read_array(reference, "probe", _PROBE_KEYS)
-
-
-def read_object(reference: str) -> tuple[Array, tuple[Path, ...]]:
-    """Read an object from a file of its own; arguments, result and errors are as in `read_probe`."""
-    return _read_array(reference, "object", ("objectGuess", "object"))
-
-
-def read_bad_pixels(reference: str) -> tuple[Array, tuple[Path, ...]]:
-    """Read a mask of bad pixels from a file of its own; arguments, result and errors are as in `read_probe`."""
-    return _read_array(reference, "bad_pixels", (BAD_PIXELS, "mask"))
-
-
-def _read_array(reference: str, option: str, npz_keys: Sequence[str]) -> tuple[Array, tuple[Path, ...]]:
-    path, key = _split(reference)
-    what = option.replace("_", " ")
-    kind = file_kind(path)
-    if kind == NPY:
-        if key is not None:
-            raise OptionError(option, f"an NPY file has only one array; give {path.name} with no key")
-        with NpyFile(path) as file:
-            return _from_pairs(file.array.read()), (path,)
-    if kind == NPZ:
-        with NpzArchive(path) as archive:
-            usual = next((name for name in npz_keys if name in archive.members), "".join(npz_keys[:1]))
-            return _from_pairs(archive.require(key or usual).read()), (path,)
-    if kind == HDF5:
-        with Hdf5Source(path) as source:
-            usual_places = (*_FIRST.get(option, ()), *(places(source, _PARTS[option]) if option in _PARTS else ()))
-            found = next(filter(None, map(source.find, usual_places if key is None else (key,))), None)
-            if found is None:
-                names = repr(key) if key else f"named {' or '.join(usual_places)}"
-                raise SourceError(path, f"there is no {what}: no dataset {names}")
-            return source.read_pictures(found), source.files
-    if not path.exists():
-        raise SourceError(path, "no such file")
-    wanted = f"an NPY, NPZ or HDF5 file with a {what}"
-    raise SourceError(path, not_a(path, wanted) or f"this is not {wanted}")
-
-
-def find_probe(source: Hdf5Source) -> Array | None:
-    """Read the probe where one of the known layouts has it; None where there is none."""
-    return _first_picture(source, "probe")
-
-
-def _first_picture(source: Hdf5Source, part: str) -> Array | None:
-    found = next(filter(None, map(source.find, places(source, part))), None)
-    return None if found is None else source.read_pictures(found)
-
-
-def _from_pairs(array: Array) -> Array:
-    """Return a complex array of MATLAB's pairs, whose rows and columns were read by way of HDF5."""
-    return array if array.dtype.names is None else turned(complex_of_pairs(array))
-
-
 def _read_if_there(source: Hdf5Source, name: str | None) -> Array | None:
     dataset = None if name is None else source.find(name)
     return None if dataset is None else _flat(source.read(dataset))
@@ -378,12 +328,3 @@ def _read_if_there(source: Hdf5Source, name: str | None) -> Array | None:
 def _flat(array: Array) -> Array:
     """Return [1, N] or [N, 1], which is what MATLAB makes of [N], as [N]."""
     return array.reshape(-1) if array.ndim == 2 and 1 in array.shape else array
-
-
-def _split(reference: str) -> tuple[Path, str | None]:
-    """Split ``FILE:KEY`` or ``FILE::KEY``; a file whose own name has a colon is that file, as is one on a drive."""
-    name, colon, key = reference.rpartition(":")
-    drive_only = len(name) == 1 and key.startswith(("\\", "/")) and not Path(name).exists()
-    if not colon or not name or drive_only or Path(reference).exists():
-        return Path(reference), None
-    return Path(name.removesuffix(":")), key

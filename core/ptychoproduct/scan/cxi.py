@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
@@ -24,7 +25,20 @@ _TEXTS = (
 
 
 def cxi_object(source: Hdf5Source) -> tuple[Array | None, bool]:
-    """Read the image that is not the probe, and whether we made it for want of an object; None where there is none.
+    """Read the image that is not the probe, and whether we made it for want of an object; None where there is none."""
+    found = cxi_object_place(source)
+    return (
+        (None, False)
+        if found is None
+        else (
+            source.read_pictures(found),
+            bool(found.attrs.get(SYNTHETIC.name, False)),
+        )
+    )
+
+
+def cxi_object_place(source: Hdf5Source) -> h5py.Dataset | None:
+    """Return the image that is not the probe; None where there is none that can be an object.
 
     Warns
     -----
@@ -38,9 +52,9 @@ def cxi_object(source: Hdf5Source) -> tuple[Array | None, bool]:
             continue
         layers, spacings = found.shape[0] if found.ndim == 3 else 1, len(cxi_results(source).object_layer_spacing_m)
         if spacings == layers - 1:
-            return source.read_pictures(found), bool(found.attrs.get(SYNTHETIC.name, False))
+            return found
         warn(f"{source.path}: {name}: has {layers} layers and {spacings} distances between them; it is not used")
-    return None, False
+    return None
 
 
 def cxi_results(source: Hdf5Source) -> Reconstruction:

@@ -111,6 +111,7 @@ LAYOUTS = (
         mask=_masks(f"{_CXI}/detector_1"),
         metadata=(
             *_beam(f"{_CXI}/source_1"),
+            *_beam(f"{_CXI}/beam_1"),
             *detector_places(f"{_CXI}/detector_1"),
             *(MetadataPlace(name, f"{_CXI_PTYCHODUS}/{name}", field_unit(name)) for name in _NUMBERS),
             MetadataPlace("mass_attenuation_m2_kg", f"{_CXI_PTYCHODUS}/mass_attenuation_m2_per_kg", "m2/kg"),
@@ -172,7 +173,20 @@ LAYOUTS = (
         frames=("/entry/measurement/eiger1m/frames", f"{_NEXUS}/Eiger/data", "/entry/measurement/Eiger/data"),
         positions=(PositionLayout("/entry/measurement/pseudo/x", "/entry/measurement/pseudo/y", "um"),),
     ),
-    Layout("Data Exchange, of the APS", frames=("/exchange/data",)),
+    Layout(
+        "Data Exchange, of the APS (9-ID CSSI)",
+        frames=("/exchange/data",),
+        positions=(PositionLayout("/exchange/motor_pos", "/exchange/motor_pos", "mm"),),
+    ),
+    Layout(
+        "APS 12-ID Ptycho-SAXS",
+        metadata=(
+            MetadataPlace(_ENERGY, f"{_ATTRIBUTES}/monoE", "eV", 0),
+            MetadataPlace("exposure_time_s", f"{_ATTRIBUTES}/ExposureTime", "s", 0),
+        ),
+    ),
+    Layout("APS 31-ID LamNI", frames=("/entry/data/eiger_4",)),
+    Layout("LCLS XPP", frames=("/jungfrau1M/image_img",)),
     Layout(
         "NSLS-II HXN",
         frames=("/diff_data/merlin1/det_images",),
@@ -220,6 +234,21 @@ LAYOUTS = (
             MetadataPlace(_DISTANCE, "/meta/distance", "m"),
             MetadataPlace("detector_pixel_height_m", "/meta/psize", "m", 0),
             MetadataPlace("detector_pixel_width_m", "/meta/psize", "m", -1),
+        ),
+    ),
+    Layout(
+        "ptypy, reconstructions (.ptyr)",
+        positions=(PositionLayout("/content/positions/*", "/content/positions/*", "m", order="y, x"),),
+        probe=("/content/probe/*/data",),
+        object=("/content/obj/*/data",),
+        metadata=(
+            *(
+                MetadataPlace(f"{of}_pixel_{side}_m", f"/content/{group}/*/_psize", "m", axis)
+                for of, group in (("object", "obj"), ("probe", "probe"))
+                for side, axis in (("height", 0), ("width", -1))
+            ),
+            MetadataPlace(_ENERGY, "/content/pars/scans/*/data/energy", "keV"),
+            MetadataPlace(_DISTANCE, "/content/pars/scans/*/data/distance", "m"),
         ),
     ),
     Layout(
@@ -273,6 +302,7 @@ LAYOUTS = (
         mask=("/mask",),
         names=(
             ("energy_eV", (_ENERGY,), "eV"),
+            ("probe_energy_ev", (_ENERGY,), "eV"),
             ("energy_keV", (_ENERGY,), "keV"),
             ("wavelength_m", (_ENERGY,), "m"),
             ("wavelength_nm", (_ENERGY,), "nm"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import h5py
@@ -20,17 +21,20 @@ from ptychoproduct.model.contract import DIFFRACTION, FRAME, FRAMES_TRANSFORM, O
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.positions import distinct_values
 from ptychoproduct.npz.npy import NPY_SUFFIX, NpyFile
+from ptychoproduct.scan.array_files import find_probe
 from ptychoproduct.scan.assembly import Companions, assembled, given_positions, paired, probe_of
-from ptychoproduct.scan.companions import Positions, find_probe, own_positions
+from ptychoproduct.scan.companions import Positions, own_positions
 from ptychoproduct.scan.field_layouts import BAD_PIXELS, FRAME_NUMBERS, MASK_NAMES, PATTERNS
 from ptychoproduct.scan.layouts import WITHOUT_FRAMES
+from ptychoproduct.scan.nexus import nexus_signals
 from ptychoproduct.scan.places import find_place, places
 from ptychoproduct.scan.product_source import frames_member_name, lost_frames, product_extras
 from ptychoproduct.scan.ptypy import ptypy_bad_pixels
 from ptychoproduct.scan.scan import Extra, Scan, frame_stack
 from ptychoproduct.scan.source_metadata import hdf5_metadata
 from ptychoproduct.scan.stored_frames import stored_frames
-from ptychoproduct.streaming.dataset_rows import DatasetRows
+from ptychoproduct.streaming.dataset_rows import DatasetRows, JoinedRows
+from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.streaming.stacked_rows import stack_axes
 from ptychoproduct.system.resources import Resources
 
@@ -98,7 +102,14 @@ def hdf5_scan(
         return assembled(source.path, source.files, None, positions, probe, metadata=metadata)
     recipe = product_recipe(frames)
     is_damaged = source.accept_damage and _are_of_product(frames)
-    rows = partial(DatasetRows, frames, resources=resources, recipe=recipe, source=source, accept_damage=is_damaged)
+    parts = source.parts_of(frames)
+
+    def rows(axes: Sequence[int] | None = None) -> RowSource:
+        open_rows = partial(DatasetRows, resources=resources, recipe=recipe, source=source, accept_damage=is_damaged)
+        if len(parts) > 1 and (axes is None or list(axes) == sorted(axes)):
+            return JoinedRows(parts, open_rows)  # decoded on all cores, as HDF5 does not decode what joins them
+        return open_rows(frames, axes)
+
     stored_axes = list(range(frames.ndim))
     if source.is_matlab(
         frames
@@ -109,7 +120,7 @@ def hdf5_scan(
         frames.name,
         tuple(frames.shape[axis] for axis in stored_axes),
         lambda axes: rows([stored_axes[axis] for axis in axes]),
-        chunks=frames if recipe is None and frames.ndim == 3 and not is_turned else None,
+        chunks=parts if recipe is None and frames.ndim == 3 and not is_turned else (),
         as_stored=rows,
         usual_axis_order="HWN" if is_turned and frames.ndim == 3 else "NHW",
     )
@@ -156,7 +167,7 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
     ----------
     source : Hdf5Source
     name : str, optional
-        Its path; by default the first of a layout that is a stack.
+        Its path; by default the first of a layout, or else of NeXus's data groups, that is a stack.
 
     Raises
     ------
@@ -164,7 +175,7 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
         There is none; the message lists what could be meant.
     """
     unfit = []
-    for key in places(source, "frames") if name is None else (name,):
+    for key in chain(places(source, "frames"), nexus_signals(source)) if name is None else (name,):
         dataset = find_place(source, key)
         if dataset is None:
             continue
@@ -211,7 +222,13 @@ def _frame_numbers(source: Hdf5Source, frames: h5py.Dataset) -> Array | None:
 
 
 def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset, shape: tuple[int, ...]) -> Array | None:
-    """Read the mask beside the frames, or where the detector of a known layout has it; not zero means bad."""
+    """Read the mask; not zero means bad."""
+    found = mask_beside(source, frames, shape)
+    return ptypy_bad_pixels(source, frames) if found is None else found[1]
+
+
+def mask_beside(source: Hdf5Source, frames: h5py.Dataset, shape: tuple[int, ...]) -> tuple[str, Array] | None:
+    """Read the mask beside the frames, or where the detector of a known layout has it; with its path."""
     beside = frames.parent.name.rstrip("/")
     names = [f"{beside}/{name}" for name in MASK_NAMES]
     if frames.name == PATTERNS or _are_of_product(frames):
@@ -227,5 +244,5 @@ def _bad_pixels(source: Hdf5Source, frames: h5py.Dataset, shape: tuple[int, ...]
         if mask.ndim == 2 and mask.shape not in frame_shapes:
             warn(f"{source.path}: {name}: the mask is {mask.shape}, the frames are {shape}; it is not used")
             continue
-        return mask
-    return ptypy_bad_pixels(source, frames)
+        return name, mask
+    return None

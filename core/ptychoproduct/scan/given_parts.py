@@ -11,7 +11,7 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import OptionError
 from ptychoproduct.npz.npy import NPY_SUFFIX
-from ptychoproduct.scan.companions import read_bad_pixels, read_object
+from ptychoproduct.scan.array_files import read_bad_pixels, read_object
 from ptychoproduct.scan.field_layouts import BAD_PIXELS
 from ptychoproduct.scan.scan import Extra, Scan
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import h5py
 
 from ptychoproduct.npz.npy import NPY_MAGIC
+from ptychoproduct.streaming.image_files import image_kind
 from ptychoproduct.system.file_kinds import require_file
 
 # What messages advise where a scan has no frames.
 WITHOUT_FRAMES = "to convert a scan without frames, add --no-include-diffraction"
 
-NPZ, NPY, HDF5 = "npz", "npy", "h5"
+NPZ, NPY, HDF5, IMAGES = "npz", "npy", "h5", "images"
 _SUFFIXES = {
     ".npz": NPZ,
     ".npy": NPY,
@@ -22,12 +23,14 @@ _SUFFIXES = {
     ".cxi": HDF5,
     ".nxs": HDF5,
     ".mat": HDF5,
+    ".ptyd": HDF5,
+    ".ptyr": HDF5,
 }
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def file_kind(path: Path) -> str | None:
-    """Return `NPZ`, `NPY`, `HDF5`, or None for a file that is none of them, or cannot be read.
+    """Return `NPZ`, `NPY`, `HDF5`, `IMAGES`, or None for a file that is none of them, or cannot be read.
 
     What has the name of a kind is taken for it, so that messages say what is wrong with it.
 
@@ -51,6 +54,8 @@ def content_kind(path: Path) -> str | None:
             return NPZ
         if h5py.is_hdf5(path):
             return HDF5
+        if image_kind(path) is not None:
+            return IMAGES
     except (OSError, ValueError):
         pass
     return None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import SourceError
+from ptychoproduct.errors import SourceError, warn
 from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.scan.field_layouts import LAYOUTS
 from ptychoproduct.scan.layout import Layout
@@ -25,19 +25,40 @@ def layouts_of(source: Hdf5Source) -> Iterator[Layout]:
 
 def places(source: Hdf5Source, part: str) -> Iterator[str]:
     """Give the paths that may hold a part of a scan, such as "frames", without ``*``."""
-    yield from dict.fromkeys(
-        name for layout in layouts_of(source) for path in getattr(layout, part) for name in named(source, path)
-    )
+    yield from dict.fromkeys(name for path in paths_of(source, part) for name in named(source, path))
+
+
+def paths_of(source: Hdf5Source, part: str) -> Iterator[str]:
+    """Give the paths of the layouts that may hold a part of a scan."""
+    yield from dict.fromkeys(path for layout in layouts_of(source) for path in getattr(layout, part))
 
 
 def named(source: Hdf5Source, path: str) -> Iterator[str]:
-    """Give a path with the names that the file has in place of ``*``."""
+    """Give a path with the names that the file has in place of ``*``: of groups, or at its end of anything."""
     group, star, rest = path.partition("/*")
     if not star:
         yield path
         return
-    for name in source.groups(group or "/"):
+    for name in source.groups(group or "/") if rest else source.names(group or "/"):
         yield from named(source, f"{group}/{name}{rest}")
+
+
+def first_named(source: Hdf5Source, paths: Iterable[str]) -> h5py.Dataset | None:
+    """Return the first dataset that is there; None where none is.
+
+    Warns
+    -----
+    ProductWarning
+        There are others under other names in place of the same ``*``.
+    """
+    for path in paths:
+        found = [dataset for name in named(source, path) if (dataset := source.find(name)) is not None]
+        if len(found) > 1:
+            names = ", ".join(dataset.name for dataset in found)
+            warn(f"{source.path}: the first of {names} is taken; give FILE:KEY for another")
+        if found:
+            return found[0]
+    return None
 
 
 def find_place(source: Hdf5Source, path: str) -> h5py.Dataset | None:
@@ -54,7 +75,12 @@ def find_place(source: Hdf5Source, path: str) -> h5py.Dataset | None:
     if len({(part.shape[1:], part.dtype) for part in parts}) > 1 or not parts[0].ndim:
         found = ", ".join(f"{part.dtype} {part.shape}" for part in parts)
         raise SourceError(source.path, f"the parts do not go together: {found}", key=path)
-    return source.joined(re.sub("[/_]#", "", path), parts)
+    return source.joined(joined_name(path), parts)
+
+
+def joined_name(path: str) -> str:
+    """Return what the datasets of a path with ``#`` are called together."""
+    return re.sub("[/_]#", "", path)
 
 
 def parts_at(source: Hdf5Source, path: str) -> list[h5py.Dataset]:

@@ -6,7 +6,7 @@ import codecs
 import csv
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -39,6 +39,8 @@ _COORDINATE = re.compile(
     r"(?:probe_)?(?:pos(?:ition)?s?_?)?(?P<axis>[xy])(?:_?(?:coord(?:inate)?s?|pos(?:ition)?s?))?"
     rf"(?:[_(\[/]+(?P<unit>{'|'.join(_UNIT_OF)})[)\]]?)?"
 )
+# Of any names: samx_um, samx(mm).
+_WITH_UNIT = re.compile(rf"(?P<name>.+?)\s*[_(\[/]+(?P<unit>{'|'.join(_UNIT_OF)})[)\]]?")
 _INDEX_NAMES = {"", "#", "i", "n", "no", "nr", "id", "idx", "index", "indexes", "number", "frame", "point"} | {
     "probe_position_indexes",
     "unnamed:_0",  # pandas
@@ -118,7 +120,8 @@ def read_text_table(path: Path, unit: str | None = None, columns: str | None = N
     unit : {"px", "m", "mm", "um", "nm"}, optional
         What the user says; the table's own word is given back whatever this is.
     columns : str, optional
-        Names of the columns, separated by commas; by default those in the table's header.
+        Names of all columns, separated by commas; or, of those in a header, the ones of x and y, or of index, x and y.
+        By default those in the table's header.
 
     Raises
     ------
@@ -133,7 +136,10 @@ def read_text_table(path: Path, unit: str | None = None, columns: str | None = N
         There is no header, and the order of the columns is assumed.
     """
     text = _text(path)
-    found = _header(text, path) if columns is None else _given(columns, len(text.first), path)
+    if columns is None:
+        found = _header(text, path)
+    else:
+        found = _chosen(columns, [names for _, names in _names_above(text)]) or _given(columns, len(text.first), path)
     table = _numbers_of(text, found, path)
     if found is None:
         by_ptychodus = _by_ptychodus(text, table, unit)
@@ -151,7 +157,7 @@ def table_of(array: Array, path: Path, columns: str | None = None) -> PositionTa
     """Take positions from an array of a file; see `read_npy_table`."""
     if array.dtype.names is not None and array.ndim == 1 and array.size:
         names = list(array.dtype.names)
-        found = _named(names) if columns is None else _given(columns, len(names), path)
+        found = _named(names) if columns is None else _chosen(columns, [names]) or _given(columns, len(names), path)
         if found is None:
             raise _unclear(path, f"the fields are {', '.join(names)}; one x and one y with one unit are needed")
         table = {column: array[names[column]] for column in found.used}
@@ -253,18 +259,24 @@ def _header(text: _Text, path: Path) -> _Columns | None:
     SourceError
         There is a line that does not say which columns are x and y.
     """
+    for line, names in _names_above(text):
+        found = _named(names)
+        if found is not None:
+            return found
+        if not line.startswith(_COMMENTS):
+            problem = f"{line!r} above the numbers does not name one x and one y, of {len(text.first)} columns"
+            raise _unclear(path, problem)
+    return None
+
+
+def _names_above(text: _Text) -> Iterator[tuple[str, list[str]]]:
+    """Give the lines above the numbers, the next one first, and the names in each: of all columns, or none."""
     width = len(text.first)
     for line in reversed(text.above):
         is_comment = line.startswith(_COMMENTS)
         names_only = re.sub(r"\s+(?=[(\[])", "", line.lstrip("".join(_COMMENTS)).strip() if is_comment else line)
         split = [_split(names_only, separator) for separator in (text.separator, *_SEPARATORS)]
-        names = next((names[:width] for names in split if len(names) >= width and not any(names[width:])), None)
-        found = None if names is None else _named(names)
-        if found is not None:
-            return found
-        if not is_comment:
-            raise _unclear(path, f"{line!r} above the numbers does not name one x and one y, of {width} columns")
-    return None
+        yield line, next((names[:width] for names in split if len(names) >= width and not any(names[width:])), [])
 
 
 def _named(names: Sequence[str]) -> _Columns | None:
@@ -279,6 +291,31 @@ def _named(names: Sequence[str]) -> _Columns | None:
     index = next((column for column, name in enumerate(plain) if name in _INDEX_NAMES), None)
     scan_index = plain.index("scan_index") if "scan_index" in plain else None
     return _Columns(places["x"], places["y"], _UNIT_OF.get(matches[0][1]["unit"]), index, scan_index)
+
+
+def _chosen(columns: str, headers: Iterable[Sequence[str]]) -> _Columns | None:
+    """Find names of a header that the user gives, with or without their units: x and y, or index, x and y."""
+    wanted = [re.sub(r"\s+(?=[(\[])", "", name.strip()).casefold() for name in columns.split(",")]
+    meant = _named(wanted)  # words such as y,x say what they are; of others the order does
+    for header in headers:
+        names = [name.strip(" \"'").casefold() for name in header]
+        split = [_WITH_UNIT.fullmatch(name) for name in names]
+        bare = [name if match is None else match["name"] for name, match in zip(names, split, strict=True)]
+        places = [[at for at, name in enumerate(zip(names, bare, strict=True)) if word in name] for word in wanted]
+        at = [place for found in places for place in found]
+        renames = meant is not None and len(wanted) == len(header)
+        if renames or any(len(found) != 1 for found in places) or len(set(at)) < len(at):
+            continue
+        if meant is not None:
+            first, second, index = at[meant.x], at[meant.y], None if meant.index is None else at[meant.index]
+        elif len(at) in (2, 3):
+            index, (first, second) = at[0] if len(at) == 3 else None, at[-2:]
+        else:
+            continue
+        units = {None if (match := split[place]) is None else _UNIT_OF[match["unit"]] for place in (first, second)}
+        if len(units) == 1:
+            return _Columns(first, second, units.pop(), index)
+    return None
 
 
 def _given(columns: str, width: int, path: Path) -> _Columns:

@@ -84,8 +84,9 @@ class FrameStack:
         Opens them in canonical order; given the stack's axes that are N, H and W.
     member : str
         The archive member that they were, or shall be when the product becomes an NPZ file.
-    chunks : h5py.Dataset, optional
-        A dataset that holds them as they are, whose chunks need no decoding where the product's would be the same.
+    chunks : tuple of h5py.Dataset
+        Datasets that hold them as they are, one after the other, whose chunks need no encoding where the product's
+        would be the same.
     original_axis_order : {"NHW", "HNW", "HWN"}, optional
         That of the source's own source, where frames were reordered before; by default as they are stored.
     as_stored : callable, optional
@@ -107,7 +108,7 @@ class FrameStack:
     shape: tuple[int, ...]
     rows: Callable[[Sequence[int]], RowSource]
     member: str = FRAME_KEYS[0] + NPY_SUFFIX
-    chunks: h5py.Dataset | None = None
+    chunks: tuple[h5py.Dataset, ...] = ()
     original_axis_order: str | None = None
     as_stored: Callable[[], RowSource] | None = None
     note: str | None = None

@@ -17,13 +17,15 @@ from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.scan.assembly import Companions
 from ptychoproduct.scan.given_parts import Given, with_given_parts
-from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, content_kind, file_kind
+from ptychoproduct.scan.image_scan import image_paths, image_scan, is_series
+from ptychoproduct.scan.layouts import HDF5, IMAGES, NPY, NPZ, content_kind, file_kind
 from ptychoproduct.scan.scan import Scan
 from ptychoproduct.scan.selection import Numbers, selected_scan
+from ptychoproduct.streaming.image_rows import image_series
 from ptychoproduct.system.file_kinds import not_a
 from ptychoproduct.system.resources import Resources
 
-_KIND_NAMES = {NPZ: "an NPZ file", NPY: "an NPY file", HDF5: "an HDF5 file"}
+_KIND_NAMES = {NPZ: "an NPZ file", NPY: "an NPY file", HDF5: "an HDF5 file", IMAGES: "a series of images"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class ScanFiles:
     Parameters
     ----------
     path : path
-        The file that holds the frames.
-    kind : {"npz", "npy", "h5"}, optional
+        The file that holds the frames; or a folder of TIFF, CBF or EDF files, or a pattern of their names.
+    kind : {"npz", "npy", "h5", "images"}, optional
         What it is; by default what its first bytes say.
     dataset : str, optional
         Path of the frames in an HDF5 file.
@@ -61,7 +63,8 @@ class ScanFiles:
     frames : str, path, slice or sequence of int, optional
         Which frames are taken, see `selected_scan`; all by default.
     crop : tuple of int, optional
-        Which pixels: rows and columns, then row and column of the middle, by default that of the frames.
+        Which pixels: rows and columns, then row and column of the middle, by default that of the frames. The probe must
+        be one of that size.
     allow_gaps : bool
         Whether frames that an HDF5 file declares, and that are in no file, are a warning; they are an error by default.
     accept_damage : bool
@@ -112,7 +115,7 @@ class ScanFiles:
                 raise OptionError("scan_step_m", "must be one or two lengths above zero: of rows, and of columns")
             if self.positions is not None:
                 raise OptionError("scan_step_m", "cannot be used with positions; give only one of the two")
-        elif self.positions is None and self.kind == NPY:
+        elif self.positions is None and self.kind in (NPY, IMAGES):
             raise OptionError("positions", f"{this} without positions; give a file of positions")
         if self.positions_columns is not None and (self.positions is None or isinstance(self.positions, tuple)):
             raise OptionError("positions_columns", "names the columns of a file of positions, and no file is given")
@@ -126,7 +129,7 @@ class ScanFiles:
 
 def _known_kind(path: Path) -> str:
     """Return what kind a file is; SourceError where it is none that is read here."""
-    kind = content_kind(path)
+    kind = content_kind(path) or (IMAGES if is_series(path) else None)
     if kind is not None:
         return kind
     wanted, kind = "an NPZ, NPY or HDF5 file", file_kind(path)
@@ -158,8 +161,10 @@ def opened_scan(
         A file is damaged, or the files do not hold a scan.
     """
     with _opened(files, resources, include_frames) as scan:
-        scan = with_given_parts(scan, files.object, files.mask)
-        yield selected_scan(scan, files.frames, files.crop, axis_order)
+        scan = with_given_parts(scan, None, files.mask)
+        is_of_whole_frames = files.probe is not None and files.positions is None
+        scan = selected_scan(scan, files.frames, files.crop, axis_order, is_of_whole_frames)
+        yield with_given_parts(scan, files.object, None)
 
 
 @contextmanager
@@ -175,6 +180,9 @@ def _opened(files: ScanFiles, resources: Resources, include_frames: bool) -> Ite
         with NpzArchive(path, files.drop) as archive:
             scan = npz_scan(archive, companions, resources, files.frames_key, include_frames)
             yield replace(scan, notes=(*scan.notes, f"left out: {', '.join(files.drop)}")) if files.drop else scan
+        return
+    if files.kind == IMAGES:
+        yield image_scan(path, companions)
         return
 
     from ptychoproduct.hdf5.folder_links import Hdf5Source
@@ -202,6 +210,9 @@ def frame_bytes(files: ScanFiles) -> int:
     if files.kind == NPY:
         with NpyFile(path) as file:
             return file.array.nbytes
+    if files.kind == IMAGES:
+        series = image_series(image_paths(path))
+        return series.ends[-1] * math.prod(series.shape) * series.dtype.itemsize
     if files.kind == HDF5:
         from ptychoproduct.hdf5.folder_links import Hdf5Source
         from ptychoproduct.scan.frame_scan import frames_dataset, product_recipe

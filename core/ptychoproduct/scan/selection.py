@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -14,6 +14,7 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.hdf5.row_checksums import in_ranges
 from ptychoproduct.model.axes import canonical_axes
+from ptychoproduct.model.position_units import are_metres
 from ptychoproduct.npz.npy import NPY_SUFFIX, NpyFile
 from ptychoproduct.scan.field_layouts import BAD_PIXELS
 from ptychoproduct.scan.layouts import NPY, file_kind
@@ -24,7 +25,13 @@ _SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(?::(-?\d+)?)?")
 Numbers = str | PathLike[str] | slice | Sequence[int] | Array
 
 
-def selected_scan(scan: Scan, frames: Numbers | None, crop: Sequence[int] | None, axis_order: str = "auto") -> Scan:
+def selected_scan(
+    scan: Scan,
+    frames: Numbers | None,
+    crop: Sequence[int] | None,
+    axis_order: str = "auto",
+    is_of_whole_frames: bool = False,
+) -> Scan:
     """Return the part of a scan that is asked for, without frames that are lost; frames are still not read.
 
     Parameters
@@ -37,16 +44,19 @@ def selected_scan(scan: Scan, frames: Numbers | None, crop: Sequence[int] | None
         Pixel rows and columns; then the pixel, row and column, that is the middle one (size // 2) of the crop, by
         default that of the frames.
     axis_order : {"auto", "NHW", "HNW", "HWN"}
+    is_of_whole_frames : bool
+        Whether pixel sizes, positions in pixels and the object are those of whole frames though the probe is not. In
+        the far field a pixel is λz / NΔ, and so it is larger where frames are cropped: sizes and positions follow.
 
     Raises
     ------
     OptionError
-        There are no such frames or pixels, or the scan has no frames.
+        There are no such frames or pixels, the scan has no frames, or the probe is one of whole frames.
 
     Warns
     -----
     ProductWarning
-        Probe or pixel sizes are those of whole frames.
+        The object is left out, because its pixels are those of whole frames.
     """
     if frames is None and crop is None and not len(scan.lost_frames):
         return scan
@@ -65,8 +75,12 @@ def selected_scan(scan: Scan, frames: Numbers | None, crop: Sequence[int] | None
         said.append(f"without frames {in_ranges(np.intersect1d(asked, scan.lost_frames))}, which are lost")
     if crop is not None:
         said.append(f"pixel rows {_range(window[0])} of {shape[1]}, columns {_range(window[1])} of {shape[2]}")
-        if np.shape(scan.probe)[-2:] == shape[1:]:
-            warn(f"{scan.origin}: the probe is one of whole frames, {shape[1:]}; it is not changed by --crop")
+        cropped = tuple(part.stop - part.start for part in window)
+        if np.shape(scan.probe)[-2:] == shape[1:] != cropped:
+            problem = f"the probe is one of whole frames, {shape[1:]}, whose pixels are smaller at the object (λz / NΔ)"
+            raise OptionError("crop", f"{problem}; give --probe one of {cropped}", file=scan.origin)
+        if is_of_whole_frames:
+            scan = _in_larger_pixels(scan, *(new / old for new, old in zip(cropped, shape[1:], strict=True)))
     selection = "; ".join(said)
     reconstruction = scan.reconstruction if len(rows) == count else scan.reconstruction.of_rows(rows)
     return replace(
@@ -84,6 +98,38 @@ def selected_scan(scan: Scan, frames: Numbers | None, crop: Sequence[int] | None
     )
 
 
+def _in_larger_pixels(scan: Scan, rows: float, columns: float) -> Scan:
+    """Return a scan as its cropped frames have it, given which part of the rows and columns is left."""
+    if scan.metadata.far_field is False:
+        return scan
+    said = scan.metadata
+    sizes = {
+        name: size / part
+        for side, part in (("height", rows), ("width", columns))
+        for name in (f"object_pixel_{side}_m", f"probe_pixel_{side}_m")
+        if (size := getattr(said, name)) is not None
+    }
+    unit = scan.positions_in or ("m" if are_metres(scan.x, scan.y) else "px")
+    if unit == "px":
+        extras = (_scaled(extra, {"xcoords_start": columns, "ycoords_start": rows}) for extra in scan.extras)
+        scan = replace(scan, x=scan.x * columns, y=scan.y * rows, positions_in=unit, extras=extras)
+    if scan.object is not None and not scan.is_object_synthetic:
+        warn(f"{scan.origin}: the object has the pixels of whole frames; it is left out (--object gives another)")
+    return replace(
+        scan,
+        object=None,
+        metadata=replace(said, **sizes, object_center_x_m=None, object_center_y_m=None),
+        notes=(*scan.notes, "positions and pixel sizes: in pixels of the cropped frames, which are larger"),
+    )
+
+
+def _scaled(extra: Extra, factors: Mapping[str, float]) -> Extra:
+    factor = factors.get(extra.member.removesuffix(NPY_SUFFIX))
+    if factor is None or not isinstance(extra.content, np.ndarray):
+        return extra
+    return replace(extra, content=extra.content * factor)
+
+
 def _selected_stack(
     stack: FrameStack, order: str, rows: Array, window: tuple[slice, slice], selection: str
 ) -> FrameStack:
@@ -99,7 +145,7 @@ def _selected_stack(
         stack,
         shape=tuple(lengths[axis] for axis in range(3)),
         rows=open_rows,
-        chunks=None,
+        chunks=(),
         usual_axis_order=order,
         selection=selection,
         as_stored=stack.as_stored or (lambda: stack.rows(axes)),

@@ -23,14 +23,18 @@ from ptychoproduct.scan.layout import MetadataPlace
 from ptychoproduct.scan.npz_parts import npz_texts
 from ptychoproduct.scan.places import as_text, layouts_of, named, read_place, text_at
 from ptychoproduct.scan.product_source import product_parts
+from ptychoproduct.scan.ptypy import ptypy_center
 
 # A number larger than that is no energy of a photon in joules, nor one in metres a wavelength.
 _MOST_ENERGY_J = 1e-9
 _MOST_WAVELENGTH_M = 1e-5
 _NAMES = tuple(name for layout in LAYOUTS for name in layout.names)
 # How NeXus files spell units, where `UNITS` has them otherwise.
-_SPELLINGS = {
+SPELLINGS = {
     **dict.fromkeys(("metre", "metres", "meter", "meters"), "m"),
+    **dict.fromkeys(("micron", "microns", "micrometer", "micrometre", "µm", "μm"), "um"),
+    **dict.fromkeys(("millimeter", "millimetre"), "mm"),
+    **dict.fromkeys(("nanometer", "nanometre"), "nm"),
     **dict.fromkeys(("second", "seconds"), "s"),
     **dict.fromkeys(("degree", "degrees"), "deg"),
     **dict.fromkeys(("radian", "radians"), "rad"),
@@ -70,6 +74,13 @@ def hdf5_metadata(source: Hdf5Source, frames: h5py.Dataset | None = None) -> Exp
     if product is not None:
         meta = read_metadata(product[0].file, *product)
         return ExportMeta(**{name: value for name, value in vars(meta).items() if not _is_unknown(name, value)})
+    values = ptypy_center(source) | {name: value for name, (value, _) in hdf5_values(source, frames).items()}
+    particle = None if frames is None else _particle(source, frames)
+    return ExportMeta(**values, **{"particle": particle, **cxi_texts(source)})
+
+
+def hdf5_values(source: Hdf5Source, frames: h5py.Dataset | None = None) -> dict[str, tuple[Any, str]]:
+    """Return the numbers that a file, which is no product, says of itself by their fields, and where it does."""
     known = [place for layout in layouts_of(source) for place in layout.metadata]
     known += [MetadataPlace(name, f"/{key}", unit) for key, names, unit in _NAMES for name in names]
     if frames is not None:
@@ -79,8 +90,7 @@ def hdf5_metadata(source: Hdf5Source, frames: h5py.Dataset | None = None) -> Exp
         if attributes is not None:
             with source.reading("attributes"):
                 found += _named_values(attributes)
-    particle = None if frames is None else _particle(source, frames)
-    return ExportMeta(**_first_values(found, source.path), **{"particle": particle, **cxi_texts(source)})
+    return _first_values(found, source.path)
 
 
 def _particle(source: Hdf5Source, frames: h5py.Dataset) -> str | None:
@@ -94,13 +104,19 @@ def _particle(source: Hdf5Source, frames: h5py.Dataset) -> str | None:
 
 def npz_metadata(archive: NpzArchive) -> ExportMeta:
     """Read the numbers of known names in an NPZ file; None for everything else."""
+    values = npz_values(archive)
+    return ExportMeta(**{name: value for name, (value, _) in values.items()}, **npz_texts(archive))
+
+
+def npz_values(archive: NpzArchive) -> dict[str, tuple[Any, str]]:
+    """Return the numbers that an NPZ file says of itself by their fields, and their keys."""
     members = archive.members
     found = {
         key: members[key].read()
         for key, _, _ in _NAMES
         if key in members and members[key].is_array and math.prod(members[key].shape) == 1
     }
-    return ExportMeta(**_first_values(_named_values(found), archive.path), **npz_texts(archive))
+    return _first_values(_named_values(found), archive.path)
 
 
 def _is_unknown(name: str, value: Any) -> bool:
@@ -138,9 +154,14 @@ def _named_values(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, str
                 yield name, key, found[key], unit
 
 
-def _first_values(found: Iterable[tuple[str, str, Any, str]], origin: Origin) -> dict[str, Any]:
-    """Take the first value of each field that can be right, in the field's unit."""
-    values: dict[str, Any] = {}
+def first_values(found: Iterable[tuple[str, str, Any, str]], origin: Origin) -> dict[str, Any]:
+    """Take the first value of each field that can be right, in the field's unit; given field, key, number and unit."""
+    return {name: value for name, (value, _) in _first_values(found, origin).items()}
+
+
+def _first_values(found: Iterable[tuple[str, str, Any, str]], origin: Origin) -> dict[str, tuple[Any, str]]:
+    """Take the first value of each field that can be right, in the field's unit, and its key."""
+    values: dict[str, tuple[Any, str]] = {}
     for name, key, number, unit in found:
         if name in values:
             continue
@@ -151,7 +172,7 @@ def _first_values(found: Iterable[tuple[str, str, Any, str]], origin: Origin) ->
             if value != 0 or name in _MAY_BE_ZERO_OR_LESS:
                 checked: dict[str, Any] = {name: value}
                 ExportMeta(**checked)
-                values |= checked
+                values[name] = (value, key)
         except (OptionError, ValueError) as error:
             problem = error.sentence if isinstance(error, OptionError) else str(error)
             warn(f"{origin}: {key}: {problem}; the value is not used for {name}")
@@ -180,4 +201,4 @@ def _in_unit(value: float | None, unit: str, wanted: str) -> float | None:
         unit = "m" if abs(value) < _MOST_WAVELENGTH_M else "Å"
     if unit == wanted or wanted == "count":
         return value
-    return convert_unit(value, _SPELLINGS.get(unit.strip().lower(), unit), wanted)
+    return convert_unit(value, SPELLINGS.get(unit.strip().lower(), unit), wanted)

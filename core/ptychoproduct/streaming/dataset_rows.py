@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from itertools import accumulate
 
 import h5py
 import numpy as np
@@ -145,3 +146,43 @@ class DatasetRows:
                 break
         file = self._source.file_of(self._dataset)
         return SourceError(file, f"frames {frames} cannot be decoded: {error.problem}", key=self._dataset.name)
+
+
+class JoinedRows:
+    """Rows of several datasets of one shape and type, one after the other; see `RowSource`. One is open at a time.
+
+    Parameters
+    ----------
+    parts : sequence of h5py.Dataset
+        None empty.
+    open_rows : callable
+        Opens the rows of one.
+    """
+
+    access = Access.ONE_THREAD
+
+    def __init__(self, parts: Sequence[h5py.Dataset], open_rows: Callable[[h5py.Dataset], DatasetRows]) -> None:
+        self._parts = parts
+        self._open_rows = open_rows
+        self._ends = list(accumulate(map(len, parts)))
+        self.shape: tuple[int, ...] = (self._ends[-1], *parts[0].shape[1:])
+        self.dtype = parts[0].dtype.newbyteorder("=")
+        self._open: tuple[int, DatasetRows] | None = None
+
+    def read_into(self, first: int, view: memoryview) -> None:
+        """See `RowSource`. Rows that come in order are decoded ahead."""
+        row_bytes = row_bytes_of(self)
+        while len(view):
+            number = int(np.searchsorted(self._ends, first, "right"))
+            if self._open is None or self._open[0] != number:
+                self.finish()
+                self._open = (number, self._open_rows(self._parts[number]))
+            count = min(len(view) // row_bytes, self._ends[number] - first)
+            self._open[1].read_into(first - self._ends[number] + len(self._parts[number]), view[: count * row_bytes])
+            view, first = view[count * row_bytes :], first + count
+
+    def finish(self) -> None:
+        """See `RowSource`; checksums are verified where chunks are decoded."""
+        if self._open is not None:
+            self._open[1].finish()
+        self._open = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import h5py
@@ -135,9 +136,23 @@ def has_same_chunks(source: h5py.Dataset, dataset: h5py.Dataset) -> bool:
     They are where shape, chunk shape, type with byte order, filters and filters' parameters are equal; the second may
     have a checksum besides, which `copy_chunks` adds.
     """
+    return has_same_chunks_joined((source,), dataset)
+
+
+def has_same_chunks_joined(parts: Sequence[h5py.Dataset], dataset: h5py.Dataset) -> bool:
+    """Whether `has_same_chunks` holds for datasets one after the other; each begins where a chunk does."""
+    ends = list(accumulate(map(len, parts)))
+    return (
+        ends[-1:] == [dataset.shape[0]]
+        and all(end % dataset.chunks[0] == 0 for end in ends[:-1])
+        and all(_fits(part, dataset) for part in parts)
+    )
+
+
+def _fits(source: h5py.Dataset, dataset: h5py.Dataset) -> bool:
     stages = _filters(dataset)
     return bool(
-        source.shape == dataset.shape
+        source.shape[1:] == dataset.shape[1:]
         and source.chunks is not None
         and source.chunks == dataset.chunks
         and source.chunks[1:] == source.shape[1:]
@@ -151,7 +166,9 @@ def has_same_filters(source: h5py.Dataset, dataset: h5py.Dataset) -> bool:
     return _filters(source) == _filters(dataset)
 
 
-def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[[int], None]) -> set[int]:
+def copy_chunks(
+    source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[[int], None], first_row: int = 0
+) -> set[int]:
     """Copy the chunks of frames, one after the other along the first axis, as they are stored.
 
     Parameters
@@ -160,19 +177,22 @@ def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[
         For which `has_same_chunks` holds.
     progress : callable
         Called with a number of rows whenever so many have been copied.
+    first_row : int
+        Of the dataset, where the source begins.
 
     Returns
     -------
     set of int
-        First rows of the chunks that are left to be written: those that the source has not stored, which stand for its
-        fill value, and one that reaches beyond the last row, which HDF5 may have stored without the filters.
+        First rows, in the dataset, of the chunks that are left to be written: those that the source has not stored,
+        which stand for its fill value, and one that reaches beyond the last row, which HDF5 may have stored without the
+        filters.
 
     Raises
     ------
     SourceError
         A chunk cannot be read. Whether it can be decoded is not looked at.
     """
-    rows, chunk_rows = dataset.shape[0], dataset.chunks[0]
+    rows, chunk_rows = source.shape[0], dataset.chunks[0]
     left = set()
     checksum = None
     if not has_same_filters(source, dataset):
@@ -186,7 +206,7 @@ def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[
         offset = (first, *(0,) * (dataset.ndim - 1))
         try:
             if stored.find(offset) is None or first + chunk_rows > rows:
-                left.add(first)
+                left.add(first_row + first)
                 continue
             filter_mask, chunk = source.id.read_direct_chunk(offset)
         except (OSError, RuntimeError) as error:
@@ -196,7 +216,7 @@ def copy_chunks(source: h5py.Dataset, dataset: h5py.Dataset, progress: Callable[
             buffer = ChunkBuffer(len(chunk))
             memoryview(buffer)[:] = chunk
             chunk, _ = checksum.encode(buffer)
-        dataset.id.write_direct_chunk(offset, chunk, filter_mask)
+        dataset.id.write_direct_chunk((first_row + first, *offset[1:]), chunk, filter_mask)
         progress(chunk_rows)
     return left
 

@@ -22,7 +22,7 @@ from ptychoproduct.model.positions import UNITS, pixels_to_metres, to_object_pix
 from ptychoproduct.model.probe_shape import probe_doubt
 from ptychoproduct.model.transforms import parse_array_transform
 from ptychoproduct.scan.scan import FrameStack, Scan
-from ptychoproduct.scan.scan_files import opened_scan
+from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.sources import windows_of
 from ptychoproduct.streaming.transformed_rows import TransformedRows
 from ptychoproduct.system.resources import Resources
@@ -116,8 +116,7 @@ def same_as_source(subject: Subject) -> Iterator[Problem]:
     files = subject.source
     if files is None:
         return
-    if files.probe is None:
-        files = replace(files, probe=_NO_PROBE)
+    files = _without_need_of_a_probe(files)
     has_frames = subject.get(contract.DIFFRACTION) is not None
     with ExitStack() as stack:
         try:
@@ -130,6 +129,17 @@ def same_as_source(subject: Subject) -> Iterator[Problem]:
             yield from _compare_frames(subject, scan, scan.frames)
         elif not has_frames:
             yield Problem("warning", f"/{contract.DIFFRACTION.name}", "there are no frames to compare with the source")
+
+
+def _without_need_of_a_probe(files: ScanFiles) -> ScanFiles:
+    """Give a scan a probe if it has none: it is not compared. One of its own says which frames its positions are of."""
+    if files.probe is None and files.crop is not None:
+        try:
+            with opened_scan(files, Resources()):
+                return files
+        except (OptionError, SourceError):  # it has none, or one of whole frames
+            pass
+    return replace(files, probe=_NO_PROBE) if files.probe is None else files
 
 
 @check

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import h5py
 import numpy as np
@@ -68,7 +68,7 @@ class ContentDigests:
             return checked_counts(recipe, self._checksums[-1])
         return recipe.convert
 
-    def frames_copied(self, chunks: h5py.Dataset, threads: int) -> None:
+    def frames_copied(self, parts: Sequence[h5py.Dataset], threads: int) -> None:
         """Make checksums of frames whose chunks are copied: they are decoded, and not encoded again.
 
         Raises
@@ -77,7 +77,7 @@ class ContentDigests:
             A chunk cannot be decoded.
         """
         if self._keep:
-            self._checksums.append(checksums_of_rows(chunks, threads))
+            self._checksums.extend(checksums_of_rows(part, threads) for part in parts)
 
     def frames_written(self, checksums: Array) -> None:
         """Take checksums, [N], of frames that did not pass here."""

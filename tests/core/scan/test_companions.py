@@ -7,7 +7,8 @@ import pytest
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import to_object_pixels
-from ptychoproduct.scan.companions import read_positions, read_probe
+from ptychoproduct.scan.array_files import read_probe
+from ptychoproduct.scan.companions import read_positions
 
 X, Y = np.array([1.5, -2.0, 3e3]), np.array([10.0, 20.0, 30.0])
 PROBE = (np.arange(12) + 1j).reshape(3, 4).astype(np.complex64)

@@ -114,6 +114,32 @@ def polar(folder):
     return "polar.h5", {"energy": 8300, "distance": 2.1}
 
 
+def cssi(folder):
+    with h5py.File(folder / "cssi.h5", "w") as file:
+        file["exchange/data"], file["exchange/motor_pos"] = FRAMES, np.column_stack([X_M, Y_M]) * 1e3
+    return "cssi.h5", {"x": X_M, "y": Y_M}
+
+
+def ptycho_saxs(folder):
+    with h5py.File(folder / "12id.h5", "w") as file:
+        file["entry/data/data"] = FRAMES
+        file["entry/instrument/NDAttributes/monoE"] = np.full(N, 11900.0)
+        file["entry/instrument/NDAttributes/ExposureTime"] = np.full(N, 0.5)
+    return "12id.h5", {"energy": 11900, "time": 0.5}
+
+
+def lamni(folder):
+    with h5py.File(folder / "lamni.h5", "w") as file:
+        file["entry/data/eiger_4"] = FRAMES
+    return "lamni.h5", {}
+
+
+def lcls(folder):
+    with h5py.File(folder / "xpp.h5", "w") as file:
+        file["jungfrau1M/image_img"] = FRAMES
+    return "xpp.h5", {}
+
+
 def csaxs(folder):
     instrument = "entry/instrument"
     with h5py.File(folder / "csaxs.h5", "w") as file:
@@ -141,7 +167,11 @@ def fold_slice(folder):
 
 
 @pytest.mark.parametrize(
-    "write", [eiger, nsls2, nsls2_raw, isn, nanomax, nanomax_in_mm, polar, csaxs, ptylab, fold_slice]
+    "write",
+    [
+        *(eiger, nsls2, nsls2_raw, isn, nanomax, nanomax_in_mm, polar, csaxs, ptylab, fold_slice),
+        *(cssi, ptycho_saxs, lamni, lcls),
+    ],
 )
 def test_a_file_of_another_program(tmp_path, write):
     name, holds = write(tmp_path)

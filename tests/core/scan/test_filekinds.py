@@ -17,7 +17,8 @@ from ptychoproduct import inspect_product, open_product, repack_product, validat
 from ptychoproduct.errors import SourceError
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
-from ptychoproduct.scan.companions import read_positions, read_probe
+from ptychoproduct.scan.array_files import read_probe
+from ptychoproduct.scan.companions import read_positions
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.system.resources import Resources
@@ -109,9 +110,10 @@ KINDS = {
 def test_a_file_of_another_kind_is_named_as_that(tmp_path, words, suffix):
     path = tmp_path / f"scan{suffix}"
     KINDS[words](path)
-    with pytest.raises(SourceError) as caught:
-        ScanFiles(path)
-    assert f"{path}: this is {words.format('an NPZ, NPY or HDF5 file')}" in str(caught.value)
+    if "TIFF" not in words:  # which is read
+        with pytest.raises(SourceError) as caught:
+            ScanFiles(path)
+        assert f"{path}: this is {words.format('an NPZ, NPY or HDF5 file')}" in str(caught.value)
     for wanted, opened in (("NPZ", NpzArchive), ("NPY", NpyFile), ("HDF5", open_product), ("HDF5", validate_product)):
         with pytest.raises(SourceError) as caught:
             opened(path)

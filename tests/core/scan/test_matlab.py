@@ -13,7 +13,8 @@ from ptychoproduct import (
     export_product_from_files,
     validate_product,
 )
-from ptychoproduct.scan.companions import read_bad_pixels, read_positions, read_probe
+from ptychoproduct.scan.array_files import read_bad_pixels, read_probe
+from ptychoproduct.scan.companions import read_positions
 
 pytestmark = pytest.mark.filterwarnings("ignore::ptychoproduct.errors.ProductWarning")
 N, H, W = 12, 14, 18

@@ -288,3 +288,40 @@ def test_arrays_that_are_no_table_are_a_source_error(tmp_path, array, words):
     with pytest.raises(SourceError) as caught:
         read_positions(npy(tmp_path, array))
     assert words in str(caught.value)
+
+
+LOG = "time,samx (um),samy (um),frame,current\n0.1,1.5,-2,5,99\n0.2,2.5,0.25,7,98\n0.3,3.5,1,6,97\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "unit"),
+    [
+        (LOG, "samx,samy", "um"),
+        (LOG, "SAMX (um),samy", "um"),
+        (LOG.replace("(um)", ""), "samx,samy", None),
+        (LOG.replace(" (um)", "_mm").replace(",", " "), "samx,samy", "mm"),
+        ("# a log\n# " + LOG.replace(" (um)", "[um]").replace(",", "\t"), "samx,samy", "um"),
+        (LOG.replace("samx (um),samy (um)", "y,x"), "y,x", None),
+    ],
+)
+def test_columns_of_a_log_are_chosen_by_name(tmp_path, content, columns, unit):
+    x, y = np.array([[1.5, 2.5, 3.5], [-2, 0.25, 1]])
+    if columns == "y,x":  # which the header has the other way round
+        x, y = y, x
+    assert in_columns(read_positions(text(tmp_path, content), columns=columns)) == (x.tolist(), y.tolist(), unit)
+
+
+def test_the_first_of_three_chosen_columns_are_numbers(tmp_path):
+    found = read_positions(text(tmp_path, LOG), columns="frame,samx,samy")
+    assert found.numbers.tolist() == [5, 7, 6]
+
+
+@pytest.mark.parametrize("columns", ["samx,samz", "samx,samx", "time,samx,samy,current"])
+def test_columns_that_are_not_in_the_log(tmp_path, columns):
+    with pytest.raises(OptionError):
+        read_positions(text(tmp_path, LOG), columns=columns)
+
+
+def test_columns_in_two_units_are_not_mixed(tmp_path):
+    with pytest.raises(OptionError):
+        read_positions(text(tmp_path, LOG.replace("samy (um)", "samy (mm)")), columns="samx,samy")

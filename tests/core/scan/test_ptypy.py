@@ -105,11 +105,11 @@ def test_chunks_of_different_frames_are_refused(tmp_path):
 
 
 def test_frames_that_cannot_be_decoded_are_named(tmp_path):
-    """The error names the user's file, not the temporary one that joins its chunks."""
+    """The error names the user's file and the part, not the temporary file that joins the parts."""
     path = ptyd(tmp_path / "s.ptyd")
     with h5py.File(path, "r+") as file:
         del file["chunks/3/data"]
         damaged = file.create_dataset("chunks/3/data", data=FRAMES[6:10], chunks=(4, H, W), compression="gzip")
         damaged.id.write_direct_chunk((0, 0, 0), b"no gzip")
-    with pytest.raises(SourceError, match=r"s\.ptyd: /chunks/data: frames 6 to 6 cannot be decoded"):
+    with pytest.raises(SourceError, match=r"s\.ptyd: /chunks/3/data: frames 0 to 3 cannot be decoded"):
         convert(path)

@@ -77,6 +77,8 @@ KINDS = ["npz", "npz deflated", "npz HWN", "npz deflated HWN", "npy", "npy HWN",
 def test_what_is_selected_is_what_numpy_selects(tmp_path, kind, frames, rows, crop, window):
     path = scan_file(tmp_path / f"scan.{kind[:3].strip()}", kind)
     given = {"positions": (X, Y), "positions_in": "px", "probe": PROBE} if kind.startswith("npy") else {}
+    if crop is not None:
+        given["probe"] = PROBE[window]
     files = ScanFiles(path, frames=frames, crop=crop, **given)
     out, patterns = tmp_path / "product.h5", tmp_path / "diffraction.h5"
     options = ExportOptions(chunk_frames=3, memory_bytes=7000 if "HWN" in kind else 2**30)
@@ -85,7 +87,8 @@ def test_what_is_selected_is_what_numpy_selects(tmp_path, kind, frames, rows, cr
     with h5py.File(out) as file, h5py.File(patterns) as counts:
         assert np.array_equal(file["raw_data/diffraction"], expected)
         assert np.array_equal(counts["patterns"], expected)
-        assert np.array_equal(file["raw_data/xcoords"], X[rows])
+        in_pixels = 1 if kind.startswith("npy") else expected.shape[2] / W  # of cropped frames, which are larger
+        assert np.allclose(file["raw_data/xcoords"], X[rows] * in_pixels, rtol=1e-12, atol=0)
         assert len(file["probe_position_x_m"]) == len(rows)
         assert ("selection" in file["raw_data/diffraction"].attrs) == (frames is not None or crop is not None)
         if kind.startswith("npz"):
@@ -97,7 +100,7 @@ def test_what_is_selected_is_what_numpy_selects(tmp_path, kind, frames, rows, cr
 
 
 def test_the_product_says_what_was_selected(tmp_path):
-    files = ScanFiles(scan_file(tmp_path / "scan.npz", "npz"), frames="2:20:3", crop=(6, 4))
+    files = ScanFiles(scan_file(tmp_path / "scan.npz", "npz"), frames="2:20:3", crop=(6, 4), probe=PROBE[:6, :4])
     summary = export_product_from_files(files, tmp_path / "product.h5")
     text = "frames 2:18:3 of 31; pixel rows 3:9 of 12, columns 5:9 of 14"
     with h5py.File(tmp_path / "product.h5") as file:
@@ -105,10 +108,83 @@ def test_the_product_says_what_was_selected(tmp_path):
     assert f"selected: {text}" in summary.notes
 
 
-def test_the_probe_of_whole_frames_is_told(tmp_path):
+def test_a_probe_of_whole_frames_is_refused(tmp_path):
+    """Its pixels are of another size than those of the cropped frames."""
     files = ScanFiles(scan_file(tmp_path / "scan.npz", "npz"), crop=(6, 4))
-    with pytest.warns(ProductWarning, match=r"the probe is one of whole frames, \(12, 14\)"):
+    with pytest.raises(
+        OptionError, match=r"the probe is one of whole frames, \(12, 14\).*give --probe one of \(6, 4\)"
+    ):
         export_product_from_files(files, tmp_path / "product.h5")
+
+
+HC_EV_M = 6.62607015e-34 * 299792458 / 1.602176634e-19
+DETECTOR = {"energy_eV": 8000.0, "detector_distance_m": 2.0, "detector_pixel_size_m": 75e-6}
+
+
+@pytest.mark.parametrize("said", [DETECTOR, {"object_pixel_size_m": 5e-8, "probe_pixel_size_m": 5e-8}])
+def test_positions_and_pixels_of_cropped_frames(tmp_path, said):
+    """A pixel is λz / NΔ at the object: half the pixels are twice as large, and a metre is a metre."""
+    start = X - 0.5
+    np.savez(tmp_path / "s.npz", diff3d=FRAMES, xcoords=X, ycoords=Y, xcoords_start=start, probeGuess=PROBE, **said)
+    whole, cropped = tmp_path / "whole.h5", tmp_path / "cropped.h5"
+    export_product_from_files(ScanFiles(tmp_path / "s.npz"), whole)
+    files = ScanFiles(tmp_path / "s.npz", crop=(6, 7), probe=PROBE[:6, :7])
+    summary = export_product_from_files(files, cropped)
+    assert any("in pixels of the cropped frames" in note for note in summary.notes)
+    with h5py.File(whole) as before, h5py.File(cropped) as after:
+        for side, axis, old, new in (("height", "y", H, 6), ("width", "x", W, 7)):
+            for name in ("object", "probe"):
+                sizes = [file[name].attrs[f"pixel_{side}_m"] for file in (before, after)]
+                assert np.isclose(sizes[1], sizes[0] * old / new, rtol=1e-9)
+                if said is DETECTOR:
+                    assert np.isclose(sizes[1], HC_EV_M / 8000 * 2 / (new * 75e-6), rtol=1e-9)
+            metres = [file[f"probe_position_{axis}_m"][()] for file in (before, after)]
+            assert np.allclose(metres[1], metres[0], rtol=1e-9, atol=0)
+        assert np.allclose(after["raw_data/xcoords_start"], start * 7 / W, rtol=1e-9, atol=0)
+
+
+def test_the_object_of_whole_frames_is_left_out(tmp_path):
+    object_ = np.ones((70, 71), np.complex64) * 2
+    np.savez(tmp_path / "s.npz", diff3d=FRAMES, xcoords=X, ycoords=Y, probeGuess=PROBE, objectGuess=object_)
+    files = ScanFiles(tmp_path / "s.npz", crop=(6, 7), probe=PROBE[:6, :7])
+    with pytest.warns(ProductWarning, match="the object has the pixels of whole frames; it is left out"):
+        export_product_from_files(files, tmp_path / "product.h5")
+    with h5py.File(tmp_path / "product.h5") as file:
+        assert (file["object"][()] == 1).all()
+
+
+def test_a_scan_whose_own_probe_is_one_of_the_crop(tmp_path):
+    """Its positions are of cropped frames, when it is converted and when it is compared."""
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["diffraction"], file["xcoords"], file["ycoords"], file["probeGuess"] = FRAMES, X, Y, PROBE[:6, :7]
+    files = ScanFiles(tmp_path / "s.h5", crop=(6, 7))
+    export_product_from_files(files, tmp_path / "product.h5")
+    with h5py.File(tmp_path / "product.h5") as file:
+        assert np.array_equal(file["raw_data/xcoords"], X)
+    assert validate_product(tmp_path / "product.h5", source=files).is_valid
+
+
+def test_a_comparison_needs_no_probe(tmp_path):
+    np.savez(tmp_path / "s.npz", diff3d=FRAMES, xcoords=X, ycoords=Y, probeGuess=PROBE)
+    files = ScanFiles(tmp_path / "s.npz", crop=(6, 7), probe=PROBE[:6, :7])
+    export_product_from_files(files, tmp_path / "product.h5")
+    again = ScanFiles(tmp_path / "s.npz", crop=(6, 7))
+    assert validate_product(tmp_path / "product.h5", source=again).is_valid
+    assert not validate_product(tmp_path / "product.h5", source=ScanFiles(tmp_path / "s.npz", crop=(7, 6))).is_valid
+
+
+def test_results_of_cropped_frames_stay_as_they_are(tmp_path):
+    """Positions, object and pixel sizes from a file of their own, whose probe has the size of the crop."""
+    np.save(tmp_path / "frames.npy", FRAMES)
+    object_ = RNG.standard_normal((70, 71)) + 1j
+    others = {"objectGuess": object_, "object_pixel_size_m": 5e-8}
+    np.savez(tmp_path / "s.npz", xcoords=X, ycoords=Y, probeGuess=PROBE[:6, :7], **others)
+    files = ScanFiles(tmp_path / "frames.npy", crop=(6, 7), positions=tmp_path / "s.npz")
+    export_product_from_files(files, tmp_path / "product.h5")
+    with h5py.File(tmp_path / "product.h5") as file:
+        assert file["object"].attrs["pixel_width_m"] == 5e-8
+        assert np.array_equal(np.squeeze(file["object"]), object_)
+        assert np.array_equal(file["raw_data/xcoords"], X)
 
 
 @pytest.mark.parametrize("kind", ["text", "npy"])

@@ -18,7 +18,8 @@ CODECS = ["none", "gzip:3", "shuffle+gzip:3", "zstd:2", "bitshuffle-lz4", "bitsh
 
 def write(path, stack=STACK, dtype=None, chunks=CHUNK, **options):
     with h5py.File(path, "w") as file:
-        file.create_dataset("patterns", data=stack, dtype=dtype, chunks=chunks, **options)
+        grows = {"maxshape": (None, 8, 8)} if len(stack) < CHUNK[0] else {}
+        file.create_dataset("patterns", data=stack, dtype=dtype, chunks=chunks, **grows, **options)
         file["probe"] = np.ones((8, 8), np.complex64)
         file["probe_position_x_m"] = file["probe_position_y_m"] = np.arange(len(stack)) * 5e-8
     return path
@@ -190,3 +191,39 @@ def test_a_chunk_that_lies_nowhere_is_damage(tmp_path):
             SourceError, match=r"diffraction\.h5: /patterns: damaged: chunk \(4, 0, 0\) is stored outside the file"
         ):
             copy_chunks(file["patterns"], wanted, [].append)
+
+
+def master(folder, lengths, **options):
+    """A file that links to files of frames, as a detector writes it."""
+    path, first = folder / "scan_master.h5", 0
+    with h5py.File(path, "w") as file:
+        for number, length in enumerate(lengths, 1):
+            part = write(folder / f"scan_data_{number:06}.h5", STACK[first : first + length], **options)
+            file[f"entry/data/data_{number:06}"] = h5py.ExternalLink(part.name, "/patterns")
+            first += length
+        file["probe"] = np.ones((8, 8), np.complex64)
+        file["probe_position_x_m"] = file["probe_position_y_m"] = np.arange(first) * 5e-8
+    return path
+
+
+@pytest.mark.parametrize(("lengths", "first_decoded"), [((4, 4, 2), [8]), ((8, 2), [8]), ((4, 3, 3), [0, 4, 8])])
+def test_chunks_of_the_parts_of_a_master_are_copied(tmp_path, lengths, first_decoded, decoded):
+    """Where each part begins with a chunk of the product."""
+    source = master(tmp_path, lengths, **parse_codec("bitshuffle-lz4").dataset_options(STACK.dtype))
+    product = convert(source, "bitshuffle-lz4")
+    if first_decoded == [8]:
+        assert decoded == [0]  # of the last part
+        after = stored_chunks(product, "raw_data/diffraction")
+        assert after[0, 0, 0] == stored_chunks(tmp_path / "scan_data_000001.h5", "patterns")[0, 0, 0]
+    with h5py.File(product) as file:
+        assert np.array_equal(file["raw_data/diffraction"][:], STACK)
+
+
+@pytest.mark.parametrize("lengths", [(1, 1, 5, 2, 1), (10,), (3, 7)])
+@pytest.mark.parametrize("chunk_frames", [1, 3, 4])
+def test_parts_are_decoded_across_their_ends(tmp_path, lengths, chunk_frames):
+    source = master(tmp_path, lengths, chunks=(1, 8, 8), compression="gzip")
+    options = ExportOptions(compression="zstd:1", chunk_frames=chunk_frames)
+    export_product_from_files(ScanFiles(source), tmp_path / "product.h5", options=options)
+    with h5py.File(tmp_path / "product.h5") as file:
+        assert np.array_equal(file["raw_data/diffraction"][:], STACK)
