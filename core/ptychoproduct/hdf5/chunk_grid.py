@@ -68,7 +68,9 @@ def _walk(file: h5py.File) -> Iterator[tuple[int, Any]]:
     HDF5's own walk gives up at the first object whose notes are damaged, also where its data can be read.
     """
     met: set[int] = set()
-    unvisited: list[Any] = [h5py.h5g.open(file.id, b"/")]
+    unvisited: list[Any] = []
+    with suppress(*_UNREADABLE):
+        unvisited.append(h5py.h5g.open(file.id, b"/"))
     while unvisited:
         group = unvisited.pop()
         names: list[bytes] = []

@@ -56,3 +56,15 @@ def test_sound_attributes_raise_no_alarm(tmp_path, libver):
                 owner.attrs["pairs"] = np.array([("a", 1.0), ("b", 2.0)], pair)
                 owner.attrs["empty"] = h5py.Empty(h5py.string_dtype())
     _check(path)
+
+
+def test_a_damaged_root_is_left_to_what_reads_it(tmp_path):
+    path = tmp_path / "damaged.h5"
+    with h5py.File(path, "w", libver="v108") as file:
+        file["data"] = np.arange(3)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"OHDR") + 30] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(KeyError), h5py.File(path) as file:
+        file["data"]
+    _check(path)
