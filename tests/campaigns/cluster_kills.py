@@ -26,7 +26,8 @@ from pathlib import Path
 import numpy as np
 from distributed import Client, Scheduler, Worker
 
-from ptychoproduct.batch import encoding
+from ptychoproduct.batch import encoding, one_scan  # noqa: F401 - the children have them, too
+from ptychoproduct.convert import export  # noqa: F401
 from ptychoproduct_cli.main import main as run_ptychoproduct
 
 END_S = 120
