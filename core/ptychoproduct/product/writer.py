@@ -34,7 +34,8 @@ from ptychoproduct.product.raw_group import RawGroup
 from ptychoproduct.product.scan_positions import ScanPositions
 from ptychoproduct.product.summary import ExportSummary
 from ptychoproduct.scan.scan import FrameStack
-from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
+from ptychoproduct.streaming.chunk_stream import write_rows
+from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.system.atomic import OutputGroup, Place, atomic_output
 from ptychoproduct.system.process import available_threads
