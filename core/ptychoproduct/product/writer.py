@@ -288,8 +288,7 @@ class ProductWriter:
         SourceError
             The stack does not hold frames, or they differ from those before.
         InexactError
-            An amplitude does not fit the recipe, or its count is too large for the type. No frames are left in the
-            file, and they can be written again.
+            An amplitude does not fit the recipe or its type. No frames are left, and they can be written again.
         OptionError
             `store_counts` is set and there is no recipe, or the recipe is for another type.
         """
