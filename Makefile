@@ -28,7 +28,7 @@ demo: $(VENV)/.installed
 	$(BIN)/ptychoproduct inspect $(DEMO)/demo.h5 --plot $(DEMO)/demo.png
 
 test: $(VENV)/.tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-minimum: $(MINIMUM)/.installed
 	$(MINIMUM)/bin/pytest -p no:cacheprovider $(MINIMUM_TESTS)
