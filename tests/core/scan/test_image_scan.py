@@ -237,7 +237,9 @@ def test_sizes_below_zero_lead_back_to_no_header(series, name, said):
 def test_pixels_below_zero_are_none(series):
     folder = series("edf")
     content = (folder / "a_1.edf").read_bytes()
-    (folder / "a_1.edf").write_bytes(content.replace(b"Dim_1 = ", b"Dim_1 = -", 1).replace(b"Dim_2 = ", b"Dim_2 = -", 1))
+    (folder / "a_1.edf").write_bytes(
+        content.replace(b"Dim_1 = ", b"Dim_1 = -", 1).replace(b"Dim_2 = ", b"Dim_2 = -", 1)
+    )
     with pytest.raises(SourceError, match=r"a_1\.edf: "):
         convert(folder)
 
