@@ -161,6 +161,8 @@ def _extras(
             if extra.member not in given:
                 given.add(extra.member)
                 yield extra
+            elif extra.member == member and bad_pixels is None:
+                warn(f"{path}: {BAD_PIXELS}: is the mask of other frames, and is not taken (--mask gives one)")
 
 
 def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:

@@ -7,6 +7,7 @@ import pytest
 from ptychoproduct import (
     DiffractionFile,
     ExportOptions,
+    ProductWarning,
     ScanFiles,
     SourceError,
     export_product_from_files,
@@ -96,7 +97,8 @@ def test_a_mask_stays_with_its_frames_where_others_get_the_positions(tmp_path):
     first = convert(scan_file(tmp_path / "scan.npz"), tmp_path / "p.h5", "flip-rows")
     with h5py.File(tmp_path / "frames.h5", "w") as file:
         file["frames"] = FRAMES
-    other = convert(tmp_path / "frames.h5", tmp_path / "q.h5", dataset="/frames", positions=first)
+    with pytest.warns(ProductWarning, match="bad_pixels: is the mask of other frames, and is not taken"):
+        other = convert(tmp_path / "frames.h5", tmp_path / "q.h5", dataset="/frames", positions=first)
     with h5py.File(other) as file:
         assert "bad_pixels" not in file["raw_data"]
 
