@@ -61,20 +61,31 @@ def test_velociprobe(tmp_path, instance, columns, transform, chi_deg):
     require_as_ptychodus(files, {"positions_transform": ",".join(transform)}, expected)
 
 
-def test_lamni_with_many_readings_for_each_frame(tmp_path):
-    names = "DataPoint x_st_fzp y_st_fzp ckUser_Clk_Count Detector_Count"
-    numbers = np.repeat(np.arange(1, N + 1), READINGS)
-    values = RNG.uniform(-5, 5, (len(numbers), 2))
-    rows = [f"{row} {x} {y} 7 {number}" for row, ((x, y), number) in enumerate(zip(values, numbers, strict=True))]
+@pytest.mark.parametrize(
+    ("names", "first", "readings", "columns"),
+    [
+        ("DataPoint x_st_fzp y_st_fzp ckUser_Clk_Count Detector_Count", 1, READINGS, "x_st_fzp,y_st_fzp"),
+        (
+            "Detector_Count Average_x_st_fzp Stdev_x_st_fzp Average_y_st_fzp Stdev_y_st_fzp",
+            *(1, 1, "Average_x_st_fzp,Average_y_st_fzp"),
+        ),
+        (
+            "DataPoint TotalPoints Target_x Average_x_st_fzp Stdev_x_st_fzp Target_y Average_y_st_fzp Stdev_y_st_fzp "
+            + " ".join(f"Average_cap{number} Stdev_cap{number}" for number in range(1, 6)),
+            *(0, 1, "Average_x_st_fzp,Average_y_st_fzp"),
+        ),
+    ],
+    ids=["many readings", "averaged", "Orchestra"],
+)
+def test_lamni(tmp_path, names, first, readings, columns):
+    number = "Detector_Count" if first else "DataPoint"
+    table = RNG.uniform(-5, 5, (N * readings, len(names.split()))).astype(object)
+    table[:, names.split().index(number)] = np.repeat(np.arange(N), readings) + first
+    rows = [" ".join(map(str, row)) for row in table.tolist()]
     (tmp_path / "scan.dat").write_text("\n".join(["S00001, 2026", names, *rows, ""]))
     expected = LamNIPositionFileReader().read(tmp_path / "scan.dat")
-    files = ScanFiles(
-        frames_file(tmp_path),
-        probe=np.ones((H, W), np.complex64),
-        positions=tmp_path / "scan.dat",
-        positions_in="um",
-        positions_columns="Detector_Count,x_st_fzp,y_st_fzp",
-    )
+    log = {"positions": tmp_path / "scan.dat", "positions_in": "um", "positions_columns": f"{number},{columns}"}
+    files = ScanFiles(frames_file(tmp_path), probe=np.ones((H, W), np.complex64), **log)
     require_as_ptychodus(files, {"positions_transform": "flip-x,flip-y"}, expected)
 
 
