@@ -75,6 +75,13 @@ def test_tune_takes_frames_with_companions(run_command, make_scan, tmp_path):
     assert run_command(*report["convert"]).returncode == 0
 
 
+def test_tune_of_a_part_needs_no_probe_and_says_the_part_again(run_command, save_scan):
+    save_scan()
+    result = run_command("ptychoproduct", "tune", "scan.npz", "--crop", "8,8", "--frames", "0:6", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["convert"][-4:] == ["--frames", "0:6", "--crop", "8,8"]
+
+
 def test_tune_draws_a_picture(run_command, save_scan, tmp_path):
     pytest.importorskip("matplotlib")
     save_scan()

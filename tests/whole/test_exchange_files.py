@@ -198,7 +198,6 @@ def test_a_gap_of_the_detector_is_in_the_mask(tmp_path, suffix):
 
 @both
 def test_a_mask_is_turned_as_the_frames_were(tmp_path, suffix):
-    """/raw_data keeps the mask as the scan had it."""
     np.savez(
         tmp_path / "scan.npz",
         xcoords=np.arange(N),

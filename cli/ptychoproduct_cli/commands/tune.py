@@ -162,9 +162,10 @@ def _convert_command(report: TuneReport, arguments: argparse.Namespace) -> list[
     words = ["ptychoproduct", "convert", str(path), str(product), "--compression", report.trials[report.best].codec]
     if report.chunk_shape is not None:
         words += ["--chunk-shape", ",".join(map(str, report.chunk_shape))]
-    for name in ("dataset", "positions", "positions_in", "positions_columns", "probe"):
+    for name in ("dataset", "positions", "positions_in", "positions_columns", "probe", "frames"):
         value = getattr(arguments, name)
         words += [f"--{name.replace('_', '-')}", value] if value is not None else []
+    words += ["--crop", ",".join(map(str, arguments.crop))] if arguments.crop is not None else []
     words += ["--allow-gaps"] if arguments.allow_gaps else []
     if arguments.axis_order != "auto":
         words += ["--axis-order", arguments.axis_order]

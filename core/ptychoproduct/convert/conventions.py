@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ptychoproduct.aliases import Array
+from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.errors import SourceError, warn
 from ptychoproduct.hdf5.contract_fields import read_attribute
 from ptychoproduct.hdf5.local_links import open_hdf5
@@ -29,6 +29,7 @@ from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.patterns_file import DiffractionFile
 from ptychoproduct.product.writer import ProductWriter
 from ptychoproduct.scan.array_files import read_bad_pixels
+from ptychoproduct.scan.field_layouts import BAD_PIXELS
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan
 from ptychoproduct.streaming.transformed_rows import TransformedRows
 from ptychoproduct.validation.physics_evidence import judge_scan
@@ -80,12 +81,30 @@ def transformed_scan(scan: Scan, options: ExportOptions) -> Scan:
         steps = parse_array_transform(options.probe_transform, "probe_transform")
         scan = replace(scan, probe=np.ascontiguousarray(transformed_array(steps, np.asarray(scan.probe))))
     steps = parse_array_transform(options.frames_transform)
-    if steps and scan.bad_pixels is not None:
-        scan = replace(scan, bad_pixels=transformed_array(steps, np.asarray(scan.bad_pixels)))
     if steps and scan.frames is not None:
         order = scan.frames.axis_order(len(scan.x), options.axis_order, scan.origin)
-        scan = replace(scan, frames=_transformed_frames(scan.frames, steps, order))
+        _, height, width = (scan.frames.shape[axis] for axis in canonical_axes(order))
+        mask = scan.bad_pixels
+        scan = replace(
+            scan,
+            frames=_transformed_frames(scan.frames, steps, order),
+            bad_pixels=None if mask is None else transformed_array(steps, np.asarray(mask)),
+            extras=(_with_turned_mask(extra, steps, (height, width), scan.origin) for extra in scan.extras),
+        )
     return scan
+
+
+def _with_turned_mask(extra: Extra, steps: tuple[str, ...], frame_shape: tuple[int, int], origin: Origin) -> Extra:
+    """Turn the mask that is kept beside the frames like them; any other array stays as it is."""
+    if extra.member != f"{BAD_PIXELS}{NPY_SUFFIX}" or not isinstance(extra.content, np.ndarray):
+        return extra
+    shape = extra.content.shape[-2:]
+    if len(shape) == 2 and shape != frame_shape:
+        raise SourceError(
+            origin, key=BAD_PIXELS, found=f"shape {extra.content.shape}", expected=f"{frame_shape}, that of a frame"
+        )
+    turned = transformed_array(steps, extra.content) if len(shape) == 2 else extra.content
+    return replace(extra, content=np.ascontiguousarray(turned))
 
 
 def _transformed_frames(frames: FrameStack, steps: tuple[str, ...], order: str) -> FrameStack:

@@ -27,6 +27,7 @@ from ptychoproduct.model.transforms import inverse_steps, transformed_array
 from ptychoproduct.npz.writer import MemberStream, NpzWriter
 from ptychoproduct.npz.zip_records import is_member_name
 from ptychoproduct.product.reader import Frames, Product, open_product
+from ptychoproduct.scan.field_layouts import BAD_PIXELS
 from ptychoproduct.scan.rawdata import RawData
 from ptychoproduct.system.atomic import atomic_output, writing_errors
 from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES, Resources
@@ -206,7 +207,7 @@ def import_product_to_npz(
                     archive.write_array(f"{key}.npy", array)
             for member, dataset in kept.items():
                 with _left_out(accept_damage):
-                    _write_kept(archive, member, dataset, accept_damage)
+                    _write_kept(archive, member, dataset, accept_damage, _turned_by(dataset, product.frames))
             if frames is not None:
                 _write_frames(archive, frames, order, resources)
                 _tell_damage(frames)
@@ -317,7 +318,18 @@ def _check_member_names(members: Iterable[str], path: Path) -> None:
             raise ContractError(path, key=key, found=repr(member[:80]), expected="a member name inside an archive")
 
 
-def _write_kept(archive: NpzWriter, member: str, dataset: h5py.Dataset, accept_damage: bool) -> None:
+def _turned_by(dataset: h5py.Dataset, frames: Frames | None) -> tuple[str, ...]:
+    """Return the steps by which a kept array was turned with the frames: the mask was, and no other."""
+    is_mask = frames is not None and dataset.name == f"/{contract.RAW_DATA}/{BAD_PIXELS}"
+    return frames.transform if frames is not None and is_mask and dataset.shape[-2:] == frames.shape[1:] else ()
+
+
+def _write_kept(
+    archive: NpzWriter, member: str, dataset: h5py.Dataset, accept_damage: bool, turned_by: tuple[str, ...]
+) -> None:
+    if turned_by:
+        archive.write_array(member, _as_in_source(arrays.read_array(dataset), turned_by))
+        return
     source_dtype = dataset.attrs.get(contract.SOURCE_DTYPE.name)
     is_bytes = dataset.dtype == np.uint8 and dataset.ndim == 1
     if isinstance(source_dtype, str) and source_dtype == arrays.MEMBER_BYTES and is_bytes:

@@ -14,7 +14,6 @@ from ptychoproduct.model import contract
 from ptychoproduct.model.geometry import resolve_metadata, with_detector_pixels
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.patterns import AMPLITUDE
-from ptychoproduct.model.transforms import transformed_array
 from ptychoproduct.product.photon_counts import PhotonCounts
 from ptychoproduct.product.reader import Frames, Product
 from ptychoproduct.scan.field_layouts import BAD_PIXELS
@@ -88,12 +87,11 @@ def bad_pixels(product: Product) -> Array:
 
 
 def _own_bad_pixels(product: Product) -> Array | None:
-    """Return the mask of a product as its frames are turned; /raw_data has it as the source had it."""
+    """Return the mask beside the frames of a product, which is turned like them."""
     mask = local_dataset(product.file, f"{contract.RAW_DATA}/{BAD_PIXELS}")
-    if mask is None or product.frames is None or mask.ndim != 2 or mask.dtype.kind not in "biuf":
+    if mask is None or product.frames is None or mask.dtype.kind not in "biuf":
         return None
-    turned = transformed_array(product.frames.transform, arrays.read_array(mask).astype(np.bool_))
-    return turned if turned.shape == product.frames.shape[1:] else None
+    return arrays.read_array(mask).astype(np.bool_) if mask.shape == product.frames.shape[1:] else None
 
 
 def not_held(product: Product, counts: PhotonCounts | None, numbers: Array) -> list[str]:

@@ -131,6 +131,16 @@ def distinct_values(numbers: Array) -> int:
     return int(np.count_nonzero(ascending[1:] != ascending[:-1])) + bool(ascending.size)
 
 
+def means_of_numbers(numbers: Array, readings: Array) -> Array:
+    """Return the mean of the readings [N] of each of M numbers [N], in ascending order: [M], float64.
+
+    ptychodus 1.7.0 takes the same means of positions with one index when it reconstructs.
+    """
+    of_row = np.unique(numbers, return_inverse=True)[1]
+    means: Array = np.bincount(of_row, readings) / np.bincount(of_row)
+    return means
+
+
 def _as_indexes(scan_index: Array) -> Array | None:
     if scan_index.dtype.kind not in "iuf" or (
         scan_index.dtype == np.uint64 and (scan_index > np.iinfo(np.int64).max).any()

@@ -186,7 +186,12 @@ LAYOUTS = (
         ),
     ),
     Layout("APS 31-ID LamNI", frames=("/entry/data/eiger_4",)),
-    Layout("LCLS XPP", frames=("/jungfrau1M/image_img",)),
+    Layout(
+        "LCLS XPP",
+        frames=("/jungfrau1M/image_img",),
+        positions=(PositionLayout("/lmc/ch03", "/lmc/ch05", "um"),),
+        positions_transform="flip-x,flip-y",
+    ),
     Layout(
         "NSLS-II HXN",
         frames=("/diff_data/merlin1/det_images",),

@@ -147,9 +147,12 @@ def hdf5_scan(
 def _extras(
     bad_pixels: Array | None, product: Path | None, positions: Positions, threads: int, accept_damage: bool
 ) -> Iterator[Extra]:
-    """Give the bad pixels, and what else the products have that frames and positions are of; the first that has it."""
+    """Give the bad pixels, and what else the products have that frames and positions are of; the first that has it.
+
+    A mask belongs to its frames, so that of a product of which only the positions are taken is left out.
+    """
     member = f"{BAD_PIXELS}{NPY_SUFFIX}"
-    given = set() if bad_pixels is None else {member}
+    given = set() if bad_pixels is None and product is not None else {member}
     if bad_pixels is not None:
         yield Extra(member, bad_pixels)
     for path in dict.fromkeys(filter(None, (product, positions.product))):
@@ -158,6 +161,8 @@ def _extras(
             if extra.member not in given:
                 given.add(extra.member)
                 yield extra
+            elif extra.member == member and bad_pixels is None:
+                warn(f"{path}: {BAD_PIXELS}: is the mask of other frames, and is not taken (--mask gives one)")
 
 
 def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
@@ -235,9 +240,10 @@ def mask_beside(source: Hdf5Source, frames: h5py.Dataset, shape: tuple[int, ...]
         names = names[:1]  # what ptychodus keeps, and PtychoPINN knows under the same name
     elif frames.name.startswith("/entry"):
         names += [path for path in places(source, "mask") if path.startswith("/entry")]
+    kinds = "biuf" if _are_of_product(frames) else "biu"
     for name in names if beside or frames.name == PATTERNS else ():
         found = source.find(name)
-        if found is None or found == frames or found.dtype.kind not in "biu":
+        if found is None or found == frames or found.dtype.kind not in kinds:
             continue
         mask = source.read_pictures(found)
         frame_shapes = {tuple(np.delete(shape, axis)) for axis in range(3)}

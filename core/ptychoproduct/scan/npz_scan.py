@@ -114,7 +114,7 @@ def _extras(archive: NpzArchive, frames: StoredArray | None, text: str | None, r
         source_dtype = None if array.is_array else arrays.MEMBER_BYTES
         if array.dtype.hasobject:
             yield Extra(array.member, text or "")
-        elif is_streamed(array.shape, array.dtype):
+        elif array.key != BAD_PIXELS and is_streamed(array.shape, array.dtype):  # the mask is cropped and turned
             yield Extra(array.member, stored_rows(array, resources=resources), source_dtype)
         else:
             yield Extra(array.member, array.read(), source_dtype)

@@ -16,7 +16,7 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import OptionError, SourceError, warn
 from ptychoproduct.model.position_units import are_metres
-from ptychoproduct.model.positions import distinct_values
+from ptychoproduct.model.positions import distinct_values, means_of_numbers
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.system.file_kinds import not_a
 
@@ -121,7 +121,7 @@ def read_text_table(path: Path, unit: str | None = None, columns: str | None = N
         What the user says; the table's own word is given back whatever this is.
     columns : str, optional
         Names of all columns, separated by commas; or, of those in a header, the ones of x and y, or of index, x and y.
-        By default those in the table's header.
+        By default those in the header. Where they name an index, the mean of the rows with one index is taken.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def read_text_table(path: Path, unit: str | None = None, columns: str | None = N
     if found is None:
         by_ptychodus = _by_ptychodus(text, table, unit)
         found = _assumed(table, path, y_first=by_ptychodus and text.separator == ",", metres=by_ptychodus)
-    return _taken(table, found, path)
+    return _taken(table if columns is None else _means(table, found, path), found, path)
 
 
 def read_npy_table(path: Path, columns: str | None = None) -> PositionTable:
@@ -358,6 +358,17 @@ def _taken(table: dict[int, Array], columns: _Columns, path: Path) -> PositionTa
     scan_index = None if columns.scan_index is None else _whole(table[columns.scan_index])
     numbers = None if columns.index is None else _numbers(table[columns.index], path)
     return PositionTable(table[columns.x], table[columns.y], columns.unit, numbers, scan_index)
+
+
+def _means(table: dict[int, Array], columns: _Columns, path: Path) -> dict[int, Array]:
+    """Take the mean of the readings of each number, where several have one."""
+    numbers = np.zeros(0) if columns.index is None else _whole(table[columns.index])
+    if numbers.dtype != np.int64 or (count := distinct_values(numbers)) == len(numbers):
+        return table
+    low, high = numbers.min(), numbers.max()
+    said = f"{count} numbers, {low} to {high}, the first frame being number {int(low == 1 and high == count)}"
+    warn(f"{path}: the mean is taken of the readings of each of {said}")
+    return {column: means_of_numbers(numbers, table[column]) for column in columns.used}
 
 
 def _counts(column: Array) -> bool:

@@ -18,6 +18,7 @@ from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.model import contract
 from ptychoproduct.npz.npy import NPY_SUFFIX
+from ptychoproduct.scan.field_layouts import BAD_PIXELS
 from ptychoproduct.scan.scan import Extra, Reconstruction, is_streamed
 from ptychoproduct.streaming.dataset_rows import DatasetRows
 from ptychoproduct.system.resources import Resources
@@ -92,6 +93,7 @@ def product_extras(
             is_taken = rows is not None and bool(dataset.shape) and dataset.shape[0] == positions
             if (
                 not is_taken
+                and name != BAD_PIXELS  # which is cropped and turned with the frames
                 and source_dtype in (None, arrays.MEMBER_BYTES)
                 and is_streamed(dataset.shape or (), dataset.dtype)
             ):

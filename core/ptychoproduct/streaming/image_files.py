@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -75,7 +75,7 @@ def opened_image(path: Path) -> Iterator[ImageFile]:
     with ExitStack() as stack:
         with _naming(path, kind):
             image = stack.enter_context(_OPEN[kind](path))
-        if len(image.shape) != 2 or not all(image.shape):
+        if len(image.shape) != 2 or min(image.shape) < 1:
             raise SourceError(path, f"frames of shape {image.shape} are no [H, W]")
 
         def frame(number: int) -> Array:
@@ -155,7 +155,8 @@ def _cbf(path: Path) -> Iterator[ImageFile]:
 def _edf(path: Path) -> Iterator[ImageFile]:
     from fabio.edfimage import EdfImage
 
-    with EdfImage().read(str(path)) as image:
+    with path.open("rb") as stored_file:
+        image = EdfImage().read(_Forward(stored_file))
         frames = [image.get_frame(number) for number in range(image.nframes)]
         for frame in frames:
             names = {name.lower(): value for name, value in frame.header.items()}
@@ -178,6 +179,28 @@ def _edf(path: Path) -> Iterator[ImageFile]:
             return stored.reshape(shape)
 
         yield ImageFile(len(frames), shape, dtype.newbyteorder("="), read)
+
+
+class _Forward:
+    """A file in which each header begins after the one before; a negative size would lead fabio back to one for ever.
+
+    Parameters
+    ----------
+    file : BinaryIO
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.name, self.seek, self.tell, self.write = file.name, file.seek, file.tell, file.write
+        self._file, self._last = file, -1
+
+    def read(self, size: int) -> bytes:
+        """Read a part of a header, or the single byte with which fabio tries whether data are complete."""
+        start = self.tell()
+        if size > 1 and start <= self._last:
+            raise ValueError("a header says a size below zero")
+        if size > 1:
+            self._last = start
+        return self._file.read(size)
 
 
 def _of_first(path: Path, frame: Array, first: Any, number: int) -> Array:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from ptychoproduct.aliases import Array, StepProgress
 from ptychoproduct.compression.codecs import parse_codec
@@ -15,6 +17,7 @@ from ptychoproduct.compression.profiles import Storage, tile_shape
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
+from ptychoproduct.scan.selection import selected_scan
 from ptychoproduct.streaming.sampling import reduced, sample_rows, some_tiles, strips
 from ptychoproduct.streaming.sources import row_bytes_of
 from ptychoproduct.system.process import available_threads
@@ -259,9 +262,12 @@ def pareto_front(trials: Sequence[Trial]) -> tuple[int, ...]:
 def _sample(files: ScanFiles, options: TuneOptions) -> tuple[Array, tuple[int, ...]]:
     """Return frames from all over a scan, or strips of huge ones, and the shape of all frames."""
     resources = Resources(options.threads or available_threads(), options.memory_bytes)
-    with opened_scan(files, resources) as scan:
+    whole = replace(files, probe=np.ones((1, 1), np.complex64), frames=None, crop=None)  # no probe is needed here
+    with opened_scan(whole, resources) as scan:
         if scan.frames is None:
             raise SourceError(files.path, "has no diffraction frames to tune for", key="diff3d")
+        scan = selected_scan(scan, files.frames, files.crop, options.axis_order)
+        assert scan.frames is not None
         order = scan.frames.axis_order(len(scan.x), options.axis_order, scan.origin)
         source = scan.frames.rows(canonical_axes(order))
         most = max(_RUNS, _SAMPLE_BYTES // row_bytes_of(source))

@@ -137,7 +137,9 @@ def lamni(folder):
 def lcls(folder):
     with h5py.File(folder / "xpp.h5", "w") as file:
         file["jungfrau1M/image_img"] = FRAMES
-    return "xpp.h5", {}
+        file["lmc/ch03"], file["lmc/ch04"], file["lmc/ch05"] = X_M * 1e6, X_M, Y_M * 1e6
+        file["ipm2/sum"] = np.linspace(1900, 3100, N)
+    return "xpp.h5", {"x": X_M, "y": Y_M}
 
 
 def csaxs(folder):

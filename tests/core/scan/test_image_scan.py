@@ -1,5 +1,6 @@
 """Frames in TIFF, CBF and EDF files, written with tifffile and fabio, become products with the same frames."""
 
+import re
 import sys
 
 import h5py
@@ -215,6 +216,31 @@ def test_data_in_another_file_are_not_read(series):
     (folder / "secret").write_bytes(FRAMES[0].tobytes())
     (folder / "a_1.edf").write_bytes(content.replace(b"{", b"{\nEDF_BinaryFileName = secret ;", 1))
     with pytest.raises(SourceError, match=r"a_1\.edf: has its data compressed or in another file"):
+        convert(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("Size", "-512"), ("EDF_BinarySize", "-512"), ("EDF_BinarySize", "-1"), ("EDF_BinarySize", "-1000000")],
+)
+def test_sizes_below_zero_lead_back_to_no_header(series, name, said):
+    folder = series("edf")
+    content = (folder / "a_1.edf").read_bytes()
+    header, blob = content[:512], content[512:]
+    header = re.sub(rb"\n(EDF_BinarySize|Size) = \d+ ;", b"", header).rstrip(b"}\n ")
+    header += f"\n{name} = {said} ;\n".encode()
+    (folder / "a_1.edf").write_bytes(content + header.ljust(510) + b"}\n" + blob)
+    with pytest.raises(SourceError, match=r"a_1\.edf: "):
+        convert(folder)
+
+
+def test_pixels_below_zero_are_none(series):
+    folder = series("edf")
+    content = (folder / "a_1.edf").read_bytes()
+    (folder / "a_1.edf").write_bytes(
+        content.replace(b"Dim_1 = ", b"Dim_1 = -", 1).replace(b"Dim_2 = ", b"Dim_2 = -", 1)
+    )
+    with pytest.raises(SourceError, match=r"a_1\.edf: "):
         convert(folder)
 
 

@@ -247,6 +247,14 @@ def test_numbers_of_rows_that_repeat_are_told(tmp_path):
         assert read_positions(text(tmp_path, "n,x,y\n0,1,2\n1,3,4\n1,5,6\n")).numbers is None
 
 
+def test_readings_of_one_number_are_averaged_where_the_column_is_named(tmp_path):
+    path = text(tmp_path, "frame,samx,samy\n3,5,6\n2,1,2\n3,7,9\n2,1,4\n3,9,9\n")
+    with pytest.warns(ProductWarning, match="mean .* of 2 numbers, 2 to 3, the first frame being number 0"):
+        positions = read_positions(path, columns="frame,samx,samy")
+    assert (positions.x.tolist(), positions.y.tolist()) == ([1, 7], [3, 8])
+    assert positions.numbers.tolist() == [2, 3]
+
+
 def test_ptychopinns_scan_index_in_a_table(tmp_path):
     positions = read_positions(text(tmp_path, "x,y,scan_index\n1,2,0\n3,4,0\n5,6,1\n"))
     assert (positions.scan_index.dtype, positions.scan_index.tolist()) == (np.int64, [0, 0, 1])

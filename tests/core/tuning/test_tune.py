@@ -82,6 +82,13 @@ def test_products_can_be_tuned_too(save_scan, tmp_path, centered_meta):
     assert (report.frames, report.sampled, report.frame_shape) == (12, 12, (16, 16))
 
 
+def test_no_probe_is_needed_for_a_part_of_the_frames(save_scan, make_scan):
+    _, height, width = make_scan()["diff3d"].shape
+    files = ScanFiles(save_scan(), crop=(height // 2, width // 2))
+    report = tune_scan(files, TuneOptions(threads=1, seconds=5))
+    assert report.frame_shape == (height // 2, width // 2)
+
+
 def test_a_scan_without_frames_is_an_error(save_scan):
     with pytest.raises(SourceError, match="diff"):
         tuned(save_scan(diff3d=None))
