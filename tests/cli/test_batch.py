@@ -92,6 +92,20 @@ def test_resume_makes_what_is_missing_changed_or_failed(run_command, scans, brok
     assert set(second("--compression", "lz4").values()) == {"done"}
 
 
+def test_each_scan_has_its_patterns_file(run_command, scans, tmp_path):
+    words = [*scans, "--diffraction-output", "patterns", "--detector-pixel-size-m", "75e-6"]
+    process = converted(run_command, *words)
+    assert process.returncode == 0, process.stderr
+    alone = ["--diffraction-output", "alone_patterns.h5", *words[-2:], "--quiet"]
+    run_command("ptychoproduct", "convert", scans[1], "alone.h5", *alone)
+    assert left(tmp_path / "patterns") == ["a.h5", "b.h5", "c.h5"]
+    assert (tmp_path / "patterns" / "b.h5").read_bytes() == (tmp_path / "alone_patterns.h5").read_bytes()
+    assert (tmp_path / "out" / "b.h5").read_bytes() == (tmp_path / "alone.h5").read_bytes()
+    (tmp_path / "patterns" / "c.h5").unlink()
+    again = json_lines(converted(run_command, *words, "--resume", "--json"))
+    assert [line.get("status") for line in again[:-1]] == ["skipped", "skipped", "done"]
+
+
 def test_dry_run_does_nothing(run_command, scans, tmp_path):
     process = converted(run_command, *scans, "--dry-run")
     assert process.stdout.splitlines() == [f"convert {scan} -> out/{scan.stem}.h5" for scan in scans]
@@ -107,7 +121,8 @@ def test_dry_run_does_nothing(run_command, scans, tmp_path):
         (["a.npz", "--compression", "nonsense"], "nonsense"),
         (["a.npz", "--probe-energy-eV", "-1"], "probe-energy-eV"),
         (["a.npz", "--standard-layout", "d"], "is for one scan"),
-        (["a.npz", "--diffraction-output", "d.h5"], "is for one scan"),
+        (["a.npz", "--diffraction-output", "d.h5"], "this is a folder"),
+        (["a.npz", "--diffraction-output", "./out"], "and another one"),
         (["a.npz", "--memory", "lots"], "--memory"),
     ],
 )

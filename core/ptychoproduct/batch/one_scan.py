@@ -76,7 +76,7 @@ def export_on_cluster(
     reorder_progress : callable, optional
         Not called.
     **choices : optional
-        The fields of `ExportChoices`, as keywords.
+        The fields of `ExportChoices`, as keywords. A patterns file is made here, of frames that are read once more.
 
     Raises
     ------
@@ -86,8 +86,6 @@ def export_on_cluster(
         As in `export_product_from_files`.
     """
     options = choices.get("options") or ExportOptions()
-    if choices.get("diffraction") is not None:
-        raise OptionError("cluster", "cannot make a patterns file; convert without --cluster")
     if options.verify or options.digests_frames:
         name = "verify" if options.verify else "digests"
         advice = "leave it out (--no-digest with --compression archive), and use `ptychoproduct repack --digest` later"
