@@ -73,6 +73,26 @@ def test_one_that_fails_does_not_stop_the_others(run_command, scans, broken, tmp
     assert (stopped.returncode, json_lines(stopped)[-1]["summary"]["not_started"]) == (2, 1)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["here", "local:2"])
+def test_two_broken_ones_of_twenty(run_command, save_scan, tmp_path, where):
+    first = save_scan("00.npz", xcoords_start=None, ycoords_start=None).read_bytes()
+    names = [f"{number:02}" for number in range(20)]
+    for name in names:
+        (tmp_path / f"{name}.npz").write_bytes(first)
+    (tmp_path / "07.npz").write_bytes(first[: len(first) // 2])
+    np.savez(tmp_path / "13.npz", diff3d=np.zeros((12, 16, 24), np.float32))
+    if where != "here":
+        pytest.importorskip("distributed")
+    process = converted(run_command, "*.npz", *["--cluster", where] * (where != "here"), "--quiet")
+    assert process.returncode == 2
+    assert left(tmp_path / "out") == [*(f"{n}.h5" for n in names if n not in ("07", "13")), "ptychoproduct-batch.jsonl"]
+    said = process.stderr.splitlines()
+    assert said[0] == "2 of 20 failed:"
+    assert sorted(line.split()[0] for line in said[1:]) == ["07.npz", "13.npz"]
+    assert "xcoords" in next(line for line in said if "13.npz" in line)
+
+
 def test_resume_makes_what_is_missing_changed_or_failed(run_command, scans, broken, save_scan, tmp_path):
     def second(*more):
         process = converted(run_command, *scans, broken, "--resume", "--json", *more)
