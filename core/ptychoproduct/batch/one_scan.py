@@ -98,7 +98,8 @@ def export_on_cluster(
     same_bytes = replace(options, threads=None, memory_bytes=ExportOptions().memory_bytes, overwrite=True, force=False)
     resources = Resources(options.threads or available_threads(), options.memory_bytes)
     require_undamaged_products(files)
-    with opened_scan(files, resources, include_raw) as scan:
+    has_frames = include_raw or choices.get("diffraction") is not None
+    with opened_scan(files, resources, has_frames) as scan:
         key = key_of(scan.files, files, meta, include_raw, shards, same_bytes, choices.get("reconstruction"))
         with unfinished(target, key, resume=resume, has_shards=shards is not None) as record:
             if include_raw and scan.frames is not None:
