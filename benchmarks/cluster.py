@@ -1,13 +1,19 @@
 """How much a cluster helps, and what it costs: a batch and one large scan on 1 and 2 workers, beside one process.
 
-    python benchmarks/cluster.py [--scan-bytes 4e9] [--scans 16] [--folder DIR]
+    python benchmarks/cluster.py [--scan-bytes 4e9] [--scans 16] [--small-scans 1000] [--folder DIR]
 
-Prints a table. The last lines are the time of a task that does nothing, and the rate at which one writer takes finished
-chunks, from 64 threads that only wait and do not encode.
+Prints a table. `convert` and `convert --cluster local:2` are whole commands, in turn, three times; the start of the
+processes counts. Small scans are 64 frames of 64 x 64, one by one and in one batch with a journal. The last lines are
+the time of a task that does nothing, and the rate at which one writer takes finished chunks, from 64 threads that only
+wait and do not encode.
 """
 
 import argparse
+import os
 import shutil
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -21,6 +27,7 @@ from distributed import LocalCluster
 from ptychoproduct import ExportOptions, ScanFiles, ScanParameters, export_product_from_files, simulate_scan
 from ptychoproduct.batch.cluster import connected, one_scan_a_task
 from ptychoproduct.batch.jobs import Job
+from ptychoproduct.batch.journal import JOURNAL_NAME, Journal
 from ptychoproduct.batch.one_scan import export_on_cluster
 from ptychoproduct.batch.run import one_after_the_other, run_batch
 from ptychoproduct.system.process import available_threads
@@ -57,6 +64,51 @@ def batch(scans, out, engine):
     assert all(outcome.status == "done" for outcome in outcomes), [outcome.error for outcome in outcomes]
 
 
+def commands(scan, folder):
+    """Time the command for one scan, here and on a cluster of two processes, alternating."""
+    seconds = {"here": [], "local:2": []}
+    for _ in range(3):
+        for where, found in seconds.items():
+            words = ["convert", scan, folder / "command.h5", "--quiet"] + ["--cluster", where] * (where != "here")
+            started = time.perf_counter()
+            subprocess.run([Path(sys.executable).with_name("ptychoproduct"), *words], check=True)
+            found.append(time.perf_counter() - started)
+    here, there = map(statistics.median, seconds.values())
+    print(f"{'convert':44} {here:8.2f} s\n{'convert --cluster local:2':44} {there:8.2f} s {there / here:8.2f} x")
+
+
+def small_scans(number, folder):
+    """Time many small scans, in one batch and one by one in this process; then a batch that has all of them done."""
+    folder.mkdir()
+    first = folder / "0.npz"
+    simulate_scan(first, ScanParameters(frames=64, size_px=64))
+    scans = [first, *(Path(shutil.copy(first, folder / f"{scan}.npz")) for scan in range(1, number))]
+    (alone, together), nbytes = (folder / name for name in ("alone", "together")), number * first.stat().st_size
+    for out in (alone, together):
+        out.mkdir()
+
+    def one_by_one():
+        for scan in scans:
+            export_product_from_files(ScanFiles(scan), alone / f"{scan.stem}.h5", options=OPTIONS)
+
+    def in_a_batch(status):
+        outcomes = run_batch(
+            jobs(scans, together), one_after_the_other, Journal(together / JOURNAL_NAME, "convert", {}), resume=True
+        )
+        assert [outcome.status for outcome in outcomes] == [status] * number
+
+    cpu_s = []
+    for what, work in (
+        ("one by one", one_by_one),
+        ("in a batch", partial(in_a_batch, "done")),
+        ("resumed, all done", partial(in_a_batch, "skipped")),
+    ):
+        before = sum(os.times()[:2])
+        timed(f"{number} scans of 64x64x64, {what}", nbytes, work)
+        cpu_s.append(sum(os.times()[:2]) - before)
+    print(f"CPU ms a scan: {', '.join(f'{each / number * 1e3:.2f}' for each in cpu_s)}")
+
+
 def overhead_s(client, tasks=200):
     started = time.perf_counter()
     client.gather(client.map(lambda number: number, range(tasks), pure=False))
@@ -86,6 +138,7 @@ def main():
     parser.add_argument("--scan-bytes", type=float, default=4e9)
     parser.add_argument("--scans", type=int, default=16)
     parser.add_argument("--batch-bytes", type=float, default=2e8, help="of each scan of the batch")
+    parser.add_argument("--small-scans", type=int, default=1000)
     parser.add_argument("--folder", type=Path, default=None)
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(dir=given.folder))
@@ -106,6 +159,8 @@ def main():
                 work = partial(export_on_cluster, client, ScanFiles(big), folder / "there.h5", options=OPTIONS)
                 timed(f"one scan, {workers} workers of 1 thread", big.stat().st_size, work)
                 assert (folder / "there.h5").read_bytes() == (folder / "here.h5").read_bytes()
+        commands(big, folder)
+        small_scans(given.small_scans, folder / "small")
         with local(2, 32) as client:
             print(f"{overhead_s(client) * 1e3:.2f} ms a task")
             rate = writer_bytes_s(client, folder)

@@ -94,6 +94,10 @@ def _jobs(arguments: argparse.Namespace) -> list[Job]:
     sources = find_sources(given_inputs(arguments), batch.suffixes, arguments.list, folder, batch.output_suffix)
     outputs = [None] * len(sources) if folder is None else name_outputs(sources, folder, batch.output_suffix)
     inputs = tuple(_files(arguments))
+    beside_folder = None if batch.beside is None else _beside_folder(batch.beside, arguments)
+
+    def beside(output: Path | None) -> tuple[Path, ...]:
+        return () if beside_folder is None or output is None else (Path(beside_folder) / output.name,)
 
     def prepare(source: Path, output: Path | None) -> Callable[..., Any]:
         one = copy.copy(arguments)
@@ -104,13 +108,28 @@ def _jobs(arguments: argparse.Namespace) -> list[Job]:
                 setattr(one, name, absolute_name(getattr(one, name, None)))
             if output is not None:
                 setattr(one, batch.positionals[1], str(output.absolute()))
+        for path in beside(output):
+            setattr(one, batch.beside, str(path.absolute()))
         work: Callable[..., Any] = batch.work(one)
         return work
 
     return [
-        Job(source, output, partial(prepare, source, output), inputs)
+        Job(source, output, partial(prepare, source, output), inputs, beside(output))
         for source, output in zip(sources, outputs, strict=True)
     ]
+
+
+def _beside_folder(name: str, arguments: argparse.Namespace) -> str | None:
+    """Return the folder for other outputs, which have the names of the first ones."""
+    from ptychoproduct import OptionError
+
+    folder: str | None = getattr(arguments, name)
+    if folder is None:
+        return None
+    path = Path(folder)
+    if path.is_file() or path.suffix in (".h5", ".hdf5") or path.resolve() == Path(arguments.output_dir).resolve():
+        raise OptionError(name, "with --output-dir, this is a folder, and another one", found=folder)
+    return folder
 
 
 def _files(arguments: argparse.Namespace) -> Iterator[Path]:

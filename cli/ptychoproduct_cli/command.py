@@ -85,6 +85,8 @@ class Batch:
         Raises the errors of options, before anything is started.
     splits : bool
         Whether a cluster can do a part of one input.
+    beside : str, optional
+        Name of the option for another output: with many inputs, a folder.
     """
 
     positionals: tuple[str, ...]
@@ -95,6 +97,7 @@ class Batch:
     problem_of: Callable[[Any], str | None] = lambda _: None
     check: Callable[[argparse.Namespace], None] | None = None
     splits: bool = False
+    beside: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import hdf5plugin  # noqa: F401 - h5py reads with it
 import numpy as np
 import pytest
 
+from ptychoproduct.validation.comparison import require_same_content
+
 NAMES = ("a", "b", "c")
 
 
@@ -73,6 +75,26 @@ def test_one_that_fails_does_not_stop_the_others(run_command, scans, broken, tmp
     assert (stopped.returncode, json_lines(stopped)[-1]["summary"]["not_started"]) == (2, 1)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["here", "local:2"])
+def test_two_broken_ones_of_twenty(run_command, save_scan, tmp_path, where):
+    first = save_scan("00.npz", xcoords_start=None, ycoords_start=None).read_bytes()
+    names = [f"{number:02}" for number in range(20)]
+    for name in names:
+        (tmp_path / f"{name}.npz").write_bytes(first)
+    (tmp_path / "07.npz").write_bytes(first[: len(first) // 2])
+    np.savez(tmp_path / "13.npz", diff3d=np.zeros((12, 16, 24), np.float32))
+    if where != "here":
+        pytest.importorskip("distributed")
+    process = converted(run_command, "*.npz", *["--cluster", where] * (where != "here"), "--quiet")
+    assert process.returncode == 2
+    assert left(tmp_path / "out") == [*(f"{n}.h5" for n in names if n not in ("07", "13")), "ptychoproduct-batch.jsonl"]
+    said = process.stderr.splitlines()
+    assert said[0] == "2 of 20 failed:"
+    assert sorted(line.split()[0] for line in said[1:]) == ["07.npz", "13.npz"]
+    assert "xcoords" in next(line for line in said if "13.npz" in line)
+
+
 def test_resume_makes_what_is_missing_changed_or_failed(run_command, scans, broken, save_scan, tmp_path):
     def second(*more):
         process = converted(run_command, *scans, broken, "--resume", "--json", *more)
@@ -92,6 +114,21 @@ def test_resume_makes_what_is_missing_changed_or_failed(run_command, scans, brok
     assert set(second("--compression", "lz4").values()) == {"done"}
 
 
+def test_each_scan_has_its_patterns_file(run_command, scans, tmp_path):
+    words = [*scans, "--diffraction-output", "patterns", "--detector-pixel-size-m", "75e-6"]
+    process = converted(run_command, *words)
+    assert process.returncode == 0, process.stderr
+    alone = ["--diffraction-output", "alone_patterns.h5", *words[-2:], "--quiet"]
+    run_command("ptychoproduct", "convert", scans[1], "alone.h5", *alone)
+    assert left(tmp_path / "patterns") == ["a.h5", "b.h5", "c.h5"]
+    with h5py.File(tmp_path / "patterns" / "b.h5") as one, h5py.File(tmp_path / "alone_patterns.h5") as other:
+        require_same_content(one, other, "alone_patterns.h5")
+    assert (tmp_path / "out" / "b.h5").read_bytes() == (tmp_path / "alone.h5").read_bytes()
+    (tmp_path / "patterns" / "c.h5").unlink()
+    again = json_lines(converted(run_command, *words, "--resume", "--json"))
+    assert [line.get("status") for line in again[:-1]] == ["skipped", "skipped", "done"]
+
+
 def test_dry_run_does_nothing(run_command, scans, tmp_path):
     process = converted(run_command, *scans, "--dry-run")
     assert process.stdout.splitlines() == [f"convert {scan} -> out/{scan.stem}.h5" for scan in scans]
@@ -107,7 +144,8 @@ def test_dry_run_does_nothing(run_command, scans, tmp_path):
         (["a.npz", "--compression", "nonsense"], "nonsense"),
         (["a.npz", "--probe-energy-eV", "-1"], "probe-energy-eV"),
         (["a.npz", "--standard-layout", "d"], "is for one scan"),
-        (["a.npz", "--diffraction-output", "d.h5"], "is for one scan"),
+        (["a.npz", "--diffraction-output", "d.h5"], "this is a folder"),
+        (["a.npz", "--diffraction-output", "./out"], "and another one"),
         (["a.npz", "--memory", "lots"], "--memory"),
     ],
 )

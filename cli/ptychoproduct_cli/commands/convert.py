@@ -205,7 +205,8 @@ def _add_patterns_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--diffraction-output",
         metavar="FILE",
-        help="write the patterns file, in photon counts (default: none; with --standard-layout, its diffraction.h5)",
+        help="write the patterns file, in photon counts; with --output-dir, a folder for patterns files with the "
+        "products' names (default: none; with --standard-layout, its diffraction.h5)",
     )
     group.add_argument(
         "--patterns-are",
@@ -293,7 +294,7 @@ def _check_batch(arguments: argparse.Namespace) -> None:
     """Raise what is wrong with options, whatever the scan."""
     from ptychoproduct import ExportMeta, OptionError
 
-    for name in ("standard_layout", "diffraction_output", "shards"):
+    for name in ("standard_layout", "shards"):
         if getattr(arguments, name) is not None:
             raise OptionError(name, "is for one scan; it cannot be used with --output-dir")
     _options(arguments)
@@ -371,16 +372,10 @@ def _options(arguments: argparse.Namespace) -> ExportOptions:
     )
 
 
-BATCH = Batch(("scan", "output_product"), _work, _result, SUFFIXES, ".h5", check=_check_batch, splits=True)
+_positionals, _beside = ("scan", "output_product"), "diffraction_output"
+BATCH = Batch(_positionals, _work, _result, SUFFIXES, ".h5", check=_check_batch, splits=True, beside=_beside)
 COMMAND = Command(
-    "ptychoproduct convert",
-    SUMMARY,
-    DESCRIPTION,
-    _add_paths,
-    convert,
-    EXAMPLES,
-    flags=PIXEL_SIZE_FLAGS,
-    batch=BATCH,
+    "ptychoproduct convert", SUMMARY, DESCRIPTION, _add_paths, convert, EXAMPLES, flags=PIXEL_SIZE_FLAGS, batch=BATCH
 )
 EXECUTABLE = replace(
     COMMAND,

@@ -104,7 +104,7 @@ def one_scan_a_task(
                 while waiting and len(running) < worker_count(client):
                     job = waiting.popleft()
                     try:
-                        running[_submit(client, job.prepare(), topic)] = job
+                        running[_submit(client, job, topic)] = job
                     except ProductError as error:
                         yield job, Attempt(error=error)
                 wait_for_one(list(running))
@@ -118,16 +118,17 @@ def one_scan_a_task(
                 _cancel(client, list(running), list(running.values()))
 
 
-def _submit(client: Client, work: Work, topic: str) -> Future[Attempt]:
+def _submit(client: Client, job: Job, topic: str) -> Future[Attempt]:
     """Hand out work. No worker is named: Dask would not give the work to one that comes later."""
-    return client.submit(do_one, work, topic, key=f"scan-{uuid.uuid4().hex}", pure=False)
+    work = job.prepare()
+    return client.submit(do_one, work, topic, job.written, key=f"scan-{uuid.uuid4().hex}", pure=False)
 
 
-def do_one(work: Work, topic: str) -> Attempt:
+def do_one(work: Work, topic: str, written: Sequence[Path]) -> Attempt:
     """Do the work for one scan, on a worker."""
     prepare_process()
     with _one_scan_at_a_time, worker_threads(), reported_progress(topic) as progress:
-        return attempt(lambda: work, progress)
+        return attempt(lambda: work, progress, written)
 
 
 @contextmanager
@@ -213,8 +214,8 @@ def _attempt_of(future: Any, job: Job) -> Attempt:
         return found
     error = future.exception() if future.status == "error" else None
     if isinstance(error, KilledWorker):
-        if job.output is not None:
-            remove_leftovers(job.output.resolve())
+        for path in job.written:
+            remove_leftovers(path.resolve())
         error = ProductError(
             job.source,
             f"{MOST_KILLED} workers died while they worked on this scan, most likely for want of memory; give workers "
@@ -229,7 +230,7 @@ def _cancel(client: Client, futures: Sequence[Any], jobs: Sequence[Job]) -> None
         return
     with suppress(OSError):
         client.cancel(futures)
-    outputs = [job.output.resolve() for job in jobs if job.output is not None]
+    outputs = [path.resolve() for job in jobs for path in job.written]
     end = time.monotonic() + _CANCEL_S
     while any(map(parts_of, outputs)) and time.monotonic() < end:
         time.sleep(0.05)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.batch.cluster import reported_progress
+from ptychoproduct.batch.jobs import file_digest
 from ptychoproduct.batch.sources import absolute_name
 from ptychoproduct.compression.codecs import Codec
 from ptychoproduct.compression.filters import filters_of
@@ -199,7 +200,7 @@ def write_shard(encoding: Encoding, part: range, path: Path, topic: str, known_d
     with reported_progress(topic) as progress:
         progress(0)
         row_bytes = row_bytes_of(_rows(encoding))
-        if known_digest is not None and path.is_file() and _digest(path) == known_digest:
+        if known_digest is not None and path.is_file() and file_digest(path) == known_digest:
             progress(len(part) * row_bytes)
             return None
         if not path.parent.is_dir():  # the client has removed it
@@ -224,7 +225,7 @@ def write_shard(encoding: Encoding, part: range, path: Path, topic: str, known_d
                         source_checksums |= its_source_checksums
                         output.check()
                         progress(len(some) * row_bytes)
-                digest = _digest(unfinished)
+                digest = file_digest(unfinished)
         except InexactError as error:
             return Encoded([], np.zeros(0, np.uint8), "", np.zeros(0, np.uint32), {}, error=error)
     nbytes = path.stat().st_size
@@ -246,11 +247,6 @@ def _encode(encoding: Encoding, part: range, store: Store) -> tuple[Array, dict[
     with ChunkStream([RowOutput(dataset, convert)], rows.dtype, Resources(1)) as stream:
         stream.submit_rows(source, part)
     return checksums, rows.take_checksums() if isinstance(rows, StoredRows) else {}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

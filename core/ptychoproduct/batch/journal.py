@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ptychoproduct.batch.jobs import Attempt, Job
+from ptychoproduct.batch.jobs import Attempt, Job, file_digest
 from ptychoproduct.system.atomic import writing_errors
 
 JOURNAL_NAME = "ptychoproduct-batch.jsonl"
@@ -66,18 +66,22 @@ class Journal:
             except (ValueError, KeyError, TypeError):  # the last line of a killed run
                 continue
 
-    def has_done(self, job: Job) -> bool:
-        """Whether an output is as the journal says, and would be the same if it were made again.
-
-        It is asked before the work: a source that changes meanwhile is not done.
-        """
+    def note_source(self, job: Job) -> None:
+        """Look at a source before the work: one that changes meanwhile is not done."""
         self._sources[job.source] = stamp(job.source) or {}
+
+    def has_done(self, job: Job) -> bool:
+        """Whether outputs are as the journal says, to the last byte, and would be the same if they were made again."""
+        self.note_source(job)
         record = self._records.get(self._name(job))
         if record is None or record.get("error") is not None or job.output is None:
             return False
-        return record.get("product") is not None and all(
-            record.get(key) == value for key, value in self._facts(job).items()
-        )
+        if any(record.get(key) != value for key, value in self._facts(job).items()):
+            return False
+        try:  # last, as all is read
+            return record.get("sha256") == [file_digest(path) for path in job.written]
+        except OSError:
+            return False
 
     def add(self, job: Job, attempt: Attempt, error: str | None) -> None:
         """Append a record, and wait until it is on the disk.
@@ -91,6 +95,7 @@ class Journal:
             "command": self._command,
             "output": self._name(job),
             **self._facts(job),
+            "sha256": list(attempt.digests),
             "seconds": round(attempt.seconds, 3),
             "ratio": getattr(attempt.summary, "ratio", None),
             "warnings": list(attempt.warnings),
@@ -117,5 +122,5 @@ class Journal:
             "source": {"path": str(job.source.absolute()), **self._sources[job.source]},
             "inputs": {str(path.absolute()): stamp(path) for path in job.inputs},
             "options": self._options,
-            "product": None if job.output is None else stamp(job.output),
+            "products": [stamp(path) for path in job.written],
         }

@@ -76,7 +76,7 @@ def export_on_cluster(
     reorder_progress : callable, optional
         Not called.
     **choices : optional
-        The fields of `ExportChoices`, as keywords.
+        The fields of `ExportChoices`, as keywords. A patterns file is made here, of frames that are read once more.
 
     Raises
     ------
@@ -86,8 +86,6 @@ def export_on_cluster(
         As in `export_product_from_files`.
     """
     options = choices.get("options") or ExportOptions()
-    if choices.get("diffraction") is not None:
-        raise OptionError("cluster", "cannot make a patterns file; convert without --cluster")
     if options.verify or options.digests_frames:
         name = "verify" if options.verify else "digests"
         advice = "leave it out (--no-digest with --compression archive), and use `ptychoproduct repack --digest` later"
@@ -100,7 +98,8 @@ def export_on_cluster(
     same_bytes = replace(options, threads=None, memory_bytes=ExportOptions().memory_bytes, overwrite=True, force=False)
     resources = Resources(options.threads or available_threads(), options.memory_bytes)
     require_undamaged_products(files)
-    with opened_scan(files, resources, include_raw) as scan:
+    has_frames = include_raw or choices.get("diffraction") is not None
+    with opened_scan(files, resources, has_frames) as scan:
         key = key_of(scan.files, files, meta, include_raw, shards, same_bytes, choices.get("reconstruction"))
         with unfinished(target, key, resume=resume, has_shards=shards is not None) as record:
             if include_raw and scan.frames is not None:

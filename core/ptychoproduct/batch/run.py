@@ -37,7 +37,7 @@ class Outcome:
 def one_after_the_other(jobs: Sequence[Job], progress: Progress) -> Generator[tuple[Job, Attempt], None, None]:
     """Do jobs in this process, each on all cores; see `Engine`."""
     for job in jobs:
-        yield job, attempt(job.prepare, progress)
+        yield job, attempt(job.prepare, progress, job.written)
 
 
 def run_batch(
@@ -91,8 +91,9 @@ def run_batch(
 
     left = []
     for job in jobs:
-        is_done = journal is not None and journal.has_done(job)
-        if resume and is_done:
+        if journal is not None:
+            journal.note_source(job)
+        if resume and journal is not None and journal.has_done(job):
             note(Outcome(job, "skipped"))
         else:
             left.append(job)

@@ -227,7 +227,7 @@ def _write_frames(
 def _write_both(
     writer: ProductWriter, scan: Scan, file: DiffractionFile, results: Reconstruction, group: OutputGroup
 ) -> DiffractionSummary | None:
-    """Write frames and patterns in one pass; the patterns again, where the sample was misleading."""
+    """Write frames and patterns in one pass; patterns in another on a cluster, or where the sample was misleading."""
     frames, options = scan.frames, writer.options
     if frames is None:
         raise SourceError(scan.origin, "there are no frames to make patterns of", key=contract.FRAME_KEYS[0])
@@ -249,9 +249,11 @@ def _write_both(
         origin=scan.origin,
         key=frames.key,
     ) as patterns:
-        _write_frames(writer, frames, order, scan.origin, patterns.begin)
-        while not patterns.is_complete:
+        is_elsewhere = frames.write_elsewhere is not None
+        _write_frames(writer, frames, order, scan.origin, tuple if is_elsewhere else patterns.begin)
+        while is_elsewhere or not patterns.is_complete:
             write_rows(patterns.begin(), frames.rows(axes), Resources(options.threads or available_threads()))
+            is_elsewhere = False
         counts = results.probe_photon_counts
         writer.conversion_id = patterns.finish(
             writer.position_indexes(),

@@ -61,6 +61,8 @@ def test_a_scan_has_the_threads_of_its_worker_and_reports_progress(client, tmp_p
         return available_threads()
 
     counted = []
+    for name in "ab":  # stand for what is written
+        (tmp_path / f"{name}.h5").touch()
     outcomes = run_batch(
         jobs_of(tmp_path, dict.fromkeys("ab", threads)), partial(one_scan_a_task, client), progress=counted.append
     )
@@ -103,6 +105,8 @@ def test_what_kills_its_worker_three_times_is_given_up_and_others_go_on(client, 
         os._exit(9)
 
     works = {"a": fine_work(), "killer": deadly, **dict.fromkeys("bcd", fine_work())}
+    for name in works:  # stand for what is written
+        (tmp_path / f"{name}.h5").touch()
     outcomes = run_batch(jobs_of(tmp_path, works), partial(one_scan_a_task, client))
     assert sorted(outcome.status for outcome in outcomes) == ["done"] * 4 + ["failed"]
     (failed,) = (outcome for outcome in outcomes if outcome.status == "failed")

@@ -2,13 +2,22 @@
 
 import os
 import signal
+from functools import partial
 
 import h5py
 import hdf5plugin
 import numpy as np
 import pytest
 
-from ptychoproduct import ExportOptions, OptionError, ScanFiles, SourceError, export_product_from_files
+from ptychoproduct import (
+    DiffractionFile,
+    ExportMeta,
+    ExportOptions,
+    OptionError,
+    ScanFiles,
+    SourceError,
+    export_product_from_files,
+)
 from ptychoproduct.batch import encoding
 from ptychoproduct.batch.one_scan import export_on_cluster
 from ptychoproduct.validation.comparison import require_same_content
@@ -79,6 +88,35 @@ def test_the_product_is_the_same(client, arrays, tmp_path, source):
 )
 def test_however_it_is_stored(client, arrays, tmp_path, options):
     same(client, npz(arrays, tmp_path), tmp_path, **options)
+
+
+def test_a_patterns_file_beside_a_product_without_frames(client, arrays, tmp_path):
+    patterns = DiffractionFile(tmp_path / "patterns.h5")
+    meta = ExportMeta(detector_pixel_width_m=75e-6, detector_pixel_height_m=75e-6)
+    choices = {"diffraction": patterns, "options": ExportOptions(object_center="auto")}
+    export_on_cluster(client, npz(arrays, tmp_path), tmp_path / "there.h5", meta, include_raw=False, **choices)
+    with h5py.File(patterns.path) as file, h5py.File(tmp_path / "there.h5") as product:
+        assert np.array_equal(file["patterns"], np.round(arrays["diff3d"] ** 2))
+        assert "raw_data" not in product
+
+
+@pytest.mark.usefixtures("many_ranges")
+@pytest.mark.parametrize("largest", [30, 70_001])
+@pytest.mark.parametrize("shards", [None, 3])
+def test_the_patterns_file_is_the_same(client, arrays, tmp_path, largest, shards):
+    arrays["diff3d"][77, 3, 5] = np.sqrt(np.float32(largest))  # more than the sample shows
+    files, options = npz(arrays, tmp_path), ExportOptions(object_center="auto", chunk_frames=4)
+    for name in ("here", "there"):
+        patterns = DiffractionFile(tmp_path / f"{name}_patterns.h5")
+        export = export_product_from_files if name == "here" else partial(export_on_cluster, client, shards=shards)
+        meta = ExportMeta(detector_pixel_width_m=75e-6, detector_pixel_height_m=75e-6)
+        export(files, tmp_path / f"{name}.h5", meta, options=options, diffraction=patterns)
+    for pair in (("here_patterns.h5", "there_patterns.h5"), ("there_patterns.h5", "here_patterns.h5")):
+        with h5py.File(tmp_path / pair[0]) as one, h5py.File(tmp_path / pair[1]) as other:
+            require_same_content(one, other, pair[1])
+    if shards is None:
+        assert (tmp_path / "here.h5").read_bytes() == (tmp_path / "there.h5").read_bytes()
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.usefixtures("many_ranges")
