@@ -122,5 +122,6 @@ class Journal:
             "source": {"path": str(job.source.absolute()), **self._sources[job.source]},
             "inputs": {str(path.absolute()): stamp(path) for path in job.inputs},
             "options": self._options,
-            "products": [stamp(path) for path in job.written],
+            "product": None if job.output is None else stamp(job.output),
+            "beside": [stamp(path) for path in job.beside],
         }
