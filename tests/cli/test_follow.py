@@ -62,7 +62,9 @@ class Acquisition:
     def wait_for(self, frames):
         """Wait until another reader sees so many frames in the product."""
         for line in self.start(COMMAND[0], "inspect", "scan.h5", "--watch").stdout:
-            if line.startswith(f"{frames} frames"):
+            seen = int(line.split()[0])
+            assert seen <= frames
+            if seen == frames:
                 return
 
 

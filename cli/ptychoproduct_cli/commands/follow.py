@@ -23,10 +23,9 @@ Positions and probe are read at the start. It ends when each position has its fr
 the name OUT.h5 is replaced at the first frame.
 """
 EXAMPLES = (
-    "ptychoproduct follow frames.h5 scan.h5 --positions positions.csv --probe probe.npy",
     """\
-ptychoproduct follow frames.h5 scan.h5 --timeout 60 \\
-    --dataset /entry/data/data --positions positions.csv --probe probe.npy""",
+ptychoproduct follow diffraction.h5 followed.h5 --dataset /patterns \\
+    --positions positions.csv --probe probe.npy --timeout 60""",
 )
 _EXIT_CODES = {code: text for code, text in EXIT_CODES.items() if code != EXIT_DAMAGED} | {
     EXIT_OK: "done, also after Ctrl-C; a warning says where positions have no frame",
