@@ -28,6 +28,8 @@ static inline ptrdiff_t pp_pread(int fd, void *data, size_t nbytes, pp_offset of
     return (ptrdiff_t)count;
 }
 #define pp_read(fd, data, nbytes) _read((fd), (data), (unsigned)((nbytes) < 0x40000000 ? (nbytes) : 0x40000000))
+/* Never called there: what HDF5 writes is written at once. */
+#define pp_pwrite(fd, data, nbytes, offset) ((void)(fd), (void)(data), (void)(nbytes), (void)(offset), errno = ENOSYS, -1)
 #define pp_write(fd, data, nbytes) _write((fd), (data), (unsigned)((nbytes) < 0x40000000 ? (nbytes) : 0x40000000))
 #else
 #include <sys/types.h>
@@ -36,26 +38,25 @@ typedef off_t pp_offset;
 #define pp_seek lseek
 #define pp_truncate ftruncate
 #define pp_pread pread
+#define pp_pwrite pwrite
 #define pp_read read
 #define pp_write write
 #endif
 
-/* Ask the kernel to begin to write the last bytes before the file's position to the disk, without waiting for it. */
+/* Ask the kernel to begin to write part of a file to the disk, without waiting for it. */
 #if defined(__linux__) && defined(__LP64__)
 #include <sys/syscall.h>
 long syscall(long number, ...); /* which strict C11 does not declare */
-static inline void pp_start_writing(int fd, size_t nbytes)
+static inline void pp_start_writing(int fd, pp_offset offset, pp_offset nbytes)
 {
     const unsigned int write = 2; /* SYNC_FILE_RANGE_WRITE */
-    const off_t end = lseek(fd, 0, SEEK_CUR);
-    if (end >= (off_t)nbytes) {
-        syscall(SYS_sync_file_range, fd, end - (off_t)nbytes, (off_t)nbytes, write);
-    }
+    syscall(SYS_sync_file_range, fd, offset, nbytes, write);
 }
 #else
-static inline void pp_start_writing(int fd, size_t nbytes)
+static inline void pp_start_writing(int fd, pp_offset offset, pp_offset nbytes)
 {
     (void)fd;
+    (void)offset;
     (void)nbytes;
 }
 #endif

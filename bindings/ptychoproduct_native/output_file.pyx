@@ -18,7 +18,8 @@ cdef extern from "files.h" nogil:
     int pp_truncate(int descriptor, pp_offset size)
     Py_ssize_t pp_read(int descriptor, void *data, size_t nbytes)
     Py_ssize_t pp_write(int descriptor, const void *data, size_t nbytes)
-    void pp_start_writing(int descriptor, size_t nbytes)
+    Py_ssize_t pp_pwrite(int descriptor, const void *data, size_t nbytes, pp_offset offset)
+    void pp_start_writing(int descriptor, pp_offset offset, pp_offset nbytes)
 
 cdef enum:
     WRITE_BACK_BYTES = 32 * 1024 * 1024  # after which the kernel is asked to write to the disk
@@ -39,7 +40,7 @@ cdef class OutputFile:
     cdef pp_offset left_at
     cdef bint keeps_rest
     cdef pp_offset end
-    cdef Py_ssize_t unwritten  # bytes that the kernel has, and was not asked to write
+    cdef pp_offset unwritten  # bytes that the kernel has, and was not asked to write
 
     def __cinit__(self, int descriptor):
         self.descriptor = descriptor
@@ -125,10 +126,32 @@ cdef class OutputFile:
         else:
             with nogil:
                 self.write_all(<const char *> view.buf, nbytes)
+            self.unwritten += nbytes
+            if self.unwritten >= WRITE_BACK_BYTES:
+                self.start_writing(pp_seek(self.descriptor, 0, SEEK_CUR))
         PyBuffer_Release(&view)
         if self.keeps_rest:
             self.end = max(self.end, pp_seek(self.descriptor, 0, SEEK_CUR))
         return nbytes
+
+    def write_at(self, data, pp_offset place):
+        """Write a buffer whose write was left out to its place, on any thread; nothing after a write has failed."""
+        cdef Py_buffer view
+        cdef Py_ssize_t count, done = 0
+        PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS)
+        with nogil:
+            while done < view.len and not self.failure:
+                count = pp_pwrite(self.descriptor, <const char *> view.buf + done, view.len - done, place + done)
+                if count > 0:
+                    done += count
+                elif count == 0:
+                    self.failure = ENOSPC
+                elif errno != EINTR:
+                    self.failure = errno
+        PyBuffer_Release(&view)
+        self.unwritten += done
+        if self.unwritten >= WRITE_BACK_BYTES:
+            self.start_writing(place + done)
 
     def truncate(self, pp_offset size):
         """Set the file's size."""
@@ -151,7 +174,10 @@ cdef class OutputFile:
                 self.failure = ENOSPC
             elif errno != EINTR:
                 self.failure = errno
-        self.unwritten += done
-        if self.unwritten >= WRITE_BACK_BYTES:  # the flush at the end finds little to do
-            pp_start_writing(self.descriptor, self.unwritten)
-            self.unwritten = 0
+
+    cdef void start_writing(self, pp_offset end):
+        """Have the kernel write to the disk what it has got last, so that the flush at the end finds little to do."""
+        cdef pp_offset first = max(0, end - self.unwritten)
+        self.unwritten = 0
+        with nogil:
+            pp_start_writing(self.descriptor, first, end - first)

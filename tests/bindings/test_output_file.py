@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 
+import h5py
 import pytest
 
 from ptychoproduct_native import OutputFile
@@ -171,3 +172,35 @@ def test_a_read_that_fails_is_remembered(tmp_path):
         assert file.readinto(bytearray(4)) == 0
         with pytest.raises(OSError, match="Bad file descriptor"):
             file.check()
+
+
+@pytest.mark.skipif(not hasattr(os, "pwrite"), reason="there HDF5 writes itself")
+def test_a_write_that_was_left_out_is_made_later_in_its_place(tmp_path):
+    path = tmp_path / "a.h5"
+    chunks = [bytes([number]) * 4096 for number in range(8)]
+    with path.open("w+b", buffering=0) as raw:
+        output = OutputFile(raw.fileno())
+        with h5py.File(output, "w") as file:
+            dataset = file.create_dataset("d", (8, 4096), "u1", chunks=(1, 4096))
+            writes = []
+            for number, chunk in enumerate(chunks):
+                output.leave_out(chunk)
+                dataset.id.write_direct_chunk((number, 0), chunk)
+                writes.append((chunk, output.place_left_out()))
+            for chunk, place in reversed(writes):
+                output.write_at(chunk, place)
+        output.check()
+    with h5py.File(path) as file:
+        assert file["d"][:].tobytes() == b"".join(chunks)
+        assert [file["d"].id.get_chunk_info(number).byte_offset for number in range(8)] == [at for _, at in writes]
+
+
+def test_a_write_to_a_place_that_fails_is_remembered(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    with (tmp_path / "a").open("rb", buffering=0) as raw:
+        output = OutputFile(raw.fileno())
+        output.write_at(b"x", 0)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            output.check()
+        output.write_at(b"x", 0)
+    assert (tmp_path / "a").read_bytes() == b"abc"

@@ -24,8 +24,8 @@ EXAMPLES = {
     for command in (*main.COMMANDS.values(), convert.EXECUTABLE, import_.EXECUTABLE)
     if command.prog.removeprefix("ptychoproduct ") not in ("bench", "tune", "completion", "merge")
 }
-# Of frames in a file without an object and without numbers, which is what some pages are about.
-FRAMES_ALONE = re.compile("has no (objectGuess|scan_index);|the columns have no names;")
+# Of frames in a file without an object and without numbers, and of formats that hold less: what some pages are about.
+TOLD = re.compile("has no (objectGuess|scan_index);|the columns have no names;|does not hold ")
 # What the examples take for given: a scan in memory, a detector that is still running, and PyTorch, in whose place is
 # what hands a dataset to other processes as its loader does.
 GIVEN = """\
@@ -91,7 +91,7 @@ def run(language, code, folder):
     environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     command = ["bash", "-euo", "pipefail", "-c", code] if language == "sh" else [sys.executable, "-c", GIVEN + code]
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    warned = [line for line in result.stderr.splitlines() if "warning: " in line and not FRAMES_ALONE.search(line)]
+    warned = [line for line in result.stderr.splitlines() if "warning: " in line and not TOLD.search(line)]
     return None if result.returncode == 0 and not warned else result.stderr
 
 

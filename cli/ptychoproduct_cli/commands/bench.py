@@ -191,7 +191,7 @@ def _not_idle(machine: Machine) -> dict[str, str]:
     """Say that other programs were running, which makes times longer and ratios uncertain."""
     if machine.load is None or machine.load < _BUSY_LOAD * machine.cores:
         return {}
-    return {"not idle": "other programs were running before the start: measure again when they are not"}
+    return {"not idle": "other programs were running; measure again when they are not"}
 
 
 def _size_table(report: BenchmarkReport) -> Table:

@@ -29,7 +29,7 @@ from ptychoproduct_cli.running import run
 if TYPE_CHECKING:
     from ptychoproduct import ImportSummary
 
-SUMMARY = "convert a ptychodus product (HDF5) to a PtychoPINN scan (NPZ) or a CXI file"
+SUMMARY = "convert a product back to a scan (NPZ), or to CXI"
 DESCRIPTION = """\
 Convert an HDF5 product to a scan in PtychoPINN's NPZ format. The product may be of this package, of any ptychodus
 release or of PtychoPINN. A scan that this package converted comes back bit for bit. With another suffix the product

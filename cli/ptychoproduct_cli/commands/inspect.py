@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
 
 
-SUMMARY = "show what is in a product, and draw it; or what is recognised of a scan"
+SUMMARY = "show what is in a product, and draw it; or in a scan"
 DESCRIPTION = """\
 Show what is in a product: frames, codec, positions, geometry, and where it comes from. In a terminal, small pictures of
 the object's phase and of the mean diffraction pattern follow. --tree lists every attribute and dataset. --plot draws a

@@ -25,7 +25,8 @@ from ptychoproduct.hdf5.shard_layout import SHARD_DATASET
 from ptychoproduct.model.counts import CountsRecipe, InexactError
 from ptychoproduct.scan.scan import FramesToWrite
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
-from ptychoproduct.streaming.chunk_stream import ChunkStream, Convert, RowOutput
+from ptychoproduct.streaming.chunk_stream import ChunkStream
+from ptychoproduct.streaming.chunk_target import Convert, RowOutput
 from ptychoproduct.streaming.sources import RowSource, row_bytes_of
 from ptychoproduct.streaming.stored_rows import StoredRows
 from ptychoproduct.system.atomic import atomic_output

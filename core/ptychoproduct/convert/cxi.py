@@ -34,7 +34,8 @@ from ptychoproduct.model import contract
 from ptychoproduct.model.wavelength import ELEMENTARY_CHARGE_C, wavelength_m
 from ptychoproduct.product.photon_counts import PhotonCounts
 from ptychoproduct.product.reader import Frames, Product, open_product
-from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
+from ptychoproduct.streaming.chunk_stream import write_rows
+from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.system.atomic import atomic_output
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.damage import is_frames, require_undamaged

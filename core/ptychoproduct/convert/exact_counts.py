@@ -20,7 +20,7 @@ from ptychoproduct.model.count_recognition import closest_recipe
 from ptychoproduct.model.counts import CountsRecipe, InexactError
 from ptychoproduct.product.writer import ProductWriter
 from ptychoproduct.scan.scan import FrameStack
-from ptychoproduct.streaming.chunk_stream import RowOutput
+from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.streaming.sampling import sample_rows
 from ptychoproduct.streaming.sources import RowSource, windows_of
 

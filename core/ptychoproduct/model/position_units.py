@@ -14,7 +14,7 @@ from ptychoproduct.model.positions import UNITS, UNITS_M
 
 # Positions that are all at most this large are metres to ptychodus, which reads PtychoPINN's files by the same rule.
 LARGEST_METRES = 1e-3
-_LEAST_STEP_PX = 1
+_LEAST_STEP_PX = 0.3  # oversampled scans have steps of half a pixel
 _MOST_PX = 1e6
 _USUAL_STEP_PX = 10
 
@@ -55,7 +55,7 @@ def known_unit(unit: str | None, x: Array, y: Array, origin: Origin) -> str:
 
 
 def warn_of_span(x: Array, y: Array, unit: str, pixel_width_m: float, pixel_height_m: float, origin: Origin) -> None:
-    """Warn of positions whose unit is probably another: in steps below a pixel, or over a million pixels wide.
+    """Warn of positions whose unit is probably another: in steps far below a pixel, or over a million pixels wide.
 
     Parameters
     ----------
@@ -83,14 +83,16 @@ def warn_of_span(x: Array, y: Array, unit: str, pixel_width_m: float, pixel_heig
     advice = "check the object's pixel size"
     if least_px <= spans_px[likely] <= _MOST_PX:
         advice = f"their unit is probably {likely} (--positions-in {likely}), or the object's pixel size is wrong"
-    limit = "less than one" if span_px < 1 else "more than a million" if span_px > _MOST_PX else "in steps below one"
+    limit = (
+        "less than one" if span_px < 1 else "more than a million" if span_px > _MOST_PX else "in steps far below one"
+    )
     warn(f"{origin}: the positions, read as {unit}, span {span_px:.3g} object pixels, {limit}; {advice}")
 
 
 def _least_span_px(x: Array, y: Array) -> float:
-    """Return how wide a square grid of the positions is where each step is an object pixel, but at least one."""
+    """Return how wide a square grid of the positions is in the smallest usual steps, but at least one pixel."""
     distinct = len(np.unique(x + 1j * y))  # frames may be recorded more than once at a position
-    return max(1, math.sqrt(distinct) - 1) * _LEAST_STEP_PX
+    return max(1, (math.sqrt(distinct) - 1) * _LEAST_STEP_PX)
 
 
 def _span_px(x: Array, y: Array, unit: str, pixel_width_m: float, pixel_height_m: float) -> float:

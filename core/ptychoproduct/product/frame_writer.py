@@ -26,7 +26,8 @@ from ptychoproduct.model.probe_shape import probe_doubt
 from ptychoproduct.product.live import LiveProduct
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.scan.scan import FrameStack, FramesToWrite, WriteElsewhere
-from ptychoproduct.streaming.chunk_stream import Convert, RowAppender, RowOutput, write_rows
+from ptychoproduct.streaming.chunk_stream import RowAppender, write_rows
+from ptychoproduct.streaming.chunk_target import Convert, RowOutput
 from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks_joined
 from ptychoproduct.streaming.sources import ArrayRows, RowSource
 from ptychoproduct.system.resources import Resources
@@ -130,7 +131,9 @@ class FrameWriter:
             sample = None if measured is None else sample_for(measured, source, lambda: source)
             dataset = self._create(source.shape[1:], source.dtype, None, sample)
             mirror = None if self._live is None else self._live.start(self._file, dataset)
-            self._appender = RowAppender(RowOutput(dataset, mirror=mirror), dataset.dtype, self._resources)
+            self._appender = RowAppender(
+                RowOutput(dataset, mirror=mirror, file=self._output), dataset.dtype, self._resources
+            )
         assert self.dataset is not None
         self._appender.append(self._digests.passing_frames(ArrayRows(frames), self.dataset))
 
@@ -180,14 +183,14 @@ class FrameWriter:
         parts = frames.chunks if axis_order == "NHW" and not beside and not self._digests.has_frames else ()
         if not has_same_chunks_joined(parts, dataset):
             rows = self._digests.passing_frames(rows, dataset)
-            write_rows([*beside, RowOutput(dataset)], rows, self._resources)
+            write_rows([*beside, RowOutput(dataset, file=self._output)], rows, self._resources)
             return
         self._digests.frames_copied(parts, self._resources.threads)
         left, first = set(), 0
         for part in parts:
             left |= copy_chunks(part, dataset, lambda copied: self._resources.progress(copied * frame_bytes), first)
             first += len(part)
-        write_rows([RowOutput(dataset)], rows, self._resources, left)
+        write_rows([RowOutput(dataset, file=self._output)], rows, self._resources, left)
 
     def _write_elsewhere(
         self, write: WriteElsewhere, rows: RowSource, axes: Sequence[int], recipe: CountsRecipe | None
@@ -261,7 +264,7 @@ class FrameWriter:
         for attribute in contract.RECIPE:
             dataset.attrs[attribute.name] = getattr(recipe, attribute.name)
         self.recipe = recipe
-        return RowOutput(dataset, convert)
+        return RowOutput(dataset, convert, file=self._output)
 
     @contextmanager
     def _counted(self) -> Iterator[Progress]:

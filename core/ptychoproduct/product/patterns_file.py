@@ -27,7 +27,7 @@ from ptychoproduct.model.metadata import ResolvedMetadata
 from ptychoproduct.model.patterns import PATTERN_CHOICES
 from ptychoproduct.product.photon_counts import PhotonCounts
 from ptychoproduct.product.summary import DiffractionSummary
-from ptychoproduct.streaming.chunk_stream import RowOutput
+from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.system.atomic import OutputGroup, atomic_output
 from ptychoproduct.validation.mixed_pairs import conversion_id
 
@@ -181,7 +181,7 @@ class DiffractionWriter:
                 self._shape[0],
                 self._chunk_shape,
             )
-        return [RowOutput(self._dataset, self._fill)]
+        return [RowOutput(self._dataset, self._fill, file=self._output)]
 
     def finish(self, indexes: Array, probe_photon_counts: Array | None = None, *product: Any) -> str:
         """Write what belongs to the patterns, and return what the conversion is known by.

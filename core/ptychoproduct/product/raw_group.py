@@ -13,7 +13,8 @@ from ptychoproduct.model import contract
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.scan_positions import ScanPositions
-from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
+from ptychoproduct.streaming.chunk_stream import write_rows
+from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.written_digests import ContentDigests

@@ -34,7 +34,8 @@ from ptychoproduct.product.raw_group import RawGroup
 from ptychoproduct.product.scan_positions import ScanPositions
 from ptychoproduct.product.summary import ExportSummary
 from ptychoproduct.scan.scan import FrameStack
-from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
+from ptychoproduct.streaming.chunk_stream import write_rows
+from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.system.atomic import OutputGroup, Place, atomic_output
 from ptychoproduct.system.process import available_threads
@@ -287,8 +288,7 @@ class ProductWriter:
         SourceError
             The stack does not hold frames, or they differ from those before.
         InexactError
-            An amplitude does not fit the recipe, or its count is too large for the type. No frames are left in the
-            file, and they can be written again.
+            An amplitude does not fit the recipe or its type. No frames are left, and they can be written again.
         OptionError
             `store_counts` is set and there is no recipe, or the recipe is for another type.
         """

@@ -1,6 +1,6 @@
 """Rows in, compressed chunks out: every core encodes, one thread writes, in order.
 
-source ─→ ChunkBuffer ─→ filter pipeline, on every core, no Python lock ─→ write_direct_chunk, in order
+source ─→ ChunkBuffer ─→ filter pipeline, on every core, no Python lock ─→ write_direct_chunk, in order ─→ file
 
 One pass over a source can fill several datasets. Where the chunks of all of them are the same whole rows, each core
 reads the rows of a chunk and encodes them. Otherwise blocks of rows are read, one ahead, and cut into chunks on all
@@ -9,25 +9,23 @@ cores.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
-import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.compression.filters import filter_pipeline
+from ptychoproduct.streaming.chunk_target import ChunkTarget, RowOutput
 from ptychoproduct.streaming.sources import RowSource, windows_of
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.system.workers import Workers
-from ptychoproduct_native import ChunkBuffer, gather
+from ptychoproduct_native import ChunkBuffer
 
 # Chunks waiting for a core or for the file; enough that neither ever waits for the other.
 _WINDOW_PER_THREAD = 3
@@ -79,6 +77,8 @@ class ChunkStream:
         self._resources = resources
         self._workers = Workers(resources.threads, "encode")
         self._pending: deque[tuple[int, Future[list[_Encoded]]]] = deque()
+        self._writes: deque[Callable[[], None]] = deque()
+        self._writing = Lock()  # the kernel lets one thread at a time write to a file
 
     def __enter__(self) -> Self:
         return self
@@ -89,11 +89,14 @@ class ChunkStream:
         with self._workers:
             if error is None:
                 self.drain()
+        self._writes.clear()
 
     def drain(self) -> None:
         """Write all chunks that were submitted."""
         while self._pending:
             self._write_oldest()
+        with self._writing:
+            self._write_placed()
 
     def submit_rows(self, source: RowSource, rows: range, firsts: Collection[int] | None = None) -> None:
         """Read rows, and encode them.
@@ -175,12 +178,31 @@ class ChunkStream:
     def _submit(self, rows: int, task: Callable[[], list[_Encoded]]) -> None:
         while len(self._pending) >= self._most_waiting:
             self._write_oldest()
-        self._pending.append((rows, self._workers.submit(task)))
+        self._pending.append((rows, self._workers.submit(partial(self._encode_and_write, task))))
+
+    def _encode_and_write(self, task: Callable[[], list[_Encoded]]) -> list[_Encoded]:
+        """Encode, and write chunks that have got their places meanwhile, unless another thread does."""
+        encoded = task()
+        if self._writes and self._writing.acquire(blocking=False):
+            try:
+                self._write_placed()
+            finally:
+                self._writing.release()
+        return encoded
+
+    def _write_placed(self) -> None:
+        while self._writes:
+            self._writes.popleft()()
 
     def _write_oldest(self) -> None:
         rows, future = self._pending.popleft()
         for target, offset, (data, filter_mask) in future.result():
-            target.write(offset, data, filter_mask)
+            write = target.write(offset, data, filter_mask)
+            if write is not None:
+                self._writes.append(write)
+        if len(self._writes) > self._most_waiting:  # this thread waits, so that memory stays bounded
+            with self._writing:
+                self._write_placed()
         if rows:
             self._resources.progress(rows * self.row_bytes)
 
@@ -277,110 +299,8 @@ def clear_rest(elements: ChunkBuffer, nbytes: int) -> None:
             view[nbytes:] = bytes(len(view) - nbytes)
 
 
-def _copied(chunk: ChunkBuffer) -> ChunkBuffer:
-    copy = ChunkBuffer(len(chunk))
-    memoryview(copy)[:] = memoryview(chunk)
-    return copy
-
-
 def _cut_and_encode(target: ChunkTarget, offset: tuple[int, ...], block: Array, first: int) -> list[_Encoded]:
     return [(target, offset, target.encode(offset, target.cut(offset, block, first)))]
-
-
-Convert = Callable[[tuple[int, ...], Array, Array], object]
-"""Makes the elements of a chunk. Called from any thread with the chunk's offset (the index of its first element), the
-source's elements, and the array to fill. Both are contiguous and of the chunk's shape, and zeros where the chunk
-reaches beyond the source. An error that it raises ends the writing."""
-
-
-@dataclass(frozen=True)
-class RowOutput:
-    """A dataset to fill from a source.
-
-    Parameters
-    ----------
-    dataset : h5py.Dataset
-        Made by `create_chunked`, of the source's shape.
-    convert : callable, optional
-        See `Convert`; without one the dataset has the source's type, and gets the rows as they are.
-    mirror : h5py.Dataset, optional
-        Of another file; it gets the same chunks.
-    """
-
-    dataset: h5py.Dataset
-    convert: Convert | None = None
-    mirror: h5py.Dataset | None = None
-
-
-class ChunkTarget:
-    """A dataset that is written chunk by chunk.
-
-    Parameters
-    ----------
-    output : RowOutput
-    dtype : numpy.dtype
-        Of the source's elements.
-
-    Attributes
-    ----------
-    chunk_shape, row_shape : tuple of int
-    """
-
-    def __init__(self, output: RowOutput, dtype: np.dtype[Any]) -> None:
-        dataset = output.dataset
-        self.chunk_shape: tuple[int, ...] = dataset.chunks
-        self.row_shape: tuple[int, ...] = dataset.shape[1:]
-        self._datasets = [dataset] if output.mirror is None else [dataset, output.mirror]
-        self._convert = output.convert
-        self._source_dtype = dtype
-        self._dtype: np.dtype[Any] = dataset.dtype
-        self._grows = dataset.maxshape[0] is None
-        self._pipeline = filter_pipeline(dataset)
-
-    def offsets(self, rows: range) -> Iterator[tuple[int, ...]]:
-        """Give the offsets of the chunks that hold rows, which begin with a chunk's first."""
-        inner = (range(0, length, step) for length, step in zip(self.row_shape, self.chunk_shape[1:], strict=True))
-        return itertools.product(rows[:: self.chunk_shape[0]], *inner)
-
-    def cut(self, offset: tuple[int, ...], block: Array, first: int) -> ChunkBuffer:
-        """Copy the elements of a chunk from whole rows that begin with row `first`; zeros beyond them."""
-        starts = (offset[0] - first, *offset[1:])
-        part = block[tuple(slice(start, start + size) for start, size in zip(starts, self.chunk_shape, strict=True))]
-        chunk = ChunkBuffer(math.prod(self.chunk_shape) * block.dtype.itemsize)
-        if part.shape == self.chunk_shape:
-            gather(part, chunk)
-        else:
-            elements = self._array(chunk, block.dtype)
-            elements.fill(0)
-            elements[tuple(map(slice, part.shape))] = part
-        return chunk
-
-    def encode(self, offset: tuple[int, ...], chunk: ChunkBuffer, keep: bool = False) -> tuple[ChunkBuffer, int]:
-        """Convert and encode the source's elements of a chunk; return the bytes and the filter mask.
-
-        The elements are used up, unless they are to be kept.
-        """
-        if self._convert is not None:
-            converted = ChunkBuffer(math.prod(self.chunk_shape) * self._dtype.itemsize)
-            self._convert(offset, self._array(chunk, self._source_dtype), self._array(converted, self._dtype))
-            chunk = converted
-        elif keep:
-            chunk = _copied(chunk)
-        try:
-            return self._pipeline.encode(chunk)
-        except BufferError:  # who looks at running threads, such as Dask's profiler, holds what these have looked at
-            return self._pipeline.encode(_copied(chunk))
-
-    def write(self, offset: tuple[int, ...], data: ChunkBuffer, filter_mask: int) -> None:
-        """Write an encoded chunk; a dataset that can grow is extended for it."""
-        stop = offset[0] + self.chunk_shape[0]
-        for dataset in self._datasets:
-            if self._grows and stop > dataset.shape[0]:
-                dataset.resize(stop, axis=0)
-            dataset.id.write_direct_chunk(offset, data, filter_mask)
-
-    def _array(self, chunk: ChunkBuffer, dtype: np.dtype[Any]) -> Array:
-        return np.frombuffer(chunk, dtype).reshape(self.chunk_shape)
 
 
 _Encoded = tuple[ChunkTarget, tuple[int, ...], tuple[ChunkBuffer, int]]

@@ -18,7 +18,8 @@ from ptychoproduct.hdf5.chunks import ChunkIndex
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.hdf5.row_checksums import changed_rows, have_changed, stored_row_checksums
-from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
+from ptychoproduct.streaming.chunk_stream import write_rows
+from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.streaming.dataset_rows import DatasetRows
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.system.workers import Workers

@@ -13,7 +13,8 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.compression.profiles import Storage
 from ptychoproduct.hdf5.chunks import create_chunked
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
-from ptychoproduct.streaming.chunk_stream import RowOutput, write_rows
+from ptychoproduct.streaming.chunk_stream import write_rows
+from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.streaming.sources import ArrayRows
 from ptychoproduct.system.resources import Resources
 

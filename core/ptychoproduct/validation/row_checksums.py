@@ -11,7 +11,7 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.row_checksums import row_checksums
 from ptychoproduct.model.counts import CountsRecipe
-from ptychoproduct.streaming.chunk_stream import Convert
+from ptychoproduct.streaming.chunk_target import Convert
 from ptychoproduct.streaming.passing_rows import PassingRows
 from ptychoproduct.streaming.sources import RowSource
 

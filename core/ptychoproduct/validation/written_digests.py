@@ -10,7 +10,7 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.model.contract import CONTENT_DIGEST, DIFFRACTION, METADATA_DIGEST, ROW_CHECKSUMS
 from ptychoproduct.model.counts import CountsRecipe
-from ptychoproduct.streaming.chunk_stream import Convert
+from ptychoproduct.streaming.chunk_target import Convert
 from ptychoproduct.streaming.passing_rows import PassingRows
 from ptychoproduct.streaming.sources import Access, RowSource
 from ptychoproduct.system.resources import Resources

@@ -141,8 +141,8 @@ def test_no_unit_fits():
 
 def test_micrometres_read_as_pixels_are_suspected_where_they_span_some_pixels():
     row, column = np.divmod(np.arange(100), 10)
-    with pytest.warns(ProductWarning, match=r"span 4\.5 object pixels, in steps below one; .* probably um "):
-        warn_of_span(column * 0.5, row * 0.5, "px", PIXEL_M, PIXEL_M, "scan")
+    with pytest.warns(ProductWarning, match=r"span 2\.25 object pixels, in steps far below one; .* probably um "):
+        warn_of_span(column * 0.25, row * 0.25, "px", PIXEL_M, PIXEL_M, "scan")
 
 
 def test_many_frames_at_a_position_are_not_many_steps():

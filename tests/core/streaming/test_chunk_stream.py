@@ -10,7 +10,8 @@ import pytest
 from ptychoproduct.compression.codecs import parse_codec
 from ptychoproduct.errors import OptionError
 from ptychoproduct.hdf5.chunks import create_chunked, default_chunk_rows
-from ptychoproduct.streaming.chunk_stream import ChunkStream, RowOutput, write_rows
+from ptychoproduct.streaming.chunk_stream import ChunkStream, write_rows
+from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.streaming.sources import Access, ArrayRows
 from ptychoproduct.system.resources import Resources
 
