@@ -12,6 +12,7 @@ from ptychoproduct_cli.commands import (
     codecs,
     completion,
     convert,
+    follow,
     import_,
     inspect,
     merge,
@@ -32,7 +33,7 @@ examples:
 """
 # In the order of the help.
 _MODULES = (
-    *(convert, import_, inspect, validate, repack, merge),
+    *(convert, import_, inspect, validate, repack, merge, follow),
     *(tune, codecs, simulate, bench, completion),
 )
 COMMANDS = {module.COMMAND.prog.removeprefix(f"{PROG} "): module.COMMAND for module in _MODULES}

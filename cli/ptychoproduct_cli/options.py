@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -> None:
     """Add the options about where frames, positions and probe are, which `scan_files` reads."""
     group = parser.add_argument_group("where the scan has frames, positions and probe")
-    group.add_argument(
-        "--dataset",
-        metavar="PATH",
-        help="path of frames in the HDF5 file (default: where ptychodus, fold_slice, CXI and NeXus files have them)",
-    )
+    add_dataset_option(group)
     group.add_argument(
         "--frames-key", metavar="KEY", help="key of frames in the NPZ file (default: diff3d, diffraction or patterns)"
     )
@@ -35,26 +31,7 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         help="take zeros for frames that an HDF5 file declares but that are in no file, as after an acquisition that "
         "stopped early (default: fail)",
     )
-    group.add_argument(
-        "--positions",
-        metavar="FILE[:KEY[,KEY]]",
-        help="scan positions: a table (CSV, TXT, or an NPY array), MDA, NPZ with xcoords and ycoords, or HDF5; KEY: an "
-        "array [N, 2] in an NPZ or HDF5 file, or two arrays, x and y; FILE::KEY is the same (default: those in the "
-        "NPZ or HDF5 file itself)",
-    )
-    group.add_argument(
-        "--positions-columns",
-        metavar="NAMES",
-        help="columns of the table of positions, such as y,x or index,x_um,y_um; any other name is a column that is "
-        "not read; or the names in its header of x and y, or of index, x and y, such as samx,samy (default: the "
-        "header says x and y; without one x,y, or y,x in a CSV file by ptychodus)",
-    )
-    group.add_argument(
-        "--positions-in",
-        choices=("px", "m", "mm", "um", "nm"),
-        help="unit of the positions, also of those in an NPZ scan; px: object pixels (default: what the file says, "
-        "else m where no position is above 0.001, else px)",
-    )
+    add_positions_options(group)
     group.add_argument(
         "--scan-step",
         dest="scan_step_m",
@@ -77,17 +54,55 @@ def add_companion_options(parser: argparse.ArgumentParser, probe: bool = True) -
         "--probe must be one of that size (default: whole frames; about the middle of the frame)",
     )
     if probe:
-        group.add_argument(
-            "--probe",
-            metavar="FILE[:KEY]",
-            help="probe: NPY, NPZ or HDF5 (default: the one in the file with the positions or the frames)",
-        )
+        add_probe_option(group)
         group.add_argument("--object", metavar="FILE[:KEY]", help="object: as --probe (default: as of --probe)")
         group.add_argument(
             "--mask",
             metavar="FILE[:KEY]",
             help="mask of a frame's size, not zero where a pixel is bad: as --probe (default: that of the frames)",
         )
+
+
+def add_dataset_option(parser: argparse._ActionsContainer) -> None:
+    """Add the option about where frames are in an HDF5 file."""
+    parser.add_argument(
+        "--dataset",
+        metavar="PATH",
+        help="path of frames in the HDF5 file (default: where ptychodus, fold_slice, CXI and NeXus files have them)",
+    )
+
+
+def add_positions_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options about positions in a file of their own."""
+    parser.add_argument(
+        "--positions",
+        metavar="FILE[:KEY[,KEY]]",
+        help="scan positions: a table (CSV, TXT, or an NPY array), MDA, NPZ with xcoords and ycoords, or HDF5; KEY: an "
+        "array [N, 2] in an NPZ or HDF5 file, or two arrays, x and y; FILE::KEY is the same (default: those in the "
+        "NPZ or HDF5 file itself)",
+    )
+    parser.add_argument(
+        "--positions-columns",
+        metavar="NAMES",
+        help="columns of the table of positions, such as y,x or index,x_um,y_um; any other name is a column that is "
+        "not read; or the names in its header of x and y, or of index, x and y, such as samx,samy (default: the "
+        "header says x and y; without one x,y, or y,x in a CSV file by ptychodus)",
+    )
+    parser.add_argument(
+        "--positions-in",
+        choices=("px", "m", "mm", "um", "nm"),
+        help="unit of the positions, also of those in an NPZ scan; px: object pixels (default: what the file says, "
+        "else m where no position is above 0.001, else px)",
+    )
+
+
+def add_probe_option(parser: argparse._ActionsContainer) -> None:
+    """Add the option about a probe in a file of its own."""
+    parser.add_argument(
+        "--probe",
+        metavar="FILE[:KEY]",
+        help="probe: NPY, NPZ or HDF5 (default: the one in the file with the positions or the frames)",
+    )
 
 
 def add_accept_damage_option(parser: argparse._ActionsContainer, what: str, lost: str) -> None:

@@ -134,13 +134,13 @@ def _start_watchdog(prog: str, arguments: argparse.Namespace) -> None:
 
 def _message(error: Exception, arguments: argparse.Namespace) -> str:
     """Return the text of an error, in which an option has the name that the command line gives it."""
-    from ptychoproduct import OptionError
+    from ptychoproduct import OptionError, ProductError
 
     # The options in a metadata file have their names there.
     if not isinstance(error, OptionError) or error.file == getattr(arguments, "metadata", None):
-        return str(error)
+        return error.with_flags if isinstance(error, ProductError) else str(error)
     flag = arguments.flags.get(error.option, error.option)
-    return str(OptionError(flag, error.problem, found=error.found, expected=error.expected, file=error.file))
+    return OptionError(flag, error.problem, found=error.found, expected=error.expected, file=error.file).with_flags
 
 
 def _what_was_removed(error: BaseException | None) -> str:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -62,6 +62,26 @@ def answer_signals() -> None:
         end_at_second_interrupt(reading, _line("interrupted twice and ended at once"))
     _handle(_answer)
     sys.unraisablehook = _tell_of_dropped
+
+
+@contextlib.contextmanager
+def interrupt_noted() -> Iterator[Callable[[], bool]]:
+    """Give a function that says whether Ctrl-C came, which does not end the work; the second one does, at once."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if noted:
+            _received.append(number)
+            _answer(number, frame)
+        noted.append(number)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(noted)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def raise_signal() -> None:

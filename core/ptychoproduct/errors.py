@@ -11,12 +11,14 @@ from types import FrameType
 # Frames of the stack that no warning is about; contextlib stands between ours where one of them is a context manager.
 _NOT_THE_CALLER = {"ptychoproduct", "ptychoproduct_cli", "contextlib"}
 
-_FLAG = re.compile(r"--([a-z]\w*(?:-\w+)*)")
+# Command lines stay as they are: those in backquotes, and those at the end of a message.
+_FLAG = re.compile(r"`[^`]*`|\b(?:ptychoproduct|h5clear) [a-z].*|(?<![\w-])--([a-z]\w*(?:-\w+)*)")
 # Where Python's name is not the command line's with underscores.
 _FIELDS = {
     "memory": "memory_bytes",
     "scan-step": "scan_step_m",
     "digest": "digests",
+    "no-digest": "digests=False",
     "no-include-diffraction": "include_raw=False",
     "object-pixel-size-m": "object_pixel_width_m and object_pixel_height_m",
     "probe-pixel-size-m": "probe_pixel_width_m and probe_pixel_height_m",
@@ -26,6 +28,9 @@ _FIELDS = {
 
 class ProductError(Exception):
     """Something about a file or an option prevents the work; the message is one line for the user.
+
+    In a problem and in what is expected, options are as the command line calls them, ``--scan-step``; as text the error
+    calls them as Python does, ``scan_step_m``.
 
     Parameters
     ----------
@@ -42,6 +47,8 @@ class ProductError(Exception):
     ----------
     sentence : str
         The message without the file and the key.
+    with_flags : str
+        The message with options as the command line calls them.
     """
 
     def __init__(
@@ -58,14 +65,24 @@ class ProductError(Exception):
         self.key = key
         self.found = found
         self.expected = expected
+        self.sentence = self._sentence(problem, expected)
+        self.with_flags = self._message(self.sentence)
+        super().__init__(self.with_flags)
+
+    def __str__(self) -> str:
+        expected = None if self.expected is None else _in_python(self.expected)
+        return self._message(self._sentence(_in_python(self.problem), expected))
+
+    def _sentence(self, problem: str, expected: str | None) -> str:
         details = [problem] if problem else []
-        if found is not None:
-            details.append(f"found {found}")
+        if self.found is not None:
+            details.append(f"found {self.found}")
         if expected is not None:
             details.append(f"expected {expected}")
-        self.sentence = ", ".join(details)
-        parts = [self.file, key, self.sentence]
-        super().__init__(_one_line(": ".join(part for part in parts if part)))
+        return ", ".join(details)
+
+    def _message(self, sentence: str) -> str:
+        return _one_line(": ".join(part for part in (self.file, self.key, sentence) if part))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _unpickled, (type(self), self.args, self.__dict__)
@@ -125,7 +142,7 @@ class ProductWarning(UserWarning):
 
     def __init__(self, message: str) -> None:
         self.with_flags = message
-        super().__init__(_FLAG.sub(_field, message))
+        super().__init__(_in_python(message))
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.with_flags,)
@@ -149,9 +166,13 @@ def warn_of_damage(message: str) -> None:
     warn(message, DamageWarning)
 
 
+def _in_python(message: str) -> str:
+    """Call options as Python does, which the command line calls otherwise."""
+    return _FLAG.sub(_field, message)
+
+
 def _field(flag: re.Match[str]) -> str:
-    """Return what Python calls an option of the command line."""
-    return _FIELDS.get(flag[1], flag[1].replace("-", "_"))
+    return flag[0] if flag[1] is None else _FIELDS.get(flag[1], flag[1].replace("-", "_"))
 
 
 def counted(number: int, noun: str) -> str:

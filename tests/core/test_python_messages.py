@@ -12,6 +12,7 @@ from ptychoproduct import (
     ProductWarning,
     ProductWriter,
     RawData,
+    SourceError,
     export_product_from_npz,
     export_product_from_rawdata,
     import_product_to_rawdata,
@@ -36,6 +37,14 @@ def test_a_warning_names_a_field_and_the_line_that_called(save_scan, tmp_path):
 def test_a_warning_of_another_process_stays_the_same():
     warning = pickle.loads(pickle.dumps(ProductWarning("give --scan-step 1nm")))
     assert (str(warning), warning.with_flags) == ("give scan_step_m 1nm", "give --scan-step 1nm")
+
+
+def test_an_error_names_a_field_and_keeps_values_and_commands_as_they_are():
+    problem = "give --scan-step 1nm for a--b.npz, see `ptychoproduct convert --help`: ptychoproduct convert --drop Y"
+    error = pickle.loads(pickle.dumps(SourceError("x--y.h5", problem, key="--k", found="--v", expected="--probe")))
+    wanted = problem.replace("--scan-step", "scan_step_m")
+    assert str(error) == f"x--y.h5: --k: {wanted}, found --v, expected probe"
+    assert error.with_flags == f"x--y.h5: --k: {problem}, found --v, expected --probe"
 
 
 @pytest.mark.parametrize("export", [export_product_from_npz, export_product_from_rawdata])

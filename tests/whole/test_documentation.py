@@ -74,7 +74,7 @@ def inputs(tmp_path_factory):
         grid = scan["diff3d"].reshape(10, 12, 32, 32)
         np.savez(folder / "stem.npz", data=grid, position=positions, notes=np.array({"a": 1}))
         with h5py.File(folder / "diffraction.h5", "w") as file:
-            file["patterns"] = scan["diff3d"]
+            file.create_dataset("patterns", data=scan["diff3d"], chunks=(1, 32, 32))
     return folder
 
 

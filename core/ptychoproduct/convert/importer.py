@@ -308,7 +308,7 @@ def _left_out(accept_damage: bool) -> Iterator[None]:
     except ContractError as error:
         if not accept_damage:
             raise
-        warn_of_damage(f"{error}; it is left out")
+        warn_of_damage(f"{error.with_flags}; it is left out")
 
 
 def _check_member_names(members: Iterable[str], path: Path) -> None:

@@ -211,7 +211,7 @@ def repack_product(
 
                 def left_out(error: ContractError) -> None:
                     output.check()  # it may not be the source's fault
-                    warn_of_damage(f"{error}; it is left out")
+                    warn_of_damage(f"{error.with_flags}; it is left out")
 
                 copy_objects(source, target, rewrite, left_out if accept_damage else None)
                 for name, reader in damaged.items():

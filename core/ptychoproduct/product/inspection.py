@@ -179,7 +179,7 @@ def inspect_product(path: str | PathLike[str]) -> Inspection:
             changed = metadata_damage(product.file)
             _require_sound(product)
     except ContractError as error:
-        problem = str(error)
+        problem = error.with_flags
     patterns = patterns_beside(path)
     mixed = None if patterns is None else mixed_pair(path, patterns)
     return Inspection(path, path.stat().st_size, root, problem, None if mixed is None else mixed.message, changed)

@@ -165,7 +165,7 @@ def _extras(
                 warn(f"{path}: {BAD_PIXELS}: is the mask of other frames, and is not taken (--mask gives one)")
 
 
-def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
+def frames_dataset(source: Hdf5Source, name: str | None = None, *, may_be_empty: bool = False) -> h5py.Dataset:
     """Return the dataset that holds the diffraction frames.
 
     Parameters
@@ -173,6 +173,8 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
     source : Hdf5Source
     name : str, optional
         Its path; by default the first of a layout, or else of NeXus's data groups, that is a stack.
+    may_be_empty : bool
+        Whether it may have no frames yet.
 
     Raises
     ------
@@ -186,7 +188,7 @@ def frames_dataset(source: Hdf5Source, name: str | None = None) -> h5py.Dataset:
             continue
         with source.reading(key):
             shape, dtype = dataset.shape, dataset.dtype
-        if shape is None or stack_axes(shape) is None or not math.prod(shape):
+        if shape is None or stack_axes(shape) is None or not math.prod(shape[may_be_empty:]):
             unfit.append(SourceError(source.path, key=key, found=f"shape {shape}", expected="[N, H, W], none empty"))
         elif not _is_real(dataset):
             unfit.append(SourceError(source.path, key=key, found=f"dtype {dtype}", expected="real numbers"))

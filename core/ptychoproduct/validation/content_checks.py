@@ -123,7 +123,7 @@ def same_as_source(subject: Subject) -> Iterator[Problem]:
             scan = stack.enter_context(opened_scan(files, Resources(), has_frames))
         except SourceError as error:
             scan = stack.enter_context(opened_scan(files, Resources(), False))
-            yield Problem("error", f"/{contract.DIFFRACTION.name}", f"cannot be compared: {error}")
+            yield Problem("error", f"/{contract.DIFFRACTION.name}", f"cannot be compared: {error.with_flags}")
         yield from _compare_positions(subject, scan, UNITS if files.positions_in is None else (files.positions_in,))
         if scan.frames is not None:
             yield from _compare_frames(subject, scan, scan.frames)
@@ -211,7 +211,7 @@ def _compare_frames(subject: Subject, scan: Scan, stack: FrameStack) -> Iterator
         order = recorded if recorded in contract.AXIS_ORDERS else "auto"
         order = stack.axis_order(frames.shape[0], order, scan.origin)
     except ProductError as error:
-        yield Problem("error", where, f"cannot be compared: {error}")
+        yield Problem("error", where, f"cannot be compared: {error.with_flags}")
         return
     rows = stack.rows(canonical_axes(order))
     try:

@@ -49,7 +49,9 @@ def test_positions_do_not_become_pixels_of_an_unknown_size(product, missing):
 
 def test_the_way_on_that_the_message_names(product):
     new = product.with_name("new.h5")
-    with pytest.raises(SourceError, match=r"object@pixel_width_m: is missing; .*--object-pixel-size-m"):
+    with pytest.raises(
+        SourceError, match=r"object@pixel_width_m: is missing; .*object_pixel_width_m and object_pixel_height_m"
+    ):
         export_product_from_files(ScanFiles(product), new, include_raw=False)
     assert not new.exists()
     meta = ExportMeta(object_pixel_width_m=PIXEL_M, object_pixel_height_m=PIXEL_M)

@@ -298,7 +298,7 @@ def test_hyperspy_says_steps_and_energy(tmp_path):
 
 
 def test_without_steps_they_are_asked_for(tmp_path):
-    with pytest.raises(SourceError, match="give --positions or --scan-step"):
+    with pytest.raises(SourceError, match="give positions or scan_step_m"):
         convert(ScanFiles(py4dstem(tmp_path / "stem.h5"), probe=PROBE))
 
 

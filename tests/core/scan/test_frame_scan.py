@@ -298,7 +298,7 @@ def test_positions_in_any_unit(tmp_path, unit):
 
 
 BAD = {
-    "no such dataset": ({}, {"dataset": "/none"}, ["/none", "no such dataset", "give --dataset /dp (12, 16, 18)"]),
+    "no such dataset": ({}, {"dataset": "/none"}, ["/none", "no such dataset", "give dataset /dp (12, 16, 18)"]),
     "a group": ({"a/b": FRAMES}, {"dataset": "/a"}, ["/a", "no such dataset", "/a/b (12, 16, 18)"]),
     "no frames": ({"dp": None}, {}, ["no frames where they usually are", "no other dataset could be frames"]),
     "a plane": ({"dp": FRAMES[0]}, {}, ["/dp", "(16, 18)", "[N, H, W]"]),
@@ -309,11 +309,11 @@ BAD = {
     "text": ({"dp": np.full((N, 2, 2), b"a")}, {}, ["/dp", "dtype |S1"]),
     "objects": ({"dp": np.full((N, 2, 2), "a", h5py.string_dtype())}, {}, ["/dp", "dtype object"]),
     "records": ({"dp": np.zeros((N, 2, 2), [("a", "f4")])}, {}, ["/dp", "real numbers"]),
-    "no positions": ({"xcoords": None}, {}, ["no positions", "--positions", "/ppX"]),
+    "no positions": ({"xcoords": None}, {}, ["no positions", "give positions", "/ppX"]),
     "positions that disagree": ({"ycoords": Y[1:]}, {}, ["ycoords", "11", "12"]),
     "frames that disagree": ({"dp": FRAMES[1:]}, {}, ["/dp", "(11, 16, 18)", "12"]),
     "NaN": ({"xcoords": np.where(np.arange(N) == 4, np.nan, X)}, {}, ["xcoords", "position 4 is nan"]),
-    "no probe": ({"probe": None}, {}, ["probeGuess", "no probe", "--probe"]),
+    "no probe": ({"probe": None}, {}, ["probeGuess", "no probe", "expected probe"]),
     "a probe that is a mask": ({"probe": PROBE.real > 0}, {}, ["probeGuess", "bool", "complex64"]),
     "a flat probe": ({"probe": PROBE[0]}, {}, ["probeGuess", "(18,)"]),
 }

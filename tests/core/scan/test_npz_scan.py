@@ -95,9 +95,11 @@ def test_none_in_the_file_of_positions_and_in_one_to_tune_for(tmp_path):
 
 
 def test_a_required_none_is_missing(tmp_path):
-    with pytest.raises(SourceError, match=r"there are no frames under diff3d or diffraction or patterns; .*no-include"):
+    with pytest.raises(
+        SourceError, match=r"there are no frames under diff3d or diffraction or patterns; .*include_raw=False"
+    ):
         convert(to_file(tmp_path / "scan.npz", np.savez, diff3d=None))
-    with pytest.raises(SourceError, match=r"probeGuess: found no probe, expected --probe"):
+    with pytest.raises(SourceError, match=r"probeGuess: found no probe, expected probe"):
         convert(to_file(tmp_path / "scan.npz", np.savez, probeGuess=None))
 
 
@@ -112,7 +114,7 @@ class Evil:
 def test_every_other_pickle_is_refused_or_left_out(tmp_path, monkeypatch, value):
     monkeypatch.chdir(tmp_path)
     path = save(tmp_path / "scan.npz", Y=value)
-    with pytest.raises(SourceError, match=r"Y: .*--drop Y leaves it out"):
+    with pytest.raises(SourceError, match=r"Y: .*drop Y leaves it out"):
         convert(path)
     summary = convert(path, drop=["Y"])
     check(summary.product)
@@ -134,9 +136,7 @@ def test_what_is_left_out_has_to_be_there(tmp_path):
 
 def test_frames_under_another_key(tmp_path):
     path = save(tmp_path / "scan.npz", diff3d=ABSENT, reciprocal=FRAMES)
-    with pytest.raises(
-        SourceError, match=r"by --frames-key, one of reciprocal \(12, 16, 18\); .*no-include-diffraction"
-    ):
+    with pytest.raises(SourceError, match=r"by frames_key, one of reciprocal \(12, 16, 18\); .*include_raw=False"):
         convert(path)
     summary = convert(path, frames_key="reciprocal")
     check(summary.product)
@@ -170,9 +170,9 @@ def test_probe_and_positions_of_other_files(tmp_path):
         tmp_path / "positions.csv", np.column_stack([X, Y]), delimiter=",", header="x,y", comments="", fmt="%.17g"
     )
     np.save(tmp_path / "probe.npy", PROBE)
-    with pytest.raises(SourceError, match=r"xcoords and ycoords: there are no positions; give them with --positions"):
+    with pytest.raises(SourceError, match=r"xcoords and ycoords: there are no positions; give them with positions"):
         convert(path, probe=PROBE)
-    with pytest.raises(SourceError, match=r"found no probe, expected --probe"):
+    with pytest.raises(SourceError, match=r"found no probe, expected probe"):
         convert(path, positions=(X, Y))
     summary = convert(path, positions=tmp_path / "positions.csv", probe=tmp_path / "probe.npy", positions_in="px")
     check(summary.product)
@@ -185,7 +185,7 @@ def test_probe_and_positions_of_other_files(tmp_path):
 def test_positions_in_one_array_of_a_file(tmp_path, kind):
     table = np.column_stack([Y, X])
     path = save(tmp_path / "scan.npz", xcoords=ABSENT, ycoords=ABSENT, position=table)
-    with pytest.raises(SourceError, match=r"give them with --positions FILE or --positions scan\.npz:position"):
+    with pytest.raises(SourceError, match=r"give them with positions FILE or positions scan\.npz:position"):
         convert(path)
     with h5py.File(tmp_path / "scan.h5", "w") as file:
         file["dp"], file["probe"], file["position"] = FRAMES, PROBE, table
@@ -206,7 +206,7 @@ def test_what_is_given_wins_over_the_npz_file(tmp_path):
 
 def test_results_alone_are_converted_without_frames(tmp_path):
     path = save(tmp_path / "scan.npz", diff3d=ABSENT)
-    with pytest.raises(SourceError, match="to convert a scan without frames, add --no-include-diffraction"):
+    with pytest.raises(SourceError, match="to convert a scan without frames, add include_raw=False"):
         convert(path)
     with h5py.File(convert(path, include_raw=False).product) as file:
         assert np.array_equal(file["object"], OBJECT)
@@ -214,7 +214,7 @@ def test_results_alone_are_converted_without_frames(tmp_path):
         file["xcoords"], file["ycoords"], file["probe"], file["objectGuess"] = X, Y, PROBE, OBJECT[None]
     with pytest.raises(
         SourceError,
-        match="no other dataset could be frames; to convert a scan without frames, add --no-include-diffraction",
+        match="no other dataset could be frames; to convert a scan without frames, add include_raw=False",
     ):
         convert(tmp_path / "scan.h5")
 
@@ -290,11 +290,11 @@ def test_positions_and_pictures_lose_ones_and_start_positions_too(tmp_path):
 
 def test_an_error_that_lists_what_could_be_frames_knows_grids(tmp_path):
     path = save(tmp_path / "scan.npz", diff3d=ABSENT, grid=FRAMES.reshape(3, 4, H, W), probes=PROBE[None])
-    with pytest.raises(SourceError, match=r"--frames-key, one of grid \(3, 4, 16, 18\); "):
+    with pytest.raises(SourceError, match=r"frames_key, one of grid \(3, 4, 16, 18\); "):
         convert(path)
     with h5py.File(tmp_path / "scan.h5", "w") as file:
         file["grid"], file["probes"] = FRAMES.reshape(3, 4, H, W), PROBE[None]
-    with pytest.raises(SourceError, match=r"--dataset /grid \(3, 4, 16, 18\); "):
+    with pytest.raises(SourceError, match=r"dataset /grid \(3, 4, 16, 18\); "):
         convert(tmp_path / "scan.h5", positions=(X, Y), probe=PROBE)
 
 

@@ -192,7 +192,7 @@ def test_any_bytes_are_positions_or_a_source_error(tmp_path, content):
         ("x,y\n1,2\n3\n", "not a table of numbers"),
         ("x,y\n1,2\n3,4,5\n", "not a table of numbers"),
         ("x,y\n1,2\n3,four\n", "four"),
-        ("1,2,3\n4,5,6\n", "3 columns without names; say what the columns are, such as --positions-columns x,y"),
+        ("1,2,3\n4,5,6\n", "3 columns without names; say what the columns are, such as positions_columns x,y"),
         ("0,1,2,3\n1,4,5,6\n", "4 columns without names"),
         ("x,y\n1,2,3\n", "does not name one x and one y, of 3 columns"),
         ("x,y,z\n1,2\n", "'x,y,z' above the numbers"),

@@ -106,5 +106,5 @@ def test_the_first_of_several_is_told(tmp_path):
 
 
 def test_frames_are_asked_for(tmp_path):
-    with pytest.raises(SourceError, match="to convert a scan without frames, add --no-include-diffraction"):
+    with pytest.raises(SourceError, match="to convert a scan without frames, add include_raw=False"):
         convert(ptyr(tmp_path / "scan.ptyr"))

@@ -111,9 +111,7 @@ def test_the_product_says_what_was_selected(tmp_path):
 def test_a_probe_of_whole_frames_is_refused(tmp_path):
     """Its pixels are of another size than those of the cropped frames."""
     files = ScanFiles(scan_file(tmp_path / "scan.npz", "npz"), crop=(6, 4))
-    with pytest.raises(
-        OptionError, match=r"the probe is one of whole frames, \(12, 14\).*give --probe one of \(6, 4\)"
-    ):
+    with pytest.raises(OptionError, match=r"the probe is one of whole frames, \(12, 14\).*give probe one of \(6, 4\)"):
         export_product_from_files(files, tmp_path / "product.h5")
 
 

@@ -399,7 +399,7 @@ def test_a_signal_between_the_renames_waits_until_all_outputs_have_their_names(
 @pytest.mark.parametrize("mode", [0o444, 0o400])
 def test_a_read_only_file_is_not_replaced_unless_forced(existing, mode):
     existing.chmod(mode)
-    with pytest.raises(OutputError, match="is read-only; --force replaces it"):
+    with pytest.raises(OutputError, match="is read-only; force replaces it"):
         write(existing)
     assert existing.read_text() == "old"
     write(existing, force=True)
