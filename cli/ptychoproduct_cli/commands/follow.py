@@ -12,6 +12,7 @@ from ptychoproduct_cli.convert_rows import summary_rows
 from ptychoproduct_cli.metadata_options import PIXEL_SIZE_FLAGS, add_metadata_options, given_metadata
 from ptychoproduct_cli.output import report
 from ptychoproduct_cli.progress import step_progress
+from ptychoproduct_cli.quantities import number_in
 from ptychoproduct_cli.signals import interrupt_noted
 
 SUMMARY = "make a product of a scan while another program is writing it"
@@ -43,7 +44,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=number_in("s"),
         metavar="SECONDS",
         help="end after so long without a new frame (default: wait until the file is closed)",
     )
