@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,14 @@ import h5py
 import numpy as np
 from distributed import LocalCluster
 
-from ptychoproduct import ExportOptions, ScanFiles, ScanParameters, export_product_from_files, simulate_scan
+from ptychoproduct import (
+    ExportOptions,
+    ProductWarning,
+    ScanFiles,
+    ScanParameters,
+    export_product_from_files,
+    simulate_scan,
+)
 from ptychoproduct.batch.cluster import connected, one_scan_a_task
 from ptychoproduct.batch.jobs import Job
 from ptychoproduct.batch.journal import JOURNAL_NAME, Journal
@@ -80,6 +88,7 @@ def commands(scan, folder):
 def small_scans(number, folder):
     """Time many small scans, in one batch and one by one in this process; then a batch that has all of them done."""
     folder.mkdir()
+    warnings.simplefilter("ignore", ProductWarning)  # of frames as high as they are many
     first = folder / "0.npz"
     simulate_scan(first, ScanParameters(frames=64, size_px=64))
     scans = [first, *(Path(shutil.copy(first, folder / f"{scan}.npz")) for scan in range(1, number))]
