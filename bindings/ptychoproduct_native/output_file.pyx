@@ -142,12 +142,7 @@ cdef class OutputFile:
         with nogil:
             while done < view.len and not self.failure:
                 count = pp_pwrite(self.descriptor, <const char *> view.buf + done, view.len - done, place + done)
-                if count > 0:
-                    done += count
-                elif count == 0:
-                    self.failure = ENOSPC
-                elif errno != EINTR:
-                    self.failure = errno
+                done += self.written(count)
         PyBuffer_Release(&view)
         self.unwritten += done
         if self.unwritten >= WRITE_BACK_BYTES:
@@ -168,12 +163,17 @@ cdef class OutputFile:
         cdef Py_ssize_t count, done = 0
         while done < nbytes and not self.failure:
             count = pp_write(self.descriptor, data + done, nbytes - done)
-            if count > 0:
-                done += count
-            elif count == 0:
-                self.failure = ENOSPC
-            elif errno != EINTR:
-                self.failure = errno
+            done += self.written(count)
+
+    cdef Py_ssize_t written(self, Py_ssize_t count) noexcept nogil:
+        """Return how many bytes a call has written, and remember that it has failed."""
+        if count > 0:
+            return count
+        if count == 0:
+            self.failure = ENOSPC
+        elif errno != EINTR:
+            self.failure = errno
+        return 0
 
     cdef void start_writing(self, pp_offset end):
         """Have the kernel write to the disk what it has got last, so that the flush at the end finds little to do."""

@@ -19,26 +19,26 @@ from ptychoproduct.aliases import Array, Progress
 from ptychoproduct.compression.codecs import Codec, parse_codec
 from ptychoproduct.convert.importer import ImportSummary
 from ptychoproduct.convert.ptychodus_values import (
-    bad_pixels,
     by_ptychodus_names,
+    counted_frames,
     known_metadata,
+    mask_of,
     not_held,
-    photon_counts,
     results,
+    summary_of_counts,
 )
+from ptychoproduct.convert.undamaged import undamaged_product
 from ptychoproduct.errors import OutputError, warn
 from ptychoproduct.hdf5.chunks import create_chunked
-from ptychoproduct.hdf5.local_links import naming_damage
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file
 from ptychoproduct.model import contract
 from ptychoproduct.model.wavelength import ELEMENTARY_CHARGE_C, wavelength_m
 from ptychoproduct.product.photon_counts import PhotonCounts
-from ptychoproduct.product.reader import Frames, Product, open_product
+from ptychoproduct.product.reader import Frames, Product
 from ptychoproduct.streaming.chunk_stream import write_rows
 from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.system.atomic import atomic_output
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.validation.damage import is_frames, require_undamaged
 
 CXI_SUFFIX = ".cxi"
 # What every HDF5 library decodes, those of MATLAB and of 2008 too.
@@ -123,10 +123,8 @@ def import_product_to_cxi(
     path, cxi_path = Path(path), Path(cxi_path)
     if cxi_path.suffix.lower() != CXI_SUFFIX:
         raise OutputError(cxi_path, found=f"suffix {cxi_path.suffix!r}", expected=CXI_SUFFIX)
-    with naming_damage(path), open_product(path, accept_damage=accept_damage) as product:
-        require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
-        frames = None if product.frames is None or not include_diffraction else product.frames.counts or product.frames
-        counts = None if frames is None else photon_counts(product, frames, patterns_are, bad_values)
+    with undamaged_product(path, accept_damage) as product:
+        frames, counts = counted_frames(product, include_diffraction, patterns_are, bad_values)
         numbers = product.position_indexes if frames is None else np.arange(len(product.x_m))
         with (
             atomic_output(cxi_path, overwrite=overwrite, force=force, sources=(path,)) as part,
@@ -143,9 +141,7 @@ def import_product_to_cxi(
             if frames is not None and counts is not None:
                 codec = parse_codec(_COMPRESSED if compress else _PLAIN)
                 _write_frames(file, frames, counts, codec, Resources(progress=on_progress))
-                counts.warn_of_values(bad_pixels(product))
-                mask = counts.bad_pixels | bad_pixels(product)
-                file[f"{_DETECTOR}/mask"] = np.where(mask, np.uint32(_IS_BAD), np.uint32(0))
+                file[f"{_DETECTOR}/mask"] = np.where(mask_of(product, counts), np.uint32(_IS_BAD), np.uint32(0))
             _write_scan(file, product, known, numbers)
             members: list[str] = []
             file.visititems(lambda name, found: members.append(name) if isinstance(found, h5py.Dataset) else None)
@@ -156,15 +152,7 @@ def import_product_to_cxi(
         ):
             if names:
                 warn(f"{cxi_path}: {problem} {', '.join(names)}")
-        return ImportSummary(
-            archive=cxi_path,
-            members=tuple(members),
-            frames=0 if frames is None else len(frames),
-            frame_shape=() if frames is None else frames.shape[1:],
-            frame_dtype="" if counts is None else str(counts.patterns.dtype),
-            axis_order="NHW",
-            file_bytes=cxi_path.stat().st_size,
-        )
+        return summary_of_counts(cxi_path, tuple(members), frames, counts)
 
 
 def _write_frames(file: h5py.File, frames: Frames, counts: PhotonCounts, codec: Codec, resources: Resources) -> None:

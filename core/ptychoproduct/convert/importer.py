@@ -14,25 +14,25 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
+from ptychoproduct.convert.undamaged import undamaged_product
 from ptychoproduct.errors import ContractError, OptionError, OutputError, warn, warn_of_damage
 from ptychoproduct.hdf5 import arrays
 from ptychoproduct.hdf5.chunk_grid import not_stored
 from ptychoproduct.hdf5.contract_fields import read_attribute
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
-from ptychoproduct.hdf5.local_links import local_dataset, local_object, naming_damage
+from ptychoproduct.hdf5.local_links import local_dataset, local_object
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.positions import metres_to_pixels
 from ptychoproduct.model.transforms import inverse_steps, transformed_array
 from ptychoproduct.npz.writer import MemberStream, NpzWriter
 from ptychoproduct.npz.zip_records import is_member_name
-from ptychoproduct.product.reader import Frames, Product, open_product
+from ptychoproduct.product.reader import Frames, Product
 from ptychoproduct.scan.field_layouts import BAD_PIXELS
 from ptychoproduct.scan.rawdata import RawData
 from ptychoproduct.system.atomic import atomic_output, writing_errors
 from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES, Resources
 from ptychoproduct.system.workers import Workers
-from ptychoproduct.validation.damage import is_frames, require_undamaged
 
 _LARGE_BYTES = 8 * 1024**2
 _BLOCK_BYTES = 1024**2
@@ -96,8 +96,7 @@ def import_product_to_rawdata(
     OptionError
         Counts are asked for, and the product has none.
     """
-    with naming_damage(Path(in_path)), open_product(in_path, accept_damage=accept_damage) as product:
-        require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
+    with undamaged_product(in_path, accept_damage) as product:
         frames = _frames(product, include_diffraction, counts)
         values = _root_arrays(product)
         for member, dataset in _kept_datasets(product, accept_damage).items():
@@ -184,8 +183,7 @@ def import_product_to_npz(
         resources = replace(resources, progress=progress)
     if npz_path.suffix.lower() != ".npz":
         raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz, .cxi or .json")
-    with naming_damage(Path(path)), open_product(path, accept_damage=accept_damage) as product:
-        require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
+    with undamaged_product(path, accept_damage) as product:
         frames = _frames(product, include_diffraction, counts)
         order = frames.original_axis_order if frames is not None and original_axis_order else "NHW"
         if order not in contract.AXIS_ORDERS:

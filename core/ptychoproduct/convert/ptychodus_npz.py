@@ -12,23 +12,23 @@ import numpy as np
 from ptychoproduct.aliases import Array, Progress
 from ptychoproduct.convert.importer import ImportSummary
 from ptychoproduct.convert.ptychodus_values import (
-    bad_pixels,
     by_ptychodus_names,
+    counted_frames,
     known_metadata,
+    mask_of,
     not_held,
-    photon_counts,
     results,
+    summary_of_counts,
 )
+from ptychoproduct.convert.undamaged import undamaged_product
 from ptychoproduct.errors import OutputError, warn
-from ptychoproduct.hdf5.local_links import naming_damage
 from ptychoproduct.model import contract
 from ptychoproduct.npz.writer import NpzWriter, Part
 from ptychoproduct.product.photon_counts import PhotonCounts
-from ptychoproduct.product.reader import Frames, Product, open_product
+from ptychoproduct.product.reader import Frames, Product
 from ptychoproduct.scan.field_layouts import BAD_PIXELS, FRAME_NUMBERS, PATTERNS
 from ptychoproduct.scan.npz_parts import SYNTHETIC_KEY
 from ptychoproduct.system.atomic import atomic_output, writing_errors
-from ptychoproduct.validation.damage import is_frames, require_undamaged
 
 # Without these, ptychodus 1.7.0 does not read a product; 0 where they are not known, as it writes them itself.
 _REQUIRED = (
@@ -82,10 +82,8 @@ def import_product_to_ptychodus_npz(
     path, npz_path = Path(path), Path(npz_path)
     if npz_path.suffix.lower() != ".npz":
         raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz")
-    with naming_damage(path), open_product(path, accept_damage=accept_damage) as product:
-        require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
-        frames = None if product.frames is None or not include_diffraction else product.frames.counts or product.frames
-        counts = None if frames is None else photon_counts(product, frames, patterns_are, bad_values)
+    with undamaged_product(path, accept_damage) as product:
+        frames, counts = counted_frames(product, include_diffraction, patterns_are, bad_values)
         with (
             atomic_output(npz_path, overwrite=overwrite, force=force, sources=(path,)) as part,
             writing_errors(npz_path),
@@ -98,24 +96,14 @@ def import_product_to_ptychodus_npz(
                         break
                     _write_patterns(archive, frames, counts, progress)
                     if counts.is_complete:
-                        mask = counts.bad_pixels | bad_pixels(product)
-                        archive.write_array(f"{BAD_PIXELS}.npy", mask)
+                        archive.write_array(f"{BAD_PIXELS}.npy", mask_of(product, counts))
                         archive.write_array(f"{FRAME_NUMBERS}.npy", product.position_indexes)
-                        counts.warn_of_values(bad_pixels(product))
                         frames.reader.tell_damage("frames")
                         break
         lost = not_held(product, counts, product.position_indexes)
         if lost:
             warn(f"{npz_path}: does not hold {', '.join(lost)}")
-        return ImportSummary(
-            archive=npz_path,
-            members=archive.members,
-            frames=0 if frames is None else len(frames),
-            frame_shape=() if frames is None else frames.shape[1:],
-            frame_dtype="" if counts is None else str(counts.patterns.dtype),
-            axis_order="NHW",
-            file_bytes=npz_path.stat().st_size,
-        )
+        return summary_of_counts(npz_path, archive.members, frames, counts)
 
 
 def _arrays(product: Product) -> dict[str, Array]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ptychoproduct.aliases import Array
+from ptychoproduct.convert.importer import ImportSummary
 from ptychoproduct.hdf5 import arrays
 from ptychoproduct.hdf5.local_links import local_dataset
 from ptychoproduct.model import contract
@@ -64,26 +66,51 @@ def results(product: Product) -> dict[str, Array]:
     return {name: values for name, values in found.items() if values is not None and values.size}
 
 
-def photon_counts(
-    product: Product, frames: Frames, patterns_are: str, bad_values: Sequence[float] | None
-) -> PhotonCounts:
-    """Return what makes photon counts of a product's frames.
+def counted_frames(
+    product: Product, wanted: bool, patterns_are: str, bad_values: Sequence[float] | None
+) -> tuple[Frames, PhotonCounts] | tuple[None, None]:
+    """Return a product's frames, and what makes photon counts of them; twice None where there are none, or not wanted.
 
     Raises
     ------
     OptionError
         It is not clear what frames hold.
     """
+    if product.frames is None or not wanted:
+        return None, None
+    frames = product.frames.counts or product.frames
     sample = frames[:: max(1, frames.nbytes // _SAMPLED_BYTES)]
     key = contract.DIFFRACTION.name
-    return PhotonCounts(frames.shape, sample, patterns_are, bad_values, origin=product.path, key=key)
+    return frames, PhotonCounts(frames.shape, sample, patterns_are, bad_values, origin=product.path, key=key)
 
 
-def bad_pixels(product: Product) -> Array:
-    """Return the mask that the scan came with, [H, W], bool; without one, no pixel is bad."""
-    mask = _own_bad_pixels(product)
-    assert product.frames is not None
-    return np.zeros(product.frames.shape[1:], np.bool_) if mask is None else mask
+def mask_of(product: Product, counts: PhotonCounts) -> Array:
+    """Return the pixels that are bad by the scan's own mask, or by the values of the frames, [H, W], bool.
+
+    Warns
+    -----
+    ProductWarning
+        Of values that mark bad pixels.
+    """
+    own = _own_bad_pixels(product)
+    own = np.zeros(counts.bad_pixels.shape, np.bool_) if own is None else own
+    counts.warn_of_values(own)
+    return counts.bad_pixels | own
+
+
+def summary_of_counts(
+    archive: Path, members: Sequence[str], frames: Frames | None, counts: PhotonCounts | None
+) -> ImportSummary:
+    """Describe a finished file of counts."""
+    return ImportSummary(
+        archive=archive,
+        members=tuple(members),
+        frames=0 if frames is None else len(frames),
+        frame_shape=() if frames is None else frames.shape[1:],
+        frame_dtype="" if counts is None else str(counts.patterns.dtype),
+        axis_order="NHW",
+        file_bytes=archive.stat().st_size,
+    )
 
 
 def _own_bad_pixels(product: Product) -> Array | None:
