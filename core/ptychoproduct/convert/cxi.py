@@ -39,6 +39,7 @@ from ptychoproduct.streaming.chunk_stream import write_rows
 from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.system.atomic import atomic_output
 from ptychoproduct.system.resources import Resources
+from ptychoproduct_native import OutputFile
 
 CXI_SUFFIX = ".cxi"
 # What every HDF5 library decodes, those of MATLAB and of 2008 too.
@@ -140,7 +141,7 @@ def import_product_to_cxi(
             known = known_metadata(product)
             if frames is not None and counts is not None:
                 codec = parse_codec(_COMPRESSED if compress else _PLAIN)
-                _write_frames(file, frames, counts, codec, Resources(progress=on_progress))
+                _write_frames(file, output, frames, counts, codec, Resources(progress=on_progress))
                 file[f"{_DETECTOR}/mask"] = np.where(mask_of(product, counts), np.uint32(_IS_BAD), np.uint32(0))
             _write_scan(file, product, known, numbers)
             members: list[str] = []
@@ -155,13 +156,15 @@ def import_product_to_cxi(
         return summary_of_counts(cxi_path, tuple(members), frames, counts)
 
 
-def _write_frames(file: h5py.File, frames: Frames, counts: PhotonCounts, codec: Codec, resources: Resources) -> None:
+def _write_frames(
+    file: h5py.File, output: OutputFile, frames: Frames, counts: PhotonCounts, codec: Codec, resources: Resources
+) -> None:
     """Write the frames as counts; again, where the sample was misleading."""
     name = f"{_DETECTOR}/data"
     while True:
         dataset = create_chunked(file, name, frames.shape[1:], counts.begin(), codec, len(frames))
         rows = frames.rows(resources)
-        write_rows([RowOutput(dataset, counts.fill)], rows, resources)
+        write_rows([RowOutput(dataset, counts.fill, file=output)], rows, resources)
         if counts.is_complete:
             rows.reader.tell_damage("frames")
             break
