@@ -13,8 +13,9 @@ enum { LZ4 = 32004, REVERSE = 0x0100, HEADER = 16, LOOKED_AT = 64 };
 enum { TIME, CPU, CALLER_CPU, CLOCKS };
 
 static double bytes_per_s; /* of a core; 0: no sleep */
+static double spread;      /* how far the time of a chunk may be from that, as a part of it */
 static clockid_t clocks[CLOCKS] = {CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_MONOTONIC};
-static _Atomic uint64_t coded_bytes, first_ns[CLOCKS], last_ns[CLOCKS];
+static _Atomic uint64_t coded_bytes, chunks, asked_ns, first_ns[CLOCKS], last_ns[CLOCKS];
 
 static uint64_t now_ns(clockid_t clock)
 {
@@ -32,16 +33,26 @@ static void sleep_until(uint64_t end_ns)
 }
 
 /* Called while nothing is encoded or decoded, with the clock of the thread whose CPU time is wanted besides. */
-void simulated_begin(double speed, int64_t caller)
+void simulated_begin(double speed, double spread_of_times, int64_t caller)
 {
     bytes_per_s = speed;
+    spread = spread_of_times;
     clocks[CALLER_CPU] = (clockid_t)caller;
-    coded_bytes = first_ns[TIME] = 0;
+    coded_bytes = chunks = asked_ns = first_ns[TIME] = 0;
 }
 
-/* Bytes encoded and decoded since then, and seconds from the first one's beginning to the last one's end, by a clock. */
+/* Since then: bytes encoded and decoded; the cores' seconds that this should take; and those from the beginning of the
+   first to the end of the last, by a clock. */
 uint64_t simulated_bytes(void) { return coded_bytes; }
+double simulated_core_seconds(void) { return (double)asked_ns / 1e9; }
 double simulated_seconds(int clock) { return (double)(last_ns[clock] - first_ns[clock]) / 1e9; }
+
+/* Times are spread evenly, and come in no order: multiples of the golden ratio. */
+static uint64_t time_ns(size_t nbytes)
+{
+    const uint32_t place = (uint32_t)chunks++ * 2654435769U;
+    return (uint64_t)((double)nbytes / bytes_per_s * (1 + spread * (place / 2147483648.0 - 1)) * 1e9);
+}
 
 static void put(unsigned char *to, int nbytes, uint64_t number)
 {
@@ -107,8 +118,11 @@ static size_t filter(unsigned flags, size_t count, const unsigned values[], size
     *data = made;
     *capacity = nbytes;
     const size_t coded = flags & REVERSE ? nbytes : before;
-    if (bytes_per_s > 0)
-        sleep_until(begun_ns + (uint64_t)((double)coded / bytes_per_s * 1e9));
+    if (bytes_per_s > 0) {
+        const uint64_t asked = time_ns(coded);
+        asked_ns += asked;
+        sleep_until(begun_ns + asked);
+    }
     coded_bytes += coded;
     for (int clock = TIME; clock < CLOCKS; clock++)
         last_ns[clock] = now_ns(clocks[clock]);

@@ -7,10 +7,12 @@ beside it. That is limited by the real cores: `limit` is what these reach, one t
     python benchmarks/simulated_cores.py [--threads 1 2 4 8 16 32 64] [--speeds 0.05 0.1] [--rounds 5] [FOLDER]
 
 In the table, all GB are bytes that were encoded or decoded, before compression; repacking does both to each byte.
-`efficiency` is their rate divided by that of all simulated cores, from the first chunk to the last, and `whole` the
-same for the whole call, with what comes before and after. `of limit` divides by the limit instead, where it is lower.
-CPU is what the thread that calls, and all threads, use of the real cores, from the first chunk to the last. Frames are counts of 256 x 256 in chunks of
+`efficiency` is the time that the cores had to work, divided by the time that they were there: from the first chunk to
+the last; `whole` is the same for the whole call, with what comes before and after. `of limit` is the rate as a part of
+the limit where all cores together would be above it, and the efficiency elsewhere. CPU is what the thread that calls,
+and all threads, use of the real cores, from the first chunk to the last. Frames are counts of 256 x 256 in chunks of
 1 MiB, each all of one frame, of which one is stored; `--keep-all` stores them all. All results are compared with them.
+As those of a scan do, chunks take different times: `--spread 0.2` is up to 20 % more or less.
 
 A folder in memory is needed, or the disk is measured; /dev/shm by default. For 64 threads it takes 7 GB there, and 3 GB
 of memory.
@@ -171,9 +173,10 @@ def check_product(files, path, job):
 
 @dataclass(frozen=True)
 class Run:
-    """What was encoded and decoded, how long the call took, and from the first chunk to the last: time, CPU time."""
+    """What was coded, for how long cores had to; how long it took, whole, and from the first chunk to the last."""
 
     coded_bytes: int
+    core_s: float
     whole_s: float
     coding_s: float
     cpu_s: float
@@ -187,8 +190,10 @@ class Row:
     job: str
     gb_s_per_core: float
     threads: int
+    coded_bytes: int
     gb_s: float
-    whole_gb_s: float
+    efficiency: float
+    whole_efficiency: float
     caller_cpu_s_per_gb: float
     cpu_s_per_gb: float
     limit_gb_s: float = 0.0
@@ -198,20 +203,11 @@ class Row:
         return self.gb_s_per_core * self.threads
 
     @property
-    def efficiency(self):
-        return self.gb_s / self.all_cores_gb_s
-
-    @property
-    def whole_efficiency(self):
-        return self.whole_gb_s / self.all_cores_gb_s
-
-    @property
     def of_limit(self):
-        return self.gb_s / min(self.all_cores_gb_s, self.limit_gb_s)
+        return self.efficiency if self.all_cores_gb_s <= self.limit_gb_s else self.gb_s / self.limit_gb_s
 
     def values(self):
-        names = ("efficiency", "whole_efficiency", "of_limit") if self.gb_s_per_core else ()
-        return asdict(self) | {name: getattr(self, name) for name in names}
+        return asdict(self) | {"of_limit": self.of_limit}
 
     @classmethod
     def of(cls, job, speed, threads, runs):
@@ -222,8 +218,10 @@ class Row:
             job,
             speed,
             threads,
+            runs[0].coded_bytes,
             median(lambda run: run.coded_bytes / run.coding_s / 1e9),
-            median(lambda run: run.coded_bytes / run.whole_s / 1e9),
+            median(lambda run: run.core_s / run.coding_s / threads),
+            median(lambda run: run.core_s / run.whole_s / threads),
             median(lambda run: run.caller_cpu_s / run.coded_bytes * 1e9),
             median(lambda run: run.cpu_s / run.coded_bytes * 1e9),
         )
@@ -232,10 +230,12 @@ class Row:
 class SimulatedCores:
     """So many cores of one speed in the place of those of this machine."""
 
-    def __init__(self):
+    def __init__(self, spread):
+        self._spread = spread
         path = hdf5plugin.get_config().registered_filters["lz4"]
         self._library = ctypes.CDLL(path)
-        self._library.simulated_begin.argtypes = [ctypes.c_double, ctypes.c_int64]
+        self._library.simulated_begin.argtypes = [ctypes.c_double, ctypes.c_double, ctypes.c_int64]
+        self._library.simulated_core_seconds.restype = ctypes.c_double
         self._library.simulated_bytes.restype = ctypes.c_uint64
         self._library.simulated_seconds.restype = ctypes.c_double
         self._clock = time.pthread_getcpuclockid(threading.get_ident())
@@ -243,22 +243,23 @@ class SimulatedCores:
     def run(self, job, files, threads, speed):
         """Do a job, and compare what it has made."""
         os.sched_getaffinity = lambda _: set(range(threads))  # whence the product knows of cores
-        self._library.simulated_begin(0, self._clock)
+        self._library.simulated_begin(0, 0, self._clock)
         steps = JOBS[job](files, threads)
         next(steps)
-        self._library.simulated_begin(speed * 1e9, self._clock)
+        self._library.simulated_begin(speed * 1e9, self._spread, self._clock)
         start = time.perf_counter()
         next(steps)
         whole_s = time.perf_counter() - start
-        coded, times = self._library.simulated_bytes(), list(map(self._library.simulated_seconds, range(3)))
-        self._library.simulated_begin(0, self._clock)
+        coded, core_s = self._library.simulated_bytes(), self._library.simulated_core_seconds()
+        times = [self._library.simulated_seconds(clock) for clock in range(3)]
+        self._library.simulated_begin(0, 0, self._clock)
         next(steps, None)
-        return Run(coded, whole_s, *times)
+        return Run(coded, core_s, whole_s, *times)
 
 
 def measure(arguments, folder):
     """Give rows, and rows without sleep on the real cores, with the most chunks that there are."""
-    cores, rows, limits = SimulatedCores(), [], {}
+    cores, rows, limits = SimulatedCores(arguments.spread), [], {}
     for threads in arguments.threads:
         files = Files(
             folder, threads * arguments.chunks_per_thread, KEEPING if arguments.keep_all else (CODEC, OTHER_CODEC)
@@ -343,6 +344,7 @@ def parse_arguments():
     parser.add_argument("--speeds", nargs="+", type=float, default=[0.05, 0.1], help="GB/s of a core")
     parser.add_argument("--chunks-per-thread", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--spread", type=float, default=0.2, help="of the times of chunks")
     parser.add_argument("--keep-all", action="store_true", help="store all frames, not one of eight")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--simulated", action="store_true", help=argparse.SUPPRESS)
@@ -364,8 +366,8 @@ def main():
         rows, limits = measure(arguments, Path(folder))
         rows = [Row(**asdict(row) | {"limit_gb_s": limits[row.job].gb_s}) for row in rows]
         if arguments.json:
-            found = [row.values() for row in [*rows, *limits.values()]]
-            print(json.dumps({"machine": asdict(machine), "rows": found, "goals": list(goals(rows))}, indent=1))
+            found = {"rows": [row.values() for row in rows], "limits": [asdict(row) for row in limits.values()]}
+            print(json.dumps({"machine": asdict(machine), **found, "goals": list(goals(rows))}, indent=1))
         else:
             show(rows, limits)
 

@@ -32,7 +32,7 @@ from ptychoproduct.hdf5.shard_layout import is_sharded
 from ptychoproduct.hdf5.sharded_chunks import ShardedChunks
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.system.process import available_threads
-from ptychoproduct.system.workers import Workers, done_here
+from ptychoproduct.system.workers import Workers, ahead_bytes, done_here
 from ptychoproduct_native import FilterError
 
 Result = TypeVar("Result")
@@ -43,8 +43,6 @@ _CALL_BYTES = 256 * 1024
 _MOST_CALL_BYTES = 8 * 1024**2
 _CALLS_PER_THREAD = 8
 _BLOCK_BYTES = 1024**2
-# What may be decoded ahead of the consumer of blocks.
-_AHEAD_BYTES = 64 * 1024**2
 # Decoded chunks that are kept for a reader that takes one frame after the other.
 _KEPT_BYTES = 16 * 1024**2
 
@@ -239,7 +237,7 @@ class DatasetReader:
         step = chunk_rows * max(1, block_bytes // max(1, chunk_rows * row_bytes))
         firsts = range(0, self.shape[0], step)
         calls = (self._block_call(range(first, min(first + step, self.shape[0])), function) for first in firsts)
-        futures = self._workers.in_order(calls, _AHEAD_BYTES // max(1, step * row_bytes))
+        futures = self._workers.in_order(calls, ahead_bytes(self._workers.threads) // max(1, step * row_bytes))
         for first, future in zip(firsts, futures, strict=True):
             yield range(first, min(first + step, self.shape[0])), future
 

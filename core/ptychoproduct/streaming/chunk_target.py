@@ -65,7 +65,7 @@ class ChunkTarget:
         self.chunk_shape: tuple[int, ...] = dataset.chunks
         self.row_shape: tuple[int, ...] = dataset.shape[1:]
         self._datasets = [dataset] if output.mirror is None else [output.mirror, dataset]
-        self._file = output.file if hasattr(os, "pwrite") else None  # on Windows HDF5 writes
+        self._file = output.file
         self._convert = output.convert
         self._source_dtype = dtype
         self._dtype: np.dtype[Any] = dataset.dtype
@@ -115,17 +115,35 @@ class ChunkTarget:
             Writes the chunk, on any thread, to the place that HDF5 has given it; None where it is written.
         """
         stop = offset[0] + self.chunk_shape[0]
+        write = None
         for dataset in self._datasets:
             if self._grows and stop > dataset.shape[0]:
                 dataset.resize(stop, axis=0)
-            if self._file is not None and dataset is self._datasets[-1]:
-                self._file.leave_out(data)
-            dataset.id.write_direct_chunk(offset, data, filter_mask)
-        place = -1 if self._file is None else self._file.place_left_out()
-        return None if self._file is None or place < 0 else partial(self._file.write_at, data, place)
+            file = self._file if dataset is self._datasets[-1] else None
+            write = write_chunk(dataset, offset, data, filter_mask, file)
+        return write
 
     def _array(self, chunk: ChunkBuffer, dtype: np.dtype[Any]) -> Array:
         return np.frombuffer(chunk, dtype).reshape(self.chunk_shape)
+
+
+def write_chunk(
+    dataset: h5py.Dataset, offset: tuple[int, ...], data: ChunkBuffer | bytes, filter_mask: int, file: OutputFile | None
+) -> Callable[[], None] | None:
+    """Have HDF5 write an encoded chunk, or give it a place in a file.
+
+    Returns
+    -------
+    callable or None
+        See `ChunkTarget.write`. HDF5 must not read or rewrite the chunk before it was called.
+    """
+    if file is None or not hasattr(os, "pwrite"):  # on Windows HDF5 writes
+        dataset.id.write_direct_chunk(offset, data, filter_mask)
+        return None
+    file.leave_out(data)
+    dataset.id.write_direct_chunk(offset, data, filter_mask)
+    place = file.place_left_out()
+    return None if place < 0 else partial(file.write_at, data, place)
 
 
 def _copied(chunk: ChunkBuffer) -> ChunkBuffer:

@@ -14,6 +14,9 @@ Result = TypeVar("Result")
 
 # Calls waiting for a core or for their turn; enough that neither side waits for the other.
 _WINDOW_PER_THREAD = 3
+# What these may hold of memory. Results are taken in order: with one call a thread, all wait for one that takes long.
+_AHEAD_BYTES = 64 * 1024**2
+_AHEAD_BYTES_PER_THREAD = 4 * 1024**2
 
 
 class Workers:
@@ -99,6 +102,11 @@ class Workers:
                 self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix=self._name)
                 self._process = os.getpid()
             return self._pool
+
+
+def ahead_bytes(threads: int) -> int:
+    """Return how much memory may be held by calls that wait for a thread, or for their turn."""
+    return max(_AHEAD_BYTES, threads * _AHEAD_BYTES_PER_THREAD)
 
 
 def done_here(calls: Iterable[Callable[[], Result]]) -> Iterator[Future[Result]]:

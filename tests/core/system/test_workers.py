@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from ptychoproduct.system.workers import Workers
+from ptychoproduct.system.workers import Workers, ahead_bytes
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -70,6 +70,11 @@ def test_calls_are_taken_a_few_ahead(most_waiting, expected):
     assert len(taken) == expected
     futures.close()
     workers.close()
+
+
+def test_many_threads_may_hold_more():
+    assert ahead_bytes(2) == ahead_bytes(16) == 64 * 1024**2
+    assert ahead_bytes(64) == 256 * 1024**2
 
 
 def test_after_closing_nothing_runs_any_more():
