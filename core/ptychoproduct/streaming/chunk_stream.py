@@ -1,4 +1,4 @@
-"""Rows in, compressed chunks out: every core encodes, one thread writes, in order.
+"""Rows in, compressed chunks out: every core encodes, and the one that has the next chunk writes it.
 
 source ─→ ChunkBuffer ─→ filter pipeline, on every core, no Python lock ─→ write_direct_chunk, in order ─→ file
 
@@ -23,6 +23,7 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.streaming.chunk_target import ChunkTarget, RowOutput
 from ptychoproduct.streaming.sources import RowSource, windows_of
+from ptychoproduct.system.ordered_tasks import OrderedTasks
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.system.workers import Workers
 from ptychoproduct_native import ChunkBuffer
@@ -67,16 +68,14 @@ class ChunkStream:
         self._chunks_are_blocks = all(target.chunk_shape == block_shape for target in self._targets)
         waiting = resources.threads * _WINDOW_PER_THREAD
         if self._chunks_are_blocks:
-            self._most_waiting = max(
-                resources.threads + 1, min(waiting, _WINDOW_BYTES // (self.block_rows * self.row_bytes))
-            )
+            fit = _WINDOW_BYTES // (self.block_rows * self.row_bytes)
+            self._most_waiting = max(resources.threads + 1, min(waiting, fit))
         else:
             self.block_rows *= max(1, _BLOCK_BYTES // (self.block_rows * self.row_bytes))
             chunks = sum(len(list(target.offsets(range(self.block_rows)))) for target in self._targets)
             self._most_waiting = waiting + chunks  # the cores have work while the next block is read
-        self._resources = resources
-        self._workers = Workers(resources.threads, "encode")
-        self._pending: deque[tuple[int, Future[list[_Encoded]]]] = deque()
+        self._readers = Workers(resources.threads, "read")
+        self._tasks = OrderedTasks(resources.threads, self._most_waiting, self._place, resources.progress)
         self._writes: deque[Callable[[], None]] = deque()
         self._writing = Lock()  # the kernel lets one thread at a time write to a file
 
@@ -86,15 +85,15 @@ class ChunkStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._workers:
+        with self._readers:
+            self._tasks.__exit__(kind, error, trace)
             if error is None:
-                self.drain()
+                self._write_placed()
         self._writes.clear()
 
     def drain(self) -> None:
         """Write all chunks that were submitted."""
-        while self._pending:
-            self._write_oldest()
+        self._tasks.drain()
         with self._writing:
             self._write_placed()
 
@@ -116,7 +115,7 @@ class ChunkStream:
                 self.submit_block(block, self._read(source, block))
         elif self._chunks_are_blocks:
             for block in blocks:
-                self._submit(len(block), partial(self._read_and_encode, source, block))
+                self._submit(len(block), partial(self._read_and_encode, source, block), is_small=True)
         else:
             for block, elements in self._read_ahead(source, blocks):
                 self.submit_block(block, elements)
@@ -149,12 +148,12 @@ class ChunkStream:
             if rows is not None:
                 elements = self.new_block()
                 clear_rest(elements, len(rows) * self.row_bytes)
-                step = -(-len(rows) // self._resources.threads)
+                step = -(-len(rows) // self._readers.threads)
                 calls = [
                     partial(self._read_part, source, rows.start, elements, range(first, min(first + step, rows.stop)))
                     for first in rows[::step]
                 ]
-                reading.append((rows, elements, list(map(self._workers.submit, calls))))
+                reading.append((rows, elements, list(map(self._readers.submit, calls))))
             if reading and (rows is None or len(reading) > 1):
                 done, elements, parts = reading.popleft()
                 for part in parts:
@@ -175,10 +174,8 @@ class ChunkStream:
         last = self._targets[-1]
         return [(target, offset, target.encode(offset, elements, target is not last)) for target in self._targets]
 
-    def _submit(self, rows: int, task: Callable[[], list[_Encoded]]) -> None:
-        while len(self._pending) >= self._most_waiting:
-            self._write_oldest()
-        self._pending.append((rows, self._workers.submit(partial(self._encode_and_write, task))))
+    def _submit(self, rows: int, task: Callable[[], list[_Encoded]], *, is_small: bool = False) -> None:
+        self._tasks.submit(partial(self._encode_and_write, task), rows * self.row_bytes, is_small=is_small)
 
     def _encode_and_write(self, task: Callable[[], list[_Encoded]]) -> list[_Encoded]:
         """Encode, and write chunks that have got their places meanwhile, unless another thread does."""
@@ -190,21 +187,19 @@ class ChunkStream:
                 self._writing.release()
         return encoded
 
-    def _write_placed(self) -> None:
-        while self._writes:
-            self._writes.popleft()()
-
-    def _write_oldest(self) -> None:
-        rows, future = self._pending.popleft()
-        for target, offset, (data, filter_mask) in future.result():
+    def _place(self, encoded: list[_Encoded]) -> None:
+        """Have HDF5 give chunks their places, or write them; called in order."""
+        for target, offset, (data, filter_mask) in encoded:
             write = target.write(offset, data, filter_mask)
             if write is not None:
                 self._writes.append(write)
-        if len(self._writes) > self._most_waiting:  # this thread waits, so that memory stays bounded
+        if len(self._writes) > self._most_waiting:  # soon all wait for this thread, so memory stays bounded
             with self._writing:
                 self._write_placed()
-        if rows:
-            self._resources.progress(rows * self.row_bytes)
+
+    def _write_placed(self) -> None:
+        while self._writes:
+            self._writes.popleft()()
 
 
 class RowAppender:
