@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
@@ -69,15 +68,13 @@ class ChunkStream:
         waiting = resources.threads * _WINDOW_PER_THREAD
         if self._chunks_are_blocks:
             fit = _WINDOW_BYTES // (self.block_rows * self.row_bytes)
-            self._most_waiting = max(resources.threads + 1, min(waiting, fit))
+            most_waiting = max(resources.threads + 1, min(waiting, fit))
         else:
             self.block_rows *= max(1, _BLOCK_BYTES // (self.block_rows * self.row_bytes))
             chunks = sum(len(list(target.offsets(range(self.block_rows)))) for target in self._targets)
-            self._most_waiting = waiting + chunks  # the cores have work while the next block is read
+            most_waiting = waiting + chunks  # the cores have work while the next block is read
         self._readers = Workers(resources.threads, "read")
-        self._tasks = OrderedTasks(resources.threads, self._most_waiting, self._place, resources.progress)
-        self._writes: deque[Callable[[], None]] = deque()
-        self._writing = Lock()  # the kernel lets one thread at a time write to a file
+        self._tasks = OrderedTasks(resources.threads, most_waiting, self._write, resources.progress)
 
     def __enter__(self) -> Self:
         return self
@@ -87,15 +84,10 @@ class ChunkStream:
     ) -> None:
         with self._readers:
             self._tasks.__exit__(kind, error, trace)
-            if error is None:
-                self._write_placed()
-        self._writes.clear()
 
     def drain(self) -> None:
         """Write all chunks that were submitted."""
         self._tasks.drain()
-        with self._writing:
-            self._write_placed()
 
     def submit_rows(self, source: RowSource, rows: range, firsts: Collection[int] | None = None) -> None:
         """Read rows, and encode them.
@@ -115,7 +107,8 @@ class ChunkStream:
                 self.submit_block(block, self._read(source, block))
         elif self._chunks_are_blocks:
             for block in blocks:
-                self._submit(len(block), partial(self._read_and_encode, source, block), is_small=True)
+                task = partial(self._read_and_encode, source, block)
+                self._tasks.submit(task, len(block) * self.row_bytes, is_small=True)
         else:
             for block, elements in self._read_ahead(source, blocks):
                 self.submit_block(block, elements)
@@ -123,13 +116,13 @@ class ChunkStream:
     def submit_block(self, rows: range, elements: ChunkBuffer) -> None:
         """Encode a block whose first rows have been filled; the rest of it becomes zeros."""
         if self._chunks_are_blocks:
-            self._submit(len(rows), partial(self._encode, rows.start, elements))
+            self._tasks.submit(partial(self._encode, rows.start, elements), len(rows) * self.row_bytes)
             return
         block = np.frombuffer(elements, self._dtype).reshape(-1, *self._row_shape)
         chunks = [(target, offset) for target in self._targets for offset in target.offsets(rows)]
         for number, (target, offset) in enumerate(chunks, 1):
             done = len(rows) if number == len(chunks) else 0
-            self._submit(done, partial(_cut_and_encode, target, offset, block, rows.start))
+            self._tasks.submit(partial(_cut_and_encode, target, offset, block, rows.start), done * self.row_bytes)
 
     def new_block(self) -> ChunkBuffer:
         """Return memory for a block, not initialised."""
@@ -174,32 +167,10 @@ class ChunkStream:
         last = self._targets[-1]
         return [(target, offset, target.encode(offset, elements, target is not last)) for target in self._targets]
 
-    def _submit(self, rows: int, task: Callable[[], list[_Encoded]], *, is_small: bool = False) -> None:
-        self._tasks.submit(partial(self._encode_and_write, task), rows * self.row_bytes, is_small=is_small)
-
-    def _encode_and_write(self, task: Callable[[], list[_Encoded]]) -> list[_Encoded]:
-        """Encode, and write chunks that have got their places meanwhile, unless another thread does."""
-        encoded = task()
-        if self._writes and self._writing.acquire(blocking=False):
-            try:
-                self._write_placed()
-            finally:
-                self._writing.release()
-        return encoded
-
-    def _place(self, encoded: list[_Encoded]) -> None:
-        """Have HDF5 give chunks their places, or write them; called in order."""
+    def _write(self, encoded: list[_Encoded]) -> None:
+        """Write chunks; called in order, by one thread at a time, as the kernel lets one write to a file."""
         for target, offset, (data, filter_mask) in encoded:
-            write = target.write(offset, data, filter_mask)
-            if write is not None:
-                self._writes.append(write)
-        if len(self._writes) > self._most_waiting:  # soon all wait for this thread, so memory stays bounded
-            with self._writing:
-                self._write_placed()
-
-    def _write_placed(self) -> None:
-        while self._writes:
-            self._writes.popleft()()
+            target.write(offset, data, filter_mask)
 
 
 class RowAppender:

@@ -153,20 +153,18 @@ class OrderedTasks(Generic[Result]):
             try:
                 while self._error is None and self._taken in self._made:
                     self._take_next()
+            except BaseException as error:  # as above
+                self._error = error
+                self._drop_tasks()
+                self._awake.set()
             finally:
                 self._taking.release()
 
     def _take_next(self) -> None:
         size, result = self._made.pop(self._taken)
-        try:
-            if isinstance(result, BaseException):
-                raise result
-            self._take(result)
-        except BaseException as error:  # as above
-            self._error = error
-            self._drop_tasks()
-            self._awake.set()
-            return
+        if isinstance(result, BaseException):
+            raise result
+        self._take(result)
         self._size_taken += size
         with self._lock:
             self._taken += 1
