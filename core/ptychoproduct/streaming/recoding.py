@@ -21,9 +21,9 @@ from ptychoproduct.hdf5.row_checksums import changed_rows, have_changed, stored_
 from ptychoproduct.streaming.chunk_stream import write_rows
 from ptychoproduct.streaming.chunk_target import RowOutput, write_chunk
 from ptychoproduct.streaming.dataset_rows import DatasetRows
-from ptychoproduct.streaming.placed_writes import PlacedWrites
+from ptychoproduct.system.ordered_tasks import OrderedTasks
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.system.workers import Workers, ahead_bytes
+from ptychoproduct.system.workers import most_ahead
 from ptychoproduct_native import FLETCHER32_ID, ChunkBuffer, Filter, FilterError, FilterPipeline, OutputFile
 
 
@@ -94,38 +94,30 @@ def _recode_chunks(
                 raise ContractError(where[0], f"damaged: rows {have_changed(changed)}", key=where[1])
         return chunk
 
-    def transcoded(offset: tuple[int, ...], fetch: _Fetch, is_kept: bool) -> tuple[ChunkBuffer | bytes, int]:
+    def transcoded(offset: tuple[int, ...], fetch: _Fetch, is_kept: bool) -> _Encoded:
         try:
             filter_mask, data = fetch()
             chunk = decoded(offset, filter_mask, data, is_kept)  # also what stays as it is: it may be damaged
-            return (data, filter_mask) if is_kept else encode.encode(chunk)
+            return (offset, data, filter_mask) if is_kept else (offset, *encode.encode(chunk))
         except (FilterError, EOFError, OSError) as error:
             raise ContractError(where[0], f"chunk {offset} cannot be decoded: {error}", key=where[1]) from error
         except MemoryError as error:
             raise ContractError(where[0], "does not fit in memory", key=where[1]) from error
-        finally:
-            writes.help()
 
-    def calls() -> Iterator[Callable[[], tuple[Any, int]]]:
+    def write(encoded: _Encoded) -> None:
+        write_chunk(target, *encoded, file)
+
+    stored = _StoredChunks(source)
+    most_waiting = most_ahead(resources.threads, chunk_bytes)
+    with OrderedTasks(resources.threads, most_waiting, write, resources.progress) as tasks:
         for offset in stored.origins():
             # HDF5 may have stored a chunk that reaches beyond the end without the filters, and not say so.
             is_whole = all(first + n <= end for first, n, end in zip(offset, source.chunks, source.shape, strict=True))
-            yield partial(transcoded, offset, stored.fetching(offset), keep and is_whole)
-
-    stored = _StoredChunks(source)
-    most_waiting = ahead_bytes(resources.threads) // chunk_bytes
-    writes = PlacedWrites(max(resources.threads, most_waiting))
-    with Workers(resources.threads) as workers:
-        futures = workers.in_order(calls(), most_waiting)
-        for offset, future in zip(stored.origins(), futures, strict=True):
-            data, filter_mask = future.result()
-            write = write_chunk(target, offset, data, filter_mask, file)
-            if write is not None:
-                writes.add(write)
-            resources.progress(chunk_bytes)
-        writes.finish()
+            task = partial(transcoded, offset, stored.fetching(offset), keep and is_whole)
+            tasks.submit(task, chunk_bytes, is_small=stored.are_read_by_tasks)
 
 
+_Encoded = tuple[tuple[int, ...], ChunkBuffer | bytes, int]
 _Fetch = Callable[[], tuple[int, ChunkBuffer | bytes]]
 
 
@@ -137,6 +129,7 @@ class _StoredChunks:
             self._index = ChunkIndex(dataset)
         self._dataset = dataset
         self._descriptor = own_descriptor(self, dataset.file)
+        self.are_read_by_tasks = self._descriptor is not None
 
     def origins(self) -> Iterator[tuple[int, ...]]:
         """Give the index of the first element of each, in order."""

@@ -104,9 +104,10 @@ class Workers:
             return self._pool
 
 
-def ahead_bytes(threads: int) -> int:
-    """Return how much memory may be held by calls that wait for a thread, or for their turn."""
-    return max(_AHEAD_BYTES, threads * _AHEAD_BYTES_PER_THREAD)
+def most_ahead(threads: int, call_bytes: int) -> int:
+    """Return how many calls that hold so much each may wait for a thread, or for their turn."""
+    fit = max(_AHEAD_BYTES, threads * _AHEAD_BYTES_PER_THREAD) // max(1, call_bytes)
+    return max(threads + 1, min(threads * _WINDOW_PER_THREAD, fit))
 
 
 def done_here(calls: Iterable[Callable[[], Result]]) -> Iterator[Future[Result]]:

@@ -354,7 +354,7 @@ def test_chunks_that_threads_write_lie_where_hdf5_puts_them(product, monkeypatch
     _, out = repack(product, codec)
     ours = out.read_bytes()
 
-    def by_hdf5(dataset, offset, data, filter_mask, _):
+    def by_hdf5(dataset, offset, data, filter_mask, file):  # noqa: ARG001 - does without
         dataset.id.write_direct_chunk(offset, data, filter_mask)
 
     monkeypatch.setattr(recoding, "write_chunk", by_hdf5)
