@@ -367,10 +367,7 @@ def _write_frames(archive: NpzWriter, frames: Frames, order: str, resources: Res
 
 
 def _write_parts(
-    stream: MemberStream,
-    reader: DatasetReader,
-    progress: Progress = lambda _: None,
-    transform: tuple[str, ...] = (),
+    stream: MemberStream, reader: DatasetReader, progress: Progress | None = None, transform: tuple[str, ...] = ()
 ) -> None:
     """Write all rows of a dataset; each core decodes, encodes and writes its own."""
     row_bytes = math.prod(reader.shape[1:]) * reader.dtype.itemsize
@@ -378,8 +375,8 @@ def _write_parts(
     def encode(first: int, block: Array) -> Part:
         return stream.encode(first * row_bytes, _as_in_source(block, transform))
 
-    block_bytes = len(next(reader.block_ranges(), ())) * row_bytes
-    with OrderedTasks(reader.threads, most_ahead(reader.threads, block_bytes), stream.add, progress) as tasks:
+    most = most_ahead(reader.threads, len(next(reader.block_ranges(), ())) * row_bytes)
+    with OrderedTasks(reader.threads, most, stream.add, progress or (lambda _: None)) as tasks:
         for rows in reader.block_ranges():
             tasks.submit(reader.block_call(rows, encode), len(rows) * row_bytes)
 

@@ -125,7 +125,7 @@ class DatasetReader:
         self._name: str = dataset.name
         self._road: _Road = _road(dataset, accept_damage, verify)
         self._chunk_bytes = math.prod(self._road.chunk_shape) * self.dtype.itemsize
-        self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        self._row_bytes: int = math.prod(self.shape[1:]) * self.dtype.itemsize
         self.threads = threads or available_threads()
         self._workers = Workers(self.threads)
         self._kept: dict[tuple[int, ...], Array] = {}
