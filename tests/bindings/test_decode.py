@@ -118,7 +118,7 @@ def test_a_chunk_is_decoded_to_memory_that_is_given_and_not_around_it(options, s
         stop = 32 + offset + array.nbytes
         pipeline.decode_into(around[32 + offset : stop], data, mask)
         assert around[32 + offset : stop].tobytes() == array.tobytes()
-        assert (around[: 32 + offset] == 0xA5).all() and (around[stop:] == 0xA5).all()
+        assert (np.delete(around, np.s_[32 + offset : stop]) == 0xA5).all()
 
 
 @EVERY

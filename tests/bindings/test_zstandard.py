@@ -30,7 +30,9 @@ def stored(data, *values):
             "d", data=data, chunks=data.shape, compression=NUMBER, compression_opts=values, allow_unknown_filter=True
         )
         number, flags, values, _ = dataset.id.get_create_plist().get_filter(0)
-        return dataset.id.read_direct_chunk((0,) * data.ndim)[1], FilterPipeline([Filter(number, flags, values, LIBRARY)])
+        return dataset.id.read_direct_chunk((0,) * data.ndim)[1], FilterPipeline(
+            [Filter(number, flags, values, LIBRARY)]
+        )
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -81,7 +83,7 @@ def test_damage_behind_a_part_is_not_met():
 
 def test_damage_behind_a_part_is_met_by_the_checksum():
     data = frames()
-    chunk, plain = stored(data, 3)
+    chunk, _ = stored(data, 3)
     pipeline = FilterPipeline([Filter(NUMBER, 0, (3,), LIBRARY), Filter(FLETCHER32_ID, 0, ())])
     buffer = ChunkBuffer(data.nbytes)
     memoryview(buffer)[:] = data.tobytes()

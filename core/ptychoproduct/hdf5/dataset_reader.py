@@ -285,7 +285,7 @@ class DatasetReader:
                 piece.copy(decoded, result)
 
     def _place_of(self, piece: Piece, result: Array) -> Array | None:
-        """Return where in the result a chunk can be decoded; None where only some of its elements are wanted, or others."""
+        """Return where in the result a whole chunk can be decoded; None where it has no such place."""
         if self._recipe is not None or result.dtype != self.dtype:
             return None
         return piece.place(self._road.chunk_shape, result)

@@ -81,10 +81,8 @@ class EncodedChunks:
                     raise
         return piece, None
 
-    def decode(
-        self, piece: Piece, fetched: _Encoded | None, whole: bool = True, place: Array | None = None
-    ) -> Array:
-        """Return a chunk's elements: in the place, of its shape and type in C order, where one is given and it is not lost.
+    def decode(self, piece: Piece, fetched: _Encoded | None, whole: bool = True, place: Array | None = None) -> Array:
+        """Return a chunk's elements: in the place (its shape and type, C order), where one is given and it is not lost.
 
         Unless it is wanted whole, rows that the piece does not have may be anything.
         """

@@ -65,7 +65,7 @@ class Piece:
         return slice(rows.start, rows.stop) if isinstance(rows, slice) else slice(int(rows.min()), int(rows.max()) + 1)
 
     def place(self, chunk_shape: tuple[int, ...], result: Array) -> Array | None:
-        """Return where all elements of the chunk go, a view of the result in C order; None where that is no such place."""
+        """Return where all elements of the chunk go, a view of the result in C order; None where they go elsewhere."""
         rows = _as_slice(self.destination[0]), _as_slice(self.source[0])
         if rows[0] is None or rows[1] is None:
             return None
