@@ -1,5 +1,6 @@
 from ptychoproduct_native.bitshuffled cimport Bitshuffled
 from ptychoproduct_native.buffers cimport ChunkBuffer, Destination
+from ptychoproduct_native.szip cimport Szip
 from ptychoproduct_native.zstandard cimport Zstandard
 
 cdef enum:
@@ -24,7 +25,8 @@ cdef class Filter:
     cdef size_t cd_nelmts
     cdef unsigned int cd_values[MAX_CD_VALUES]
     cdef filter_function function
-    cdef Bitshuffled bitshuffled  # these two, where they are not None, do what the plugin's function does otherwise
+    cdef Bitshuffled bitshuffled  # where one of these is not None, it does what a plugin's function does otherwise
+    cdef Szip szip
     cdef Zstandard zstandard
     cdef object library  # keeps the shared library loaded while its function may be called
 
