@@ -58,8 +58,11 @@ class _Road(Protocol):
     def fetch(self, piece: Piece) -> tuple[Piece, Any]:
         """Read what a piece needs, on the caller's thread; return it, and where the piece is in its decoded form."""
 
-    def decode(self, piece: Piece, fetched: Any, whole: bool) -> Array:
-        """Return the decoded form, on any thread; unless it is wanted whole, rows beside the piece may be anything."""
+    def decode(self, piece: Piece, fetched: Any, whole: bool, place: Array | None = None) -> Array:
+        """Return the decoded form, on any thread; unless it is wanted whole, rows beside the piece may be anything.
+
+        Where a whole chunk has a place in memory, it may be decoded there and the place be returned.
+        """
 
 
 class _BlocksByHdf5:
@@ -87,8 +90,8 @@ class _BlocksByHdf5:
             block: Array = self._dataset[(slice(offset + first, offset + stop), *piece.source[1:])]
         return replace(piece, source=(relative, *(slice(None) for _ in piece.source[1:]))), block
 
-    def decode(self, piece: Piece, fetched: Array, whole: bool) -> Array:  # noqa: ARG002 - nothing is left to do
-        return fetched
+    def decode(self, piece: Piece, fetched: Array, whole: bool, place: Array | None = None) -> Array:  # noqa: ARG002
+        return fetched  # nothing is left to do
 
 
 class DatasetReader:
@@ -298,10 +301,19 @@ class DatasetReader:
 
     def _place(self, fetched: list[tuple[Piece, Any]], result: Array) -> None:
         for piece, data in fetched:
-            piece.copy(self._decode(piece, data, whole=False), result)
+            place = self._place_of(piece, result)
+            decoded = self._decode(piece, data, whole=False, place=place)
+            if decoded is not place:
+                piece.copy(decoded, result)
 
-    def _decode(self, piece: Piece, fetched: Any, whole: bool = True) -> Array:
-        return self._converted(self._road.decode(piece, fetched, whole or self._recipe is not None))
+    def _place_of(self, piece: Piece, result: Array) -> Array | None:
+        """Return where in the result a whole chunk can be decoded; None where it has no such place."""
+        if self._recipe is not None or result.dtype != self.dtype:
+            return None
+        return piece.place(self._road.chunk_shape, result)
+
+    def _decode(self, piece: Piece, fetched: Any, whole: bool = True, place: Array | None = None) -> Array:
+        return self._converted(self._road.decode(piece, fetched, whole or self._recipe is not None, place))
 
     def _converted(self, stored: Array) -> Array:
         if self._recipe is None:
@@ -323,12 +335,14 @@ class DatasetReader:
     def _read_kept(self, selection: Selection, result: Array) -> None:
         """Read from the chunks that were decoded for the row before, where they are the same.
 
-        Of a chunk that is met for the first time only what is wanted is decoded, if its filter can do that.
+        Of a chunk that is met for the first time only what is wanted is decoded, if its filter can do that, and it is
+        not the chunk after the one before: who reads one row after the other wants the rest of it, too.
         """
         wanted = list(pieces(selection, self._road.chunk_shape))
         first = wanted[0].offset[0] if wanted else 0
-        is_met, self._met = first == self._met, first
-        if not is_met and len(wanted) == 1 and self._road.decodes_parts and self._recipe is None:
+        is_next = self._met is not None and first in (self._met, self._met + self._road.chunk_shape[0])
+        self._met = first
+        if not is_next and len(wanted) == 1 and self._road.decodes_parts and self._recipe is None:
             self._place([self._road.fetch(wanted[0])], result)
             return
         kept = {offset: chunk for offset, chunk in self._kept.items() if offset[0] == first}
