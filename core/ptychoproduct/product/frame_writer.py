@@ -28,7 +28,6 @@ from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.scan.scan import FrameStack, FramesToWrite, WriteElsewhere
 from ptychoproduct.streaming.chunk_stream import RowAppender, write_rows
 from ptychoproduct.streaming.chunk_target import Convert, RowOutput
-from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks_joined
 from ptychoproduct.streaming.sources import ArrayRows, RowSource
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.kept_frames import KeptFrames, frames_to_judge
@@ -166,7 +165,6 @@ class FrameWriter:
             dataset.attrs[contract.FRAMES_TRANSFORM.name] = frames.transform
         if frames.selection is not None:
             dataset.attrs[contract.SELECTION.name] = frames.selection
-        frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
         if frames.write_elsewhere is not None:
             self._write_elsewhere(frames.write_elsewhere, rows, canonical_axes(axis_order), recipe)
             return
@@ -180,16 +178,24 @@ class FrameWriter:
                 write_rows([*beside, output], rows, replace(self._resources, progress=progress))
             return
         parts = frames.chunks if axis_order == "NHW" and not beside and not self._digests.has_frames else ()
-        if not has_same_chunks_joined(parts, dataset):
+        if not (parts and self._copy_chunks(parts, rows, dataset)):
             rows = self._digests.passing_frames(rows, dataset)
             write_rows([*beside, RowOutput(dataset, file=self._output)], rows, self._resources)
-            return
+
+    def _copy_chunks(self, parts: Sequence[h5py.Dataset], rows: RowSource, dataset: h5py.Dataset) -> bool:
+        """Copy the chunks of datasets as they are, where they are the same in the product; else return false."""
+        from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks_joined  # 3 ms, for products
+
+        if not has_same_chunks_joined(parts, dataset):
+            return False
+        frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
         self._digests.frames_copied(parts, self._resources.threads)
         left, first = set(), 0
         for part in parts:
             left |= copy_chunks(part, dataset, lambda copied: self._resources.progress(copied * frame_bytes), first)
             first += len(part)
         write_rows([RowOutput(dataset, file=self._output)], rows, self._resources, left)
+        return True
 
     def _write_elsewhere(
         self, write: WriteElsewhere, rows: RowSource, axes: Sequence[int], recipe: CountsRecipe | None

@@ -7,6 +7,7 @@ from bisect import bisect_left
 import numpy as np
 
 from ptychoproduct.aliases import Array
+from ptychoproduct.model.ascending import distinct
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.streaming.passing_rows import PassingRows
 from ptychoproduct.streaming.sources import RowSource
@@ -28,8 +29,7 @@ def frames_to_judge(frames: int, frame_shape: tuple[int, ...], chunks: tuple[int
         return rows
     each = -(-len(rows) // _DEEP_CHUNKS)
     firsts = _spread(frames // depth, (2**30,))[:: max(1, _DEEP_CHUNKS - 1)][:_DEEP_CHUNKS] * depth
-    found: Array = _distinct(firsts[:, np.newaxis] + np.linspace(0, depth - 1, each).astype(int))
-    return found
+    return distinct(firsts[:, np.newaxis] + np.linspace(0, depth - 1, each).astype(int))
 
 
 def _spread(frames: int, frame_shape: tuple[int, ...]) -> Array:
@@ -38,12 +38,7 @@ def _spread(frames: int, frame_shape: tuple[int, ...]) -> Array:
     wanted = min(frames, max(_USUAL_FRAMES, min(MOST_FRAMES, _PIXELS // pixels)))
     golden = (5**0.5 - 1) / 2
     spread = (np.arange(wanted) + np.arange(wanted) * golden % 1) * frames / max(1, wanted)
-    return _distinct(spread.astype(int))
-
-
-def _distinct(numbers: Array) -> Array:
-    """Return each number once, in rising order; np.unique would import NumPy's masked arrays, 15 ms of a start."""
-    return np.array(sorted(set(numbers.ravel().tolist())), numbers.dtype)
+    return distinct(spread.astype(int))
 
 
 class KeptFrames:
