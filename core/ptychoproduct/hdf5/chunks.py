@@ -7,8 +7,7 @@ import os
 import sys
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -20,8 +19,7 @@ from ptychoproduct.hdf5.chunk_grid import misplaced, stored_chunks
 from ptychoproduct_native import ChunkBuffer, read_segments
 
 
-@dataclass(frozen=True)
-class StoredChunk:
+class StoredChunk(NamedTuple):
     """Encoded bytes in a file.
 
     Parameters

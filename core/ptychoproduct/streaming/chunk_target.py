@@ -6,8 +6,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -22,8 +21,7 @@ source's elements, and the array to fill. Both are contiguous and of the chunk's
 reaches beyond the source. An error that it raises ends the writing."""
 
 
-@dataclass(frozen=True)
-class RowOutput:
+class RowOutput(NamedTuple):
     """A dataset to fill from a source.
 
     Parameters
