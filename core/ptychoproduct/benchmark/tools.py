@@ -275,7 +275,7 @@ class Tool:
         return next((module for module in self.modules if importlib.util.find_spec(module) is None), None)
 
 
-# This package imports nothing by itself; what the jobs use is imported before the clock starts, as it is for the others.
+# This package imports nothing by itself; what the jobs use is imported before the clock starts, as for the others.
 _OUR_MODULES = ("h5py", "hdf5plugin", *(f"ptychoproduct.{name}" for name in ("convert.export", "convert.importer")))
 OURS = Tool("ptychoproduct", _OUR_MODULES, ours, our_frames, ".h5", has_threads=True)
 PEERS = (
