@@ -84,7 +84,7 @@ class Campaign:
         with tempfile.TemporaryFile() as printed:
             child = os.fork()
             if child == 0:
-                signal.alarm(120)
+                signal.alarm(600)  # on a busy machine, a cluster for shards takes long to start
                 os.chdir(self.folder)
                 os.dup2(printed.fileno(), 2)
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -12,14 +12,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from ptychoproduct.compression.codecs import Codec
-from ptychoproduct.errors import SourceError
+from ptychoproduct.errors import ProductError, SourceError
 from ptychoproduct.hdf5.contract_fields import read_attribute
 from ptychoproduct.model import contract
 from ptychoproduct.product.options import ExportOptions
@@ -78,8 +78,10 @@ def write_provenance(file: h5py.File, options: ExportOptions, include_raw: bool,
     ------
     SourceError
         A source cannot be read any more.
+    ProductError
+        It is not known which version this is.
     """
-    file.attrs[contract.PROGRAM.name] = f"{PROGRAM} {version(PROGRAM)}"
+    file.attrs[contract.PROGRAM.name] = f"{PROGRAM} {_own_version()}"
     file.attrs[contract.PROGRAM_OPTIONS.name] = json.dumps(_given(options, include_raw), sort_keys=True)
     files = [path for path in dict.fromkeys(sources) if path.is_file()]
     if files:
@@ -104,6 +106,14 @@ def read_provenance(file: h5py.File) -> Provenance:
         ),
         created=_text(file, contract.CREATED),
     )
+
+
+def _own_version() -> str:
+    try:
+        return version(PROGRAM)
+    except PackageNotFoundError as error:  # which importlib says without memory, too
+        problem = "its version cannot be found: it is not installed as a whole, or there is no memory"
+        raise ProductError(PROGRAM, problem) from error
 
 
 def _given(options: ExportOptions, include_raw: bool) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 import hashlib
 import json
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError
 
 import h5py
 import pytest
 
-from ptychoproduct import ExportOptions, export_product_from_npz, repack_product
+from ptychoproduct import ExportOptions, ProductError, export_product_from_npz, repack_product
+from ptychoproduct.product import provenance
 from ptychoproduct.product.provenance import read_provenance
 
 HEAD = 1024**2
@@ -68,3 +70,13 @@ def test_what_is_not_as_the_contract_says_counts_as_absent(export, text):
     with h5py.File(export(), "r+") as file:
         file.attrs["source_files"] = text
         assert read_provenance(file).sources == ()
+
+
+def test_without_a_version_there_is_no_product(export, monkeypatch, tmp_path):
+    def not_found(name):
+        raise PackageNotFoundError(name)  # as without memory to look for it
+
+    monkeypatch.setattr(provenance, "version", not_found)
+    with pytest.raises(ProductError, match="its version cannot be found"):
+        export()
+    assert not (tmp_path / "product.h5").exists()
