@@ -1,7 +1,7 @@
 """What checksums and digests cost a conversion: processor time with them, as a part of the time without.
 
 Both run in turn in one process, on a simulated scan, without the judgement of physics. Without: `digests=False`, and
-the codec without fletcher32. On a busy machine the caches are shared with others, and a second look at data takes longer.
+the codec without fletcher32. On a busy machine caches are shared with others, and a second look at data takes longer.
 
     python benchmarks/checksum_cost.py [--frames 1000] [--rounds 11] [FOLDER]
 """
