@@ -21,6 +21,8 @@ from ptychoproduct.model.transforms import inverse_steps, transformed_array
 from ptychoproduct.npz.writer import MemberStream, NpzWriter, Part
 from ptychoproduct.product.reader import Frames, Product
 from ptychoproduct.scan.field_layouts import BAD_PIXELS
+from ptychoproduct.system.ordered_tasks import OrderedTasks
+from ptychoproduct.system.workers import most_ahead
 from ptychoproduct.validation.digests import Digest, add_elements, new_digest, stored_digest
 
 _LARGE_BYTES = 8 * 1024**2
@@ -156,10 +158,13 @@ def write_parts(
     def encode(first: int, block: Array) -> tuple[Part, Array | None]:
         return stream.encode(first * row_bytes, as_in_source(block, transform)), None if digest is None else block
 
-    for _, future in reader.blocks(encode):
-        part, block = future.result()
+    def take(made: tuple[Part, Array | None]) -> None:
+        part, block = made
         stream.add(part)
         if digest is not None and block is not None:
             add_elements(digest, block)
-        if progress is not None:
-            progress(part.nbytes)
+
+    most = most_ahead(reader.threads, len(next(reader.block_ranges(), ())) * row_bytes)
+    with OrderedTasks(reader.threads, most, take, progress or (lambda _: None)) as tasks:
+        for rows in reader.block_ranges():
+            tasks.submit(reader.block_call(rows, encode), len(rows) * row_bytes)
