@@ -2,8 +2,19 @@
 
 #include <string.h>
 
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define INLINE static __forceinline
+#else
+#define INLINE static inline
+#endif
+
 /* 32 x 32 elements of 8 bytes, source and destination, fit a 32 KiB first-level cache. */
 enum { TILE = 32 };
+
+/* Words that are summed up side by side. */
+enum { PLAIN_LANES = 8, MOST_LANES = 32 };
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -67,48 +78,46 @@ static uint32_t big_endian(uint64_t word)
     return (uint32_t)bytes[0] << 8 | bytes[1];
 }
 
-enum { LANES = 8 };
-
 /* Sum up lanes of words side by side, and their sums: loops that compilers make vectors of. */
-static void sum_lanes(const unsigned char *data, size_t steps, uint32_t *sums, uint32_t *sums_of_sums)
+INLINE void sum_lanes(const unsigned char *data, size_t steps, uint32_t *sums, uint32_t *sums_of_sums, size_t lanes)
 {
-    uint32_t first[LANES] = {0}, second[LANES] = {0};
+    uint32_t first[MOST_LANES] = {0}, second[MOST_LANES] = {0};
     for (size_t step = 0; step < steps; step++) {
-        for (size_t lane = 0; lane < LANES; lane++) {
+        for (size_t lane = 0; lane < lanes; lane++) {
             uint16_t word;
-            memcpy(&word, data + 2 * (step * LANES + lane), 2);
+            memcpy(&word, data + 2 * (step * lanes + lane), 2);
             first[lane] += word;
         }
-        for (size_t lane = 0; lane < LANES; lane++) {
+        for (size_t lane = 0; lane < lanes; lane++) {
             second[lane] += first[lane];
         }
     }
-    memcpy(sums, first, sizeof first);
-    memcpy(sums_of_sums, second, sizeof second);
+    memcpy(sums, first, lanes * sizeof *sums);
+    memcpy(sums_of_sums, second, lanes * sizeof *sums);
 }
 
 /*
  * The words are big-endian. To swap the bytes of a word is to multiply it by 256 modulo 65535, so that native words may
  * be summed up, and the bytes of the sums be swapped.
  */
-uint32_t pp_fletcher32(const unsigned char *data, size_t nbytes)
+INLINE uint32_t fletcher32(const unsigned char *data, size_t nbytes, size_t lanes)
 {
     const size_t most = 360; /* steps before a sum of sums overflows 32 bits */
     uint64_t first = 0, second = 0;
     size_t words = nbytes / 2;
-    while (words >= LANES) {
-        const size_t steps = smaller(words / LANES, most);
-        uint32_t sums[LANES], sums_of_sums[LANES];
-        sum_lanes(data, steps, sums, sums_of_sums);
-        second += first * steps * LANES;
-        for (size_t lane = 0; lane < LANES; lane++) {
+    while (words >= lanes) {
+        const size_t steps = smaller(words / lanes, most);
+        uint32_t sums[MOST_LANES], sums_of_sums[MOST_LANES];
+        sum_lanes(data, steps, sums, sums_of_sums, lanes);
+        second += first * steps * lanes;
+        for (size_t lane = 0; lane < lanes; lane++) {
             first += sums[lane];
-            second += (uint64_t)LANES * sums_of_sums[lane] - (uint64_t)lane * sums[lane];
+            second += (uint64_t)lanes * sums_of_sums[lane] - (uint64_t)lane * sums[lane];
         }
         first = folded(first);
         second = folded(second);
-        data += 2 * steps * LANES;
-        words -= steps * LANES;
+        data += 2 * steps * lanes;
+        words -= steps * lanes;
     }
     for (size_t rest = 2 * words + nbytes % 2; rest;) {
         const size_t taken = smaller(rest, 2);
@@ -120,6 +129,24 @@ uint32_t pp_fletcher32(const unsigned char *data, size_t nbytes)
         rest -= taken;
     }
     return big_endian(folded(second)) << 16 | big_endian(folded(first));
+}
+
+/* As many lanes as the processor's registers hold. */
+#if defined(__GNUC__) && defined(__x86_64__)
+__attribute__((target("avx2"))) static uint32_t fletcher32_avx2(const unsigned char *data, size_t nbytes)
+{
+    return fletcher32(data, nbytes, MOST_LANES);
+}
+#endif
+
+uint32_t pp_fletcher32(const unsigned char *data, size_t nbytes)
+{
+#if defined(__GNUC__) && defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        return fletcher32_avx2(data, nbytes);
+    }
+#endif
+    return fletcher32(data, nbytes, PLAIN_LANES);
 }
 
 void pp_byteswap(unsigned char *data, size_t n, size_t itemsize)

@@ -55,7 +55,11 @@ COMMANDS = {
         ["a/scan.h5"],
     ),
     "import": (["import", "in/scan.h5", "out/scan.npz"], ["scan.npz"]),
+    "import for ptychodus": (["import", "in/scan.h5", "out/scan.npz", "--keys", "ptychodus"], ["scan.npz"]),
+    "import as CXI": (["import", "in/scan.h5", "out/scan.cxi"], ["scan.cxi"]),
+    "import as JSON": (["import", "in/scan.h5", "out/scan.json"], ["scan.json"]),
     "repack": (["repack", "in/scan.h5", "out/scan.h5", "--compression", "zstd:1"], ["scan.h5"]),
+    "merge": (["merge", "in/scan.shards.h5", "out/scan.h5"], ["scan.h5"]),
     "standard layout": (
         ["convert", "in/scan.npz", "--standard-layout", "out", "--no-physics"],
         ["product.h5", "diffraction.h5"],
@@ -80,7 +84,7 @@ class Campaign:
         with tempfile.TemporaryFile() as printed:
             child = os.fork()
             if child == 0:
-                signal.alarm(120)
+                signal.alarm(600)  # on a busy machine, a cluster for shards takes long to start
                 os.chdir(self.folder)
                 os.dup2(printed.fileno(), 2)
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -340,11 +344,13 @@ def crash_images(campaign, command, words, old, new):
     print(f"{command}: crash images after each of {len(entries)} calls", flush=True)
 
 
-def prepare(campaign):
+def prepare(campaign, with_shards):
     """Make the inputs."""
     for name, seed in (("scan", 1), ("other", 2)):
         words = ["simulate", f"in/{name}.npz", "--frames", "24", "--size", "32", "--seed", str(seed)]
-        for line in (words, ["convert", f"in/{name}.npz", f"in/{name}.h5"]):
+        convert = ["convert", f"in/{name}.npz", f"in/{name}.h5"]
+        shards = [*convert[:2], f"in/{name}.shards.h5", "--shards", "2", "--cluster", "local:1"]
+        for line in (words, convert, shards) if with_shards else (words, convert):
             code, printed, _ = campaign.run(line)
             assert code == 0, printed
 
@@ -362,7 +368,7 @@ def serve(folder, library, commands, every):
     warnings.simplefilter("ignore")
     campaign = Campaign(folder, library)
     (folder / "in").mkdir(parents=True)
-    prepare(campaign)
+    prepare(campaign, "merge" in commands)
     started = time.perf_counter()
     for command in commands:
         words, names = COMMANDS[command]

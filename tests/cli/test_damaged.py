@@ -114,7 +114,7 @@ def test_inspect_warns_of_attributes_that_have_changed(product, run_command):
 def test_plain_validate_says_that_it_has_not_read_the_frames(product, run_command):
     _flip(product, "raw_data/diffraction")
     done = run_command("ptychoproduct", "validate", product)
-    assert "/raw_data/diffraction, attributes: not looked at for damage; --deep does so" in done.stdout
+    assert "/raw_data/diffraction: not looked at for damage; --deep does so" in done.stdout
     assert done.returncode == 0
     assert run_command("ptychoproduct", "validate", product, "--deep").returncode == 2
 

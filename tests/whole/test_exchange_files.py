@@ -295,3 +295,12 @@ def test_the_command(run_command, tmp_path):
     done = run_command("ptychoproduct", "import", "product.h5", "out.cxi", "--original-axis-order")
     assert done.returncode == 2
     assert done.stderr.strip().endswith("--original-axis-order: does not apply to out.cxi")
+
+
+def test_a_cxi_file_does_not_say_when_it_was_made(tmp_path):
+    import_product_to_cxi(write_product(tmp_path / "product.h5"), tmp_path / "out.cxi")
+    times = {}
+    with h5py.File(tmp_path / "out.cxi") as file:
+        file.visititems(lambda name, found: times.update({name: h5py.h5g.get_objinfo(found.id).mtime}))
+    assert len(times) > 20
+    assert set(times.values()) == {0}, times  # so the same product gives the same bytes

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "check a product against the format's contract"
 DESCRIPTION = """\
-Check the names, types, shapes and units in a product against the contract of the format, and all datasets but frames
-and other large ones for damage; --deep looks at everything. Every problem is listed; warnings do not make a product
-invalid.
+Check the names, types, shapes and units in a product against the contract of the format, and everything but frames
+and other large datasets for damage; --deep looks at these, too. Every problem is listed; warnings do not make a
+product invalid.
 """
 EXAMPLES = (
     "ptychoproduct validate scan.h5",
@@ -45,8 +45,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--deep",
         action="store_true",
-        help="decode frames and other large datasets, too, and compare them and all attributes with the checksums and "
-        "digests stored with them (default: smaller datasets only)",
+        help="decode frames and other large datasets, too, and compare them with the checksums and digests stored with "
+        "them (default: attributes and smaller datasets only)",
     )
     parser.add_argument(
         "--patterns",
@@ -79,7 +79,7 @@ def validate(arguments: argparse.Namespace) -> int:
         for where in report.not_given:
             print(f"{where}: not given (the product has 0)")
         if report.unread:
-            print(f"{', '.join(report.unread)}, attributes: not looked at for damage; --deep does so")
+            print(f"{', '.join(report.unread)}: not looked at for damage; --deep does so")
         if report.physics is not None and report.physics.better is None:
             print(f"physics: {report.physics.sentence}")
         verdict = "valid" if report.is_valid else "not valid"

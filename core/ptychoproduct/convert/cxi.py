@@ -142,7 +142,7 @@ def import_product_to_cxi(
             if frames is not None and counts is not None:
                 codec = parse_codec(_COMPRESSED if compress else _PLAIN)
                 _write_frames(file, output, frames, counts, codec, Resources(progress=on_progress))
-                file[f"{_DETECTOR}/mask"] = np.where(mask_of(product, counts), np.uint32(_IS_BAD), np.uint32(0))
+                _put(file, f"{_DETECTOR}/mask", np.where(mask_of(product, counts), np.uint32(_IS_BAD), np.uint32(0)))
             _write_scan(file, product, known, numbers)
             members: list[str] = []
             file.visititems(lambda name, found: members.append(name) if isinstance(found, h5py.Dataset) else None)
@@ -171,13 +171,14 @@ def _write_frames(
         del file[name]
         resources.progress(-frames.nbytes)
     dataset.attrs["axes"] = "translation:y:x"
-    file[f"{_ENTRY}/data_1/data"] = h5py.SoftLink(f"/{name}")
+    _link(file, f"{_ENTRY}/data_1", "data", f"/{name}")
 
 
 def _write_scan(file: h5py.File, product: Product, known: dict[str, Any], numbers: Array) -> None:
     """Write everything but frames and mask."""
-    file["cxi_version"], file["number_of_entries"] = _VERSION, 1
-    file[f"{_ENTRY}/program_name"] = "ptychoproduct"
+    _put(file, "cxi_version", _VERSION)
+    _put(file, "number_of_entries", 1)
+    _put(file, f"{_ENTRY}/program_name", "ptychoproduct")
     named = by_ptychodus_names(known)
     energy_eV = named.pop(contract.PHOTON_ENERGY.name, None)
     if energy_eV is not None:
@@ -190,20 +191,24 @@ def _write_scan(file: h5py.File, product: Product, known: dict[str, Any], number
         if value != "":
             _put(file, place, value, unit)
     for name, values in {**results(product), contract.POSITION_INDEXES.name: numbers}.items():
-        file[f"{_ENTRY}/ptychodus/{name}"] = values
+        _put(file, f"{_ENTRY}/ptychodus/{name}", values)
     _put(file, _TRANSLATION, np.stack([product.x_m, product.y_m, np.zeros_like(product.x_m)], axis=1), "m")
     for group in (f"{_ENTRY}/data_1", _DETECTOR):
-        file[f"{group}/translation"] = h5py.SoftLink(f"/{_TRANSLATION}")
+        _link(file, group, "translation", f"/{_TRANSLATION}")
     for image, of, array in ((_PROBE, "probe", product.probe), (_OBJECT, "object", product.object)):
-        file[f"{image}/data"] = array
+        _put(file, f"{image}/data", array)
         pixels_m = [known.get(f"{of}_pixel_{side}_m", 0.0) for side in ("width", "height")]
-        file[f"{image}/image_size"] = [pixels_m[0] * array.shape[-1], pixels_m[1] * array.shape[-2], 0.0]
-        file[f"{image}/data_space"] = "real"
+        _put(file, f"{image}/image_size", [pixels_m[0] * array.shape[-1], pixels_m[1] * array.shape[-2], 0.0])
+        _put(file, f"{image}/data_space", "real")
     file[f"{_OBJECT}/data"].attrs[contract.SYNTHETIC.name] = product.is_object_synthetic
-    file[f"{_SOURCE}/illumination"] = h5py.SoftLink(f"/{_PROBE}/data")
+    _link(file, _SOURCE, "illumination", f"/{_PROBE}/data")
 
 
 def _put(file: h5py.File, path: str, value: Any, unit: str = "") -> None:
-    file[path] = value
+    dataset = file.create_dataset(path, data=value)  # `file[path] = value` would make groups that note the time
     if unit:
-        file[path].attrs[contract.UNITS.name] = unit
+        dataset.attrs[contract.UNITS.name] = unit
+
+
+def _link(file: h5py.File, group: str, name: str, target: str) -> None:
+    file.require_group(group)[name] = h5py.SoftLink(target)

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
+from ptychoproduct.convert.kept_arrays import (
+    as_in_source,
+    is_streamed,
+    kept_datasets,
+    left_out,
+    turned_by,
+    write_kept,
+    write_parts,
+)
 from ptychoproduct.convert.undamaged import undamaged_product
-from ptychoproduct.errors import ContractError, OptionError, OutputError, warn, warn_of_damage
+from ptychoproduct.errors import ContractError, OptionError, OutputError
 from ptychoproduct.hdf5 import arrays
-from ptychoproduct.hdf5.chunk_grid import not_stored
-from ptychoproduct.hdf5.contract_fields import read_attribute
-from ptychoproduct.hdf5.dataset_reader import DatasetReader
-from ptychoproduct.hdf5.local_links import local_dataset, local_object
+from ptychoproduct.hdf5.local_links import naming_damage
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.positions import metres_to_pixels
-from ptychoproduct.model.transforms import inverse_steps, transformed_array
-from ptychoproduct.npz.writer import MemberStream, NpzWriter, Part
+from ptychoproduct.model.transforms import transformed_array
+from ptychoproduct.npz.writer import NpzWriter
 from ptychoproduct.npz.zip_records import is_member_name
-from ptychoproduct.product.reader import Frames, Product
-from ptychoproduct.scan.field_layouts import BAD_PIXELS
+from ptychoproduct.product.reader import Frames, Product, open_product
 from ptychoproduct.scan.rawdata import RawData
 from ptychoproduct.system.atomic import atomic_output, writing_errors
-from ptychoproduct.system.ordered_tasks import OrderedTasks
 from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES, Resources
-from ptychoproduct.system.workers import Workers, most_ahead
+from ptychoproduct.system.workers import Workers
+from ptychoproduct.validation.damage import are_verified_frames, require_undamaged
 
-_LARGE_BYTES = 8 * 1024**2
 _BLOCK_BYTES = 1024**2
 
 
@@ -100,11 +102,11 @@ def import_product_to_rawdata(
     with undamaged_product(in_path, accept_damage) as product:
         frames = _frames(product, include_diffraction, counts)
         values = _root_arrays(product)
-        for member, dataset in _kept_datasets(product, accept_damage).items():
-            with _left_out(accept_damage):
+        for member, dataset in kept_datasets(product, accept_damage).items():
+            with left_out(accept_damage):
                 values[member.removesuffix(".npy")] = arrays.read_array(dataset)
         metadata = values.get(contract.METADATA_KEY)
-        rows = None if frames is None else _as_in_source(frames[:], frames.transform)
+        rows = None if frames is None else as_in_source(frames[:], frames.transform)
         _tell_damage(frames)
         return RawData(
             xcoords=values["xcoords"],
@@ -184,14 +186,20 @@ def import_product_to_npz(
         resources = replace(resources, progress=progress)
     if npz_path.suffix.lower() != ".npz":
         raise OutputError(npz_path, found=f"suffix {npz_path.suffix!r}", expected=".npz, .cxi or .json")
-    with undamaged_product(path, accept_damage) as product:
+    with naming_damage(path), open_product(path, accept_damage=accept_damage) as product:
+        kept = kept_datasets(product, accept_damage)
+        streamed = {dataset for dataset in kept.values() if is_streamed(dataset, turned_by(dataset, product.frames))}
+        require_undamaged(
+            product.file,
+            accept=accept_damage,
+            verified_later=lambda dataset, name: dataset in streamed or are_verified_frames(dataset, name),
+        )
         frames = _frames(product, include_diffraction, counts)
         order = frames.original_axis_order if frames is not None and original_axis_order else "NHW"
         if order not in contract.AXIS_ORDERS:
             raise ContractError(
                 path, key=contract.ORIGINAL_AXIS_ORDER.name, found=repr(order), expected=", ".join(contract.AXIS_ORDERS)
             )
-        kept = _kept_datasets(product, accept_damage)
         _check_member_names([*kept, *([] if frames is None else [frames.source_member])], path)
         with (
             atomic_output(npz_path, overwrite=overwrite, force=force, sources=(path,)) as part,
@@ -205,8 +213,8 @@ def import_product_to_npz(
                 if f"{key}.npy" not in kept:
                     archive.write_array(f"{key}.npy", array)
             for member, dataset in kept.items():
-                with _left_out(accept_damage):
-                    _write_kept(archive, member, dataset, accept_damage, _turned_by(dataset, product.frames))
+                with left_out(accept_damage):
+                    write_kept(archive, member, dataset, accept_damage, turned_by(dataset, product.frames))
             if frames is not None:
                 _write_frames(archive, frames, order, resources)
                 _tell_damage(frames)
@@ -232,7 +240,7 @@ def _frames(product: Product, wanted: bool, counts: bool) -> Frames | None:
 
 def _root_arrays(product: Product) -> dict[str, Array]:
     """Return what the product itself tells of a scan, in pixels."""
-    values = {"probeGuess": _as_in_source(product.probe, product.probe_transform)}
+    values = {"probeGuess": as_in_source(product.probe, product.probe_transform)}
     kept = product.raw_data or ()
     for key, metres, size in (
         ("xcoords", product.x_m, contract.OBJECT_PIXEL_WIDTH),
@@ -262,91 +270,11 @@ def _tell_damage(frames: Frames | None) -> None:
         frames.reader.tell_damage("frames")
 
 
-def _kept_datasets(product: Product, accept_damage: bool) -> dict[str, h5py.Dataset]:
-    """Return the datasets of ``/raw_data`` but the frames, by the archive member that each was.
-
-    Where damage is accepted, without those that are not stored as a whole.
-    """
-    group = product.raw_data
-    kept: dict[str, h5py.Dataset] = {}
-    if group is None:
-        return kept
-    for name in group:
-        if f"{contract.RAW_DATA}/{name}" == contract.DIFFRACTION.name:
-            continue
-        dataset = None
-        with _left_out(accept_damage):
-            if isinstance(local_object(group, name), h5py.Group):
-                warn(f"{product.path}: {group.name}/{name}: a group is not imported")
-                continue
-            found = local_dataset(group, name)
-            problem = not_stored(found.id) if accept_damage and found is not None else ""
-            if problem:
-                raise ContractError(product.path, problem, key=f"{group.name}/{name}")
-            dataset = found
-        if dataset is not None:
-            member = read_attribute(dataset, contract.SOURCE_MEMBER) or f"{name}.npy"
-            if product.probe_transform and name == "probeGuess":  # the product's own, which is transformed back
-                continue
-            if product.positions_transform and name in contract.SOURCE_POSITIONS:
-                kept[f"{name.removesuffix('_source')}.npy"] = dataset
-                continue
-            if member in kept or (product.frames is not None and member == product.frames.source_member):
-                raise ContractError(
-                    product.path, key=dataset.name, found=f"another {member}", expected="distinct members"
-                )
-            kept[member] = dataset
-    return kept
-
-
-@contextmanager
-def _left_out(accept_damage: bool) -> Iterator[None]:
-    """Warn of an array that cannot be read, where damage is accepted."""
-    try:
-        yield
-    except ContractError as error:
-        if not accept_damage:
-            raise
-        warn_of_damage(f"{error.with_flags}; it is left out")
-
-
 def _check_member_names(members: Iterable[str], path: Path) -> None:
     for member in members:
         if not is_member_name(member):
             key = f"{contract.RAW_DATA}@{contract.SOURCE_MEMBER.name}"
             raise ContractError(path, key=key, found=repr(member[:80]), expected="a member name inside an archive")
-
-
-def _turned_by(dataset: h5py.Dataset, frames: Frames | None) -> tuple[str, ...]:
-    """Return the steps by which a kept array was turned with the frames: the mask was, and no other."""
-    is_mask = frames is not None and dataset.name == f"/{contract.RAW_DATA}/{BAD_PIXELS}"
-    return frames.transform if frames is not None and is_mask and dataset.shape[-2:] == frames.shape[1:] else ()
-
-
-def _write_kept(
-    archive: NpzWriter, member: str, dataset: h5py.Dataset, accept_damage: bool, turned_by: tuple[str, ...]
-) -> None:
-    if turned_by:
-        archive.write_array(member, _as_in_source(arrays.read_array(dataset), turned_by))
-        return
-    source_dtype = dataset.attrs.get(contract.SOURCE_DTYPE.name)
-    is_bytes = dataset.dtype == np.uint8 and dataset.ndim == 1
-    if isinstance(source_dtype, str) and source_dtype == arrays.MEMBER_BYTES and is_bytes:
-        with archive.member(member) as stream, closing(DatasetReader(dataset, accept_damage=accept_damage)) as reader:
-            _write_parts(stream, reader)
-            reader.tell_damage()
-    elif source_dtype is None and dataset.shape and dataset.nbytes >= _LARGE_BYTES and not dataset.dtype.hasobject:
-        with archive.member(member) as stream, closing(DatasetReader(dataset, accept_damage=accept_damage)) as reader:
-            stream.write_header(reader.shape, arrays.plain_dtype(reader.dtype))
-            _write_parts(stream, reader)
-            reader.tell_damage()
-    else:
-        archive.write_array(member, arrays.read_array(dataset))
-
-
-def _as_in_source(array: Array, steps: tuple[str, ...]) -> Array:
-    """Undo a transform, bit for bit."""
-    return np.ascontiguousarray(transformed_array(inverse_steps(steps), array)) if steps else array
 
 
 def _source_shape(frames: Frames) -> tuple[int, ...]:
@@ -358,27 +286,12 @@ def _write_frames(archive: NpzWriter, frames: Frames, order: str, resources: Res
     if order == "NHW":
         with archive.member(frames.source_member) as stream:
             stream.write_header(_source_shape(frames), frames.dtype)
-            _write_parts(stream, frames.reader, resources.progress, frames.transform)
+            write_parts(stream, frames.reader, resources.progress, frames.transform)
         return
     shape = tuple(_source_shape(frames)["NHW".index(axis)] for axis in order)
     blocks = _reordered_blocks(frames, order, resources.memory_bytes)
     with closing(Workers(resources.threads)) as workers:
         archive.write_blocks(frames.source_member, shape, frames.dtype, blocks, workers, resources.progress)
-
-
-def _write_parts(
-    stream: MemberStream, reader: DatasetReader, progress: Progress | None = None, transform: tuple[str, ...] = ()
-) -> None:
-    """Write all rows of a dataset; each core decodes, encodes and writes its own."""
-    row_bytes = math.prod(reader.shape[1:]) * reader.dtype.itemsize
-
-    def encode(first: int, block: Array) -> Part:
-        return stream.encode(first * row_bytes, _as_in_source(block, transform))
-
-    most = most_ahead(reader.threads, len(next(reader.block_ranges(), ())) * row_bytes)
-    with OrderedTasks(reader.threads, most, stream.add, progress or (lambda _: None)) as tasks:
-        for rows in reader.block_ranges():
-            tasks.submit(reader.block_call(rows, encode), len(rows) * row_bytes)
 
 
 def _reordered_blocks(frames: Frames, order: str, memory_bytes: int) -> Iterator[Array]:
@@ -391,7 +304,7 @@ def _reordered_blocks(frames: Frames, order: str, memory_bytes: int) -> Iterator
         canonical = window.transpose(canonical_axes(order))
         first = 0
         for block in frames.blocks():
-            block = _as_in_source(block, frames.transform)
+            block = as_in_source(block, frames.transform)
             canonical[first : first + len(block)] = block[:, top : top + rows]
             first += len(block)
         elements = window.reshape(-1)

@@ -37,7 +37,7 @@ from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.tuning.auto import choose_storage, sample_for
 from ptychoproduct.validation.comparison import require_same_content
-from ptychoproduct.validation.damage import require_undamaged
+from ptychoproduct.validation.damage import is_verified_by_reader, require_undamaged
 from ptychoproduct.validation.digests import content_digest, has_digest
 from ptychoproduct.validation.metadata_digest import metadata_damage, metadata_digest
 from ptychoproduct.validation.read_back import read_back
@@ -176,7 +176,11 @@ def repack_product(
             warn_of_damage(f"{path}: {name}: {problem}")
         if any(is_sharded(h5py.Dataset(found)) for found in datasets_of(source)):
             raise ContractError(path, "its frames are in shards; make one file of them first: ptychoproduct merge")
-        require_undamaged(source, accept=accept_damage, read_later=lambda dataset, _: is_recoded(dataset))
+        require_undamaged(
+            source,
+            accept=accept_damage,
+            verified_later=lambda dataset, _: is_recoded(dataset) and is_verified_by_reader(dataset),
+        )
         has_same_metadata = metadata_damage(source) is None
         track_order = bool(source["/"].id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
         userblock_bytes = source.userblock_size

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ptychoproduct.hdf5.local_links import naming_damage
 from ptychoproduct.product.reader import Product, open_product
-from ptychoproduct.validation.damage import is_frames, require_undamaged
+from ptychoproduct.validation.damage import are_verified_frames, require_undamaged
 
 
 @contextmanager
@@ -24,5 +24,5 @@ def undamaged_product(path: str | PathLike[str], accept_damage: bool) -> Iterato
         The file is no product, or is damaged beside its frames, unless that is accepted.
     """
     with naming_damage(Path(path)), open_product(path, accept_damage=accept_damage) as product:
-        require_undamaged(product.file, accept=accept_damage, read_later=is_frames)
+        require_undamaged(product.file, accept=accept_damage, verified_later=are_verified_frames)
         yield product

@@ -61,7 +61,7 @@ def everything_stored(subject: Subject) -> Iterator[Problem]:
 
 @check
 def everything_decodes(subject: Subject) -> Iterator[Problem]:
-    """Everything can be read, and has the stored digest; without ``deep``, all but attributes and large datasets."""
+    """Everything can be read, and has the stored digest; without ``deep``, all but large datasets."""
     unseen = [] if contract.METADATA_DIGEST.name in subject.file.attrs else ["attributes"]
     told = [dataset for name, dataset in subject.found.items() if subject.read.get(name, dataset) is None]
     for dataset in _datasets(subject):
@@ -82,7 +82,7 @@ def everything_decodes(subject: Subject) -> Iterator[Problem]:
             yield from (Problem("error", dataset.name, message) for message in words)
             if dataset.size and not can_show_damage(dataset):
                 unseen.append(dataset.name)
-    changed = metadata_damage(subject.file) if subject.deep else None
+    changed = metadata_damage(subject.file)
     if changed is not None:
         yield Problem("error", "/", changed)
     if unseen and subject.deep:

@@ -128,7 +128,7 @@ def is_verified_by_reader(dataset: h5py.Dataset) -> bool:
 
 
 def require_undamaged(
-    file: h5py.File, *, accept: bool = False, read_later: Callable[[h5py.Dataset, str], bool] = lambda *_: False
+    file: h5py.File, *, accept: bool = False, verified_later: Callable[[h5py.Dataset, str], bool] = lambda *_: False
 ) -> None:
     """Decode everything whose damage can be seen.
 
@@ -137,8 +137,8 @@ def require_undamaged(
     file : h5py.File
     accept : bool
         Whether damage is only warned of.
-    read_later : callable
-        Whether a dataset, given with its name in products, is read by a `DatasetReader` afterwards.
+    verified_later : callable
+        Whether a dataset, given with its name in products, is verified by who reads it afterwards.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def require_undamaged(
     for found in datasets_of(file):
         dataset = h5py.Dataset(found)
         name = names.get(found, dataset.name)
-        if not can_show_damage(dataset) or (read_later(dataset, name) and is_verified_by_reader(dataset)):
+        if not can_show_damage(dataset) or verified_later(dataset, name):
             continue
         named = "frames" if is_frames(dataset, name) else "rows"
         lost = not_stored(found, named)  # there may be no end of what is lost
@@ -165,6 +165,11 @@ def require_undamaged(
 def is_frames(_: h5py.Dataset, name: str) -> bool:
     """Whether a dataset is the frames of a product, by its name."""
     return name == f"/{DIFFRACTION.name}"
+
+
+def are_verified_frames(dataset: h5py.Dataset, name: str) -> bool:
+    """Whether a dataset is the frames of a product, and a `DatasetReader` verifies them."""
+    return is_frames(dataset, name) and is_verified_by_reader(dataset)
 
 
 def require_undamaged_products(files: ScanFiles) -> None:
@@ -184,7 +189,7 @@ def require_undamaged_products(files: ScanFiles) -> None:
                     for name, problem in storage_problems(file) if files.accept_damage else ():
                         if name.removeprefix("/") in _NEEDED:
                             raise ContractError(path, problem, key=name)
-                    require_undamaged(file, accept=files.accept_damage, read_later=is_frames)
+                    require_undamaged(file, accept=files.accept_damage, verified_later=are_verified_frames)
 
 
 def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[str]:

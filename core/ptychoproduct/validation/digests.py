@@ -74,7 +74,6 @@ def content_digest(dataset: h5py.Dataset, resources: Resources | None = None) ->
     ContractError
         A chunk cannot be decoded.
     """
-    resources = resources or Resources()
     digest = new_digest()
     if is_text(dataset.dtype):
         with reading(dataset):
@@ -83,6 +82,7 @@ def content_digest(dataset: h5py.Dataset, resources: Resources | None = None) ->
         with reading(dataset):
             add_elements(digest, np.asarray(dataset[()]))
     else:
+        resources = resources or Resources()
         with closing(DatasetReader(dataset, resources.threads)) as reader:
             for _, future in reader.blocks(lambda _, block: block):
                 add_elements(digest, future.result())

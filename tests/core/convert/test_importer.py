@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ptychoproduct import (
     ContractError,
+    DamageWarning,
     ExportMeta,
     ExportOptions,
     OutputError,
@@ -27,6 +28,7 @@ from ptychoproduct import (
     import_product_to_rawdata,
     repack_product,
 )
+from ptychoproduct.hdf5.encoded_chunks import EncodedChunks
 
 QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 FRAMES = "raw_data/diffraction"
@@ -499,3 +501,64 @@ def test_a_changed_object_is_an_error_where_it_has_a_digest(save_scan, centered_
         import_product_to_npz(path, tmp_path / "out.npz")
     with pytest.raises(ContractError, match="object: damaged: has changed since"):
         repack_product(path, tmp_path / "out.h5")
+
+
+@pytest.fixture
+def made_with_large(save_scan, centered_meta, tmp_path):
+    """A function that makes a product which keeps an array of 9 MB, in chunks."""
+
+    def make(compression):
+        large = np.arange(12 * 90_000.0).reshape(12, -1)
+        options = ExportOptions(compression=compression)
+        export_product_from_npz(save_scan(Y=large), tmp_path / "product.h5", centered_meta, options=options)
+        return tmp_path / "product.h5"
+
+    return make
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd:1", "balanced"])
+def test_a_large_array_is_decoded_once(made_with_large, monkeypatch, compression):
+    product, decoded = made_with_large(compression), []
+    decode = EncodedChunks.decode
+
+    def counted(self, piece, *arguments):
+        decoded.append((self.chunk_shape[1:], piece.offset))
+        return decode(self, piece, *arguments)
+
+    monkeypatch.setattr(EncodedChunks, "decode", counted)
+    back, _ = to_npz(product)
+    of_large = [offset for shape, offset in decoded if shape == (90_000,)]
+    assert len(of_large) == len(set(of_large)) > 1
+    with np.load(back) as archive:
+        assert np.array_equal(archive["Y"].ravel(), np.arange(12 * 90_000.0))
+
+
+@pytest.mark.parametrize(
+    ("compression", "words"),
+    [("none", "has changed since content_sha256 was written"), ("balanced", "its checksum is not that of its bytes")],
+)
+def test_damage_of_a_large_array_is_found_while_it_is_read(made_with_large, tmp_path, compression, words):
+    product = made_with_large(compression)
+    with h5py.File(product) as file:
+        chunk = file["raw_data/Y"].id.get_chunk_info(1)
+    data = bytearray(product.read_bytes())
+    data[chunk.byte_offset + chunk.size // 2] ^= 1
+    product.write_bytes(data)
+    with pytest.raises(ContractError, match=rf"/raw_data/Y: .*{words}"):
+        to_npz(product)
+    assert not (tmp_path / "back.npz").exists()
+    with pytest.warns(DamageWarning, match=r"/raw_data/Y: damaged: "):
+        to_npz(product, accept_damage=True)
+
+
+@pytest.mark.filterwarnings("ignore::ptychoproduct.ProductWarning")
+def test_a_chunk_of_a_large_array_that_was_lost_is_an_error(made_with_large):
+    product = made_with_large("none")
+    with h5py.File(product, "r+") as file:
+        attributes, values = dict(file["raw_data/Y"].attrs), file["raw_data/Y"][()]
+        del file["raw_data/Y"]
+        left = file.create_dataset("raw_data/Y", values.shape, values.dtype, chunks=(1, *values.shape[1:]))
+        left[:1], left[2:] = values[:1], values[2:]
+        left.attrs.update(attributes)
+    with pytest.raises(ContractError, match=r"/raw_data/Y: .*chunk"):
+        to_npz(product)
