@@ -23,7 +23,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from distributed import LocalCluster
 
 from ptychoproduct import (
     ExportOptions,
@@ -33,7 +32,7 @@ from ptychoproduct import (
     export_product_from_files,
     simulate_scan,
 )
-from ptychoproduct.batch.cluster import connected, one_scan_a_task
+from ptychoproduct.batch.cluster import connected, local_cluster, one_scan_a_task
 from ptychoproduct.batch.jobs import Job
 from ptychoproduct.batch.journal import JOURNAL_NAME, Journal
 from ptychoproduct.batch.one_scan import export_on_cluster
@@ -180,8 +179,7 @@ def main():
 
 @contextmanager
 def local(workers, threads):
-    cluster = LocalCluster(n_workers=workers, threads_per_worker=threads, dashboard_address="localhost:0")
-    with cluster, connected(cluster.scheduler_address) as client:
+    with local_cluster(workers, threads) as cluster, connected(cluster.scheduler_address) as client:
         yield client
 
 

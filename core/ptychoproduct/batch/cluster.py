@@ -24,7 +24,7 @@ from ptychoproduct.system.part_files import parts_of, remove_leftovers
 from ptychoproduct.system.process import available_threads, prepare_process, threads_limited_to
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 _LOOK_S = 0.5
 _REPORT_S = 0.25
@@ -41,7 +41,7 @@ class Cancelled(Exception):  # noqa: N818 - no fault
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Client]:
+def connected(address: str, *, in_process: bool = False) -> Iterator[Client]:
     """Give a client of a cluster.
 
     Parameters
@@ -49,6 +49,8 @@ def connected(address: str) -> Iterator[Client]:
     address : str
         Of a scheduler; or its scheduler file, ``*.json``; or ``local`` or ``local:N`` for N processes on this machine,
         which share its cores.
+    in_process : bool
+        Whether ``local:N`` means threads of this process, see `local_cluster`.
 
     Raises
     ------
@@ -56,8 +58,7 @@ def connected(address: str) -> Iterator[Client]:
         Dask is not installed, or there is no cluster.
     """
     try:
-        import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError:
         raise OptionError("cluster", "needs dask.distributed; install it: pip install distributed") from None
     for logger in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
@@ -68,19 +69,8 @@ def connected(address: str) -> Iterator[Client]:
             workers = int(number or available_threads())
             if not workers:
                 raise OptionError("cluster", found=address, expected="at least 1 process")
-            settings = {
-                "distributed.scheduler.allowed-failures": MOST_KILLED - 1,
-                "distributed.worker.preload": ["ptychoproduct.batch.local_worker"],
-            }
-            stack.enter_context(dask.config.set(settings))
-            where: Any = stack.enter_context(
-                LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=max(1, available_threads() // workers),
-                    dashboard_address="localhost:0",
-                    silence_logs=logging.CRITICAL,
-                )
-            )
+            threads = max(1, available_threads() // workers)
+            where: Any = stack.enter_context(local_cluster(workers, threads, in_process=in_process))
         else:
             where = address
         try:
@@ -91,6 +81,37 @@ def connected(address: str) -> Iterator[Client]:
         except (OSError, ValueError) as error:
             raise OptionError("cluster", f"there is no scheduler at {address}: {error}") from error
         yield client
+
+
+@contextmanager
+def local_cluster(workers: int, threads: int, *, in_process: bool = False) -> Iterator[LocalCluster]:
+    """Give a cluster on this machine.
+
+    Parameters
+    ----------
+    workers, threads : int
+        How many processes, each with so many threads.
+    in_process : bool
+        Have as many threads in this process instead. Nothing has to be started or sent, and the work leaves Python's
+        lock alone; but what ends one thread ends all.
+    """
+    import dask
+    from distributed import LocalCluster
+
+    settings: dict[str, Any] = {
+        "distributed.scheduler.allowed-failures": MOST_KILLED - 1,
+        "distributed.worker.profile.enabled": False,  # it holds what it looks at, which is then copied
+    }
+    size: dict[str, Any] = {"n_workers": workers, "threads_per_worker": threads}
+    if in_process:
+        size = {"n_workers": 1, "threads_per_worker": workers * threads, "processes": False, "memory_limit": None}
+    else:
+        settings["distributed.worker.preload"] = ["ptychoproduct.batch.local_worker"]
+    with (
+        dask.config.set(settings),
+        LocalCluster(**size, dashboard_address="localhost:0", silence_logs=logging.CRITICAL) as cluster,
+    ):
+        yield cluster
 
 
 def one_scan_a_task(
