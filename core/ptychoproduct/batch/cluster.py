@@ -119,10 +119,14 @@ def one_scan_a_task(
 ) -> Generator[tuple[Job, Attempt], None, None]:
     """Do jobs on a cluster, each on as many threads as its worker was given; see `Engine`."""
     waiting, running = deque(jobs), dict[Any, Job]()
+    workers = set[str]()
+    has_lost = False
     with progress_of(client) as (topic, taken):
         try:
             while waiting or running:
-                while waiting and len(running) < worker_count(client):
+                there = workers_of(client)
+                has_lost, workers = has_lost or not there >= workers, there
+                while waiting and len(running) < len(there):
                     job = waiting.popleft()
                     try:
                         running[_submit(client, job, topic)] = job
@@ -134,6 +138,8 @@ def one_scan_a_task(
                 for future in [future for future in running if future.done()]:
                     job = running.pop(future)
                     yield job, _attempt_of(future, job)
+            if has_lost or not workers_of(client) >= workers:
+                _settle(jobs)
         finally:
             if running:
                 _cancel(client, list(running), list(running.values()))
@@ -149,6 +155,7 @@ def do_one(work: Work, topic: str, written: Sequence[Path]) -> Attempt:
     """Do the work for one scan, on a worker."""
     prepare_process()
     with _one_scan_at_a_time, worker_threads(), reported_progress(topic) as progress:
+        progress(0)
         return attempt(lambda: work, progress, written)
 
 
@@ -201,11 +208,11 @@ def progress_of(client: Client) -> Iterator[tuple[str, Callable[[], int]]]:
             client.unsubscribe_topic(topic)
 
 
-def worker_count(client: Client) -> int:
-    """Return how many workers there are now."""
+def workers_of(client: Client) -> set[str]:
+    """Return the addresses of the workers that are there now."""
     with suppress(OSError, TimeoutError):
-        return len(client.nthreads())
-    return 0
+        return set(client.nthreads())
+    return set()
 
 
 def wait_for_one(futures: Sequence[Any]) -> None:
@@ -251,9 +258,18 @@ def _cancel(client: Client, futures: Sequence[Any], jobs: Sequence[Job]) -> None
         return
     with suppress(OSError):
         client.cancel(futures)
+    _settle(jobs)
+
+
+def _settle(jobs: Sequence[Job]) -> None:
+    """Wait until unfinished outputs are removed, and remove those whose worker has died.
+
+    Dask does a scan again whose worker has died before its result was taken, and ends that when the result was.
+    """
     outputs = [path.resolve() for job in jobs for path in job.written]
     end = time.monotonic() + _CANCEL_S
-    while any(map(parts_of, outputs)) and time.monotonic() < end:
-        time.sleep(0.05)
     for output in outputs:
         remove_leftovers(output)
+        while parts_of(output) and time.monotonic() < end:
+            time.sleep(0.05)
+            remove_leftovers(output)
