@@ -6,15 +6,15 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.batch.cluster import reported_progress
+from ptychoproduct.batch.cluster import Cancelled, reported_progress
 from ptychoproduct.batch.jobs import file_digest
 from ptychoproduct.batch.sources import absolute_name
 from ptychoproduct.compression.codecs import Codec
@@ -34,6 +34,9 @@ from ptychoproduct.system.atomic import atomic_output
 from ptychoproduct.system.process import prepare_process
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.row_checksums import checked_counts, checked_rows
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 # Of frames that are encoded at once: large beside the milliseconds that a task costs.
 RANGE_BYTES = 64 * 1024**2
@@ -279,6 +282,7 @@ class _Opened:
 
 
 _open: dict[tuple[str, int], _Opened] = {}
+_ended: set[str] = set()
 _open_lock = threading.Lock()
 
 
@@ -287,6 +291,8 @@ def _rows(encoding: Encoding) -> Iterator[RowSource]:
     """Give the frames, opened once for each thread, as not all kinds of rows may be read from several."""
     key = (encoding.token, threading.get_ident())
     with _open_lock:
+        if encoding.token in _ended:
+            raise Cancelled
         found = _open.get(key)
     if found is None:
         with ExitStack() as stack, _source_errors(encoding):
@@ -301,9 +307,16 @@ def _rows(encoding: Encoding) -> Iterator[RowSource]:
 
 
 def forget(token: str) -> None:
-    """Close what a worker has opened for a pass over a scan, when it is not read any more."""
+    """Close what a worker has opened for a pass over a scan, when it is not read any more, and begin nothing new."""
     with _open_lock:
+        _ended.add(token)
         found = [_open.pop(key) for key in list(_open) if key[0] == token]
     for opened in found:
         with opened.in_use:
             opened.closing.close()
+
+
+def forget_everywhere(client: Client, token: str) -> None:
+    """Have all workers forget a pass over a scan."""
+    with suppress(OSError, ValueError):
+        client.run(forget, token, on_error="ignore")

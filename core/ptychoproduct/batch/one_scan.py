@@ -23,7 +23,7 @@ import numpy as np
 from ptychoproduct.aliases import Array, Progress
 from ptychoproduct.batch import encoding as worker
 from ptychoproduct.batch.cluster import LOST, MOST_KILLED
-from ptychoproduct.batch.encoding import Encoded, Encoding, encode_range, forget
+from ptychoproduct.batch.encoding import Encoded, Encoding, encode_range, forget_everywhere
 from ptychoproduct.batch.shards import shard_ranges, write_shards
 from ptychoproduct.batch.unfinished import Unfinished, key_of, unfinished
 from ptychoproduct.convert.export import ExportChoices, export_product_from_scan
@@ -132,8 +132,7 @@ class _Writing:
                     return write_shards(self.client, encoding, parts, frames, self.record)
                 return frames.dataset, self._write_in_order(frames, encoding)
         finally:
-            with suppress(OSError, ValueError):
-                self.client.run(forget, encoding.token, on_error="ignore")
+            forget_everywhere(self.client, encoding.token)
 
     def _write_in_order(self, frames: FramesToWrite, encoding: Encoding) -> Array:
         dataset, row_bytes = frames.dataset, row_bytes_of(frames.rows)
