@@ -260,6 +260,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS)
     parser.add_argument("--scans", type=int, default=20, help="of the batch")
     parser.add_argument("--frames", type=int, default=1200, help="of the one scan")
     parser.add_argument("--seed", type=int, default=None)
@@ -283,11 +284,13 @@ def main():
                 make_scans(folder / "in", given.scans, given.frames, seed=1)
             seconds, reference = undisturbed(folder, job, cluster)
             print(f"{job}: {seconds:.1f} s undisturbed, {len(reference)} files", flush=True)
-            for victim in VICTIMS:
+            for victim in given.victims:
                 for number in range(given.kills):
                     for problem in trial(folder, cluster, job, victim, reference, seconds, counts):
                         failures += 1
                         print(f"VIOLATION: {job}: {victim} {number}: {problem}", flush=True)
+                    if number % 10 == 9:
+                        print(f"{job}: {victim}: {number + 1} done", flush=True)
                 print(f"{job}: {given.kills} x {victim}", flush=True)
     finally:
         cluster.end()

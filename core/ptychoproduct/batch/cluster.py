@@ -101,6 +101,11 @@ def local_cluster(workers: int, threads: int, *, in_process: bool = False) -> It
     settings: dict[str, Any] = {
         "distributed.scheduler.allowed-failures": MOST_KILLED - 1,
         "distributed.worker.profile.enabled": False,  # it holds what it looks at, which is then copied
+        # The cores are here for the frames: by default Dask looks at itself 50 times a second.
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.system-monitor.interval": "5s",
+        "distributed.scheduler.work-stealing-interval": "1s",
+        "distributed.worker.memory.monitor-interval": "1s",
     }
     size: dict[str, Any] = {"n_workers": workers, "threads_per_worker": threads}
     if in_process:
