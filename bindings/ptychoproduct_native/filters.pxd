@@ -1,5 +1,6 @@
 from ptychoproduct_native.bitshuffled cimport Bitshuffled
 from ptychoproduct_native.buffers cimport ChunkBuffer
+from ptychoproduct_native.szip cimport Szip
 
 cdef enum:
     MAX_CD_VALUES = 32
@@ -24,6 +25,7 @@ cdef class Filter:
     cdef unsigned int cd_values[MAX_CD_VALUES]
     cdef filter_function function
     cdef Bitshuffled bitshuffled  # None: the plugin's function is called
+    cdef Szip szip  # None: another filter
     cdef object library  # keeps the shared library loaded while its function may be called
 
     cdef int check_values(self, cd_values) except -1

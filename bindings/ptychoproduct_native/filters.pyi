@@ -4,6 +4,7 @@ BUILT_IN_IDS: frozenset[int]
 DEFLATE_ID: int
 SHUFFLE_ID: int
 FLETCHER32_ID: int
+SZIP_ID: int
 
 class FilterError(Exception): ...
 

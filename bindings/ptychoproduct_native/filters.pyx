@@ -3,7 +3,8 @@
 
 The compiled filters of hdf5plugin are plain functions on malloc'd memory. HDF5 calls them under its library-wide
 lock; called directly they run on every core at once. Three filters that HDF5 builds in are done here: shuffle and
-the checksum by our kernels, deflate by isal or zlib, inflate by isal; these release the GIL.
+the checksum by our kernels, deflate by isal or zlib, inflate by isal; these release the GIL. So does szip, by the
+libaec that HDF5 has.
 """
 
 import bz2
@@ -20,6 +21,7 @@ from isal import isal_zlib
 from ptychoproduct_native.bitshuffled cimport Bitshuffled, default_block
 from ptychoproduct_native.buffers cimport ChunkBuffer
 from ptychoproduct_native.compressors cimport Compressor
+from ptychoproduct_native.szip cimport Szip
 
 from ptychoproduct_native.compressors import nearest_level, zstd_parameters
 
@@ -27,6 +29,7 @@ cdef enum:
     DEFLATE = 1
     SHUFFLE = 2
     FLETCHER32 = 3
+    SZIP = 4
     BZIP2 = 307
     BLOSC = 32001
     BLOSC2 = 32026
@@ -37,6 +40,7 @@ cdef enum:
 DEFLATE_ID = DEFLATE
 SHUFFLE_ID = SHUFFLE
 FLETCHER32_ID = FLETCHER32
+SZIP_ID = SZIP
 BUILT_IN_IDS = frozenset({DEFLATE_ID, SHUFFLE_ID, FLETCHER32_ID})
 
 cdef extern from "kernels.h" nogil:
@@ -95,7 +99,7 @@ cdef class Filter:
     cd_values : sequence of int
         All its parameters, after HDF5's ``set_local``.
     library : str or None
-        The plugin's shared library; None for the filters of `BUILT_IN_IDS`.
+        The plugin's shared library, and for szip one with libaec; None for the filters of `BUILT_IN_IDS`.
     """
 
     def __cinit__(self, int filter_id, unsigned int flags, cd_values, library=None):
@@ -115,6 +119,9 @@ cdef class Filter:
             return
         if library is None:
             raise FilterError(f"no library is known for filter {filter_id}")
+        if filter_id == SZIP:
+            self.szip = szip(library, cd_values)
+            return
         try:
             self.library = ctypes.CDLL(library)
             self.library.H5PLget_plugin_info.restype = ctypes.c_void_p
@@ -188,7 +195,9 @@ cdef class Filter:
         if self.bitshuffled is not None:
             return chunk if self.bitshuffled.encode(chunk) else None
         with nogil:
-            if self.filter_id == SHUFFLE:
+            if self.szip is not None:
+                outcome = DONE if self.szip.encode(chunk) else UNCHANGED
+            elif self.filter_id == SHUFFLE:
                 outcome = DONE if self.shuffle(chunk) else UNCHANGED
             elif self.filter_id == FLETCHER32:
                 outcome = DONE if append_checksum(chunk) else LOST
@@ -213,8 +222,9 @@ cdef class Filter:
             return decompressed(isal_zlib.decompressobj(), DEFLATE, data, most)
         if self.filter_id == BZIP2:  # the plugin never ends on truncated data
             return decompressed(bz2.BZ2Decompressor(), BZIP2, data, most)
-        if self.bitshuffled is not None:
-            chunk = self.bitshuffled.decode(data, most, start, stop)
+        if self.bitshuffled is not None or self.szip is not None:
+            chunk = (self.szip.decode(data, most) if self.bitshuffled is None
+                     else self.bitshuffled.decode(data, most, start, stop))
             if chunk is None:
                 raise FilterError(f"filter {self.filter_id} cannot decode the chunk's bytes")
             return chunk
@@ -277,6 +287,15 @@ cdef Bitshuffled bitshuffled(library, cd_values):
         return Bitshuffled(compressor, itemsize, block or default_block(itemsize))
     except (AttributeError, ValueError):  # the library does not export what is needed, or such blocks are unusual
         return None
+
+
+cdef Szip szip(library, cd_values):
+    try:
+        return Szip(library, cd_values)
+    except (OSError, AttributeError) as error:
+        raise FilterError(f"{library} has no szip: {error}") from error
+    except ValueError as error:
+        raise FilterError(f"filter {SZIP} cannot have the parameters {tuple(cd_values)}: {error}") from error
 
 
 cdef ChunkBuffer copied(data):

@@ -137,9 +137,10 @@ def selection(data: bytes, _: Path) -> None:
 
 
 def _pipelines() -> list[object]:
+    import h5py
     import hdf5plugin
 
-    from ptychoproduct_native import DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID, Filter, FilterPipeline
+    from ptychoproduct_native import DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID, SZIP_ID, Filter, FilterPipeline, has_szip
 
     library = hdf5plugin.get_config().registered_filters
     shuffled = [Filter(SHUFFLE_ID, 0, (4,)), Filter(DEFLATE_ID, 0, (4,)), Filter(FLETCHER32_ID, 0, ())]
@@ -151,6 +152,8 @@ def _pipelines() -> list[object]:
     ]
     plugins += [(32008, "bshuf", (0, 4, 4, 0, 3, 1)), (32001, "blosc", (2, 2, 4, 4096, 1, 1, 5))]
     one = [[Filter(number, 0, values, library[name])] for number, name, values in plugins]
+    if has_szip(h5py.h5z.__file__):
+        one += [[Filter(SZIP_ID, 0, (141, 32, bits, 50), h5py.h5z.__file__)] for bits in (16, 32)]
     return [FilterPipeline(filters) for filters in (shuffled, *one)]
 
 

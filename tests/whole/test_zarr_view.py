@@ -14,6 +14,7 @@ import xarray
 import zarr
 
 from ptychoproduct import ContractError, ExportOptions, OutputError, ProductWarning, export_product_from_npz
+from ptychoproduct.compression.filters import can_write_szip
 from ptychoproduct.compression.zarr_codec import Hdf5Filters
 from ptychoproduct.convert.zarr_view import CODEC_ID, reference_product
 
@@ -26,6 +27,7 @@ CODECS = (
     "bitshuffle-zstd:1",
     "lz4",
     "blosc2-zstd:1",
+    *(("szip",) if can_write_szip() else ()),
 )
 
 

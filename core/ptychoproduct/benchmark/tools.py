@@ -79,7 +79,7 @@ def zarr_codecs(codec: Codec, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
     if codec.name == "gzip" and not codec.shuffle:
         return [{"name": "gzip", "configuration": {"level": codec.level}}]
     # A codec that Zarr does not have becomes Zstandard.
-    compressor = {"gzip": "zlib", "bzip2": "zstd"}.get(codec.name, codec.name.rpartition("-")[2])
+    compressor = {"gzip": "zlib", "bzip2": "zstd", "szip": "zstd"}.get(codec.name, codec.name.rpartition("-")[2])
     parts = (codec.name.partition("-")[0], codec.transform, "shuffle" if codec.shuffle else "")
     blosc = {
         "cname": compressor,

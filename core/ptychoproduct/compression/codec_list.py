@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from ptychoproduct.compression.codecs import FAMILIES, Codec, Family
 from ptychoproduct.compression.filters import filter_name
-from ptychoproduct_native import DEFLATE_ID, ZSTD_SETTINGS
+from ptychoproduct_native import DEFLATE_ID, SZIP_ID, ZSTD_SETTINGS
+
+_BUILT_IN = {0: "any HDF5", DEFLATE_ID: "any HDF5 with zlib", SZIP_ID: "an HDF5 with szip or libaec"}
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class CodecInfo:
     ----------
     name : str
     levels : str
-        Least and most, such as ``"1-22"``; empty where there are none.
+        Least and most, such as ``"1-22"`` or ``"2-32, even"``; empty where there are none.
     spelling : str
         With all its defaults.
     parts : tuple of str
@@ -43,14 +45,19 @@ def list_codecs() -> list[CodecInfo]:
 
 def _info(name: str, family: Family) -> CodecInfo:
     parts = {"shuffle+": family.shuffles, **{f":{name}": family.settings for name in ZSTD_SETTINGS}}
-    parts |= {",shuffle ,bitshuffle ,delta": family.transforms}
+    parts |= {" ".join(f",{transform}" for transform in family.transforms): bool(family.transforms)}
     parts |= {",block=SIZE": family.block_bytes is not None, "+fletcher32": True}
     plugin = filter_name(family.filter_id).partition(" ")[0]
     return CodecInfo(
         name,
-        f"{family.levels[0]}-{family.levels[-1]}" if family.levels else "",
+        _levels(family.levels),
         str(Codec(name, family.default_level)),
         tuple(part for part, there in parts.items() if there),
         family.filter_id,
-        {0: "any HDF5", DEFLATE_ID: "any HDF5 with zlib"}.get(family.filter_id, f"hdf5plugin ({plugin})"),
+        _BUILT_IN.get(family.filter_id, f"hdf5plugin ({plugin})"),
     )
+
+
+def _levels(levels: range) -> str:
+    even = ", even" if levels.step == 2 else ""
+    return f"{levels[0]}-{levels[-1]}{even}" if levels else ""

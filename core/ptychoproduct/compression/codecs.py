@@ -2,8 +2,8 @@
 
 The spelling is ``[shuffle+]NAME[:LEVEL][,TRANSFORM][,block=SIZE][+fletcher32]``: ``none``, ``gzip:4``,
 ``shuffle+zstd:3``, ``lz4``, ``bzip2:9``, ``bitshuffle-zstd:1,block=64KiB``, ``blosc2-zstd:5,bitshuffle``,
-``bitshuffle-lz4+fletcher32``. In the place of a level, bitshuffle-zstd has settings for counts:
-``bitshuffle-zstd:lazy7``.
+``bitshuffle-lz4+fletcher32``. In the place of a level, bitshuffle-zstd has settings for counts
+(``bitshuffle-zstd:lazy7``), and szip the number of pixels in a block (``szip:16,nn``).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from ptychoproduct.compression.filters import filter_name, filters_of
+from ptychoproduct.compression.filters import can_write_szip, filter_name, filters_of
 from ptychoproduct.errors import OptionError
 from ptychoproduct.system.sizes import parse_size, size_name
-from ptychoproduct_native import DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID, ZSTD_SETTINGS
+from ptychoproduct_native import DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID, SZIP_ID, ZSTD_SETTINGS
 
 _BZIP2_ID = hdf5plugin.FILTERS["bzip2"]
 _LZ4_ID = hdf5plugin.FILTERS["lz4"]
@@ -38,41 +38,46 @@ class Family:
     default_level: int
     block_bytes: int | None  # where none is given; 0: the whole chunk; None: no block can be set
     shuffles: bool = False  # whether HDF5's shuffle may come before it
-    transforms: bool = False  # whether the filter has transforms of its own
+    transforms: tuple[str, ...] = ()  # which the filter has of its own
     settings: bool = False  # whether zstd's settings may be in the place of a level
 
 
-# Measured: a block of 64 KiB is three times faster than bitshuffle's own 8 KiB, at a better ratio.
-_BITSHUFFLE_BLOCK = 64 * 1024
-
-FAMILIES = {
-    "none": Family(0, range(0), 0, None),
-    "gzip": Family(DEFLATE_ID, range(10), 4, None, shuffles=True),
-    "zstd": Family(_ZSTD_ID, range(1, 23), 3, None, shuffles=True),
-    "lz4": Family(_LZ4_ID, range(0), 0, 0, shuffles=True),
-    "bzip2": Family(_BZIP2_ID, range(1, 10), 9, None, shuffles=True),
-    "bitshuffle-lz4": Family(_BITSHUFFLE_ID, range(0), 0, _BITSHUFFLE_BLOCK),
-    "bitshuffle-zstd": Family(_BITSHUFFLE_ID, range(1, 23), 1, _BITSHUFFLE_BLOCK, settings=True),
-    "blosc2-blosclz": Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
-    "blosc2-lz4": Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
-    "blosc2-lz4hc": Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
-    "blosc2-zlib": Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
-    "blosc2-zstd": Family(_BLOSC2_ID, range(10), 5, None, transforms=True),
-}
-_SETTING_NAMES = {number: name for name, number in ZSTD_SETTINGS.items()}
 # Blosc 2's number of each transform that loses nothing.
-_TRANSFORMS = {
+_BLOSC2_TRANSFORMS = {
     "": hdf5plugin.Blosc2.NOFILTER,
     "shuffle": hdf5plugin.Blosc2.SHUFFLE,
     "bitshuffle": hdf5plugin.Blosc2.BITSHUFFLE,
     "delta": hdf5plugin.Blosc2.DELTA,
 }
+_NEIGHBOURS = "nn"  # szip's: differences of neighbours
+# Measured: a block of 64 KiB is three times faster than bitshuffle's own 8 KiB, at a better ratio.
+_BITSHUFFLE_BLOCK = 64 * 1024
+
+_BLOSC2: dict[str, Any] = {"block_bytes": None, "transforms": ("shuffle", "bitshuffle", "delta")}
+
+FAMILIES = {
+    "none": Family(0, range(0), 0, None),
+    "gzip": Family(DEFLATE_ID, range(10), 4, None, shuffles=True),
+    "szip": Family(SZIP_ID, range(2, 33, 2), 32, None, transforms=(_NEIGHBOURS,)),
+    "zstd": Family(_ZSTD_ID, range(1, 23), 3, None, shuffles=True),
+    "lz4": Family(_LZ4_ID, range(0), 0, 0, shuffles=True),
+    "bzip2": Family(_BZIP2_ID, range(1, 10), 9, None, shuffles=True),
+    "bitshuffle-lz4": Family(_BITSHUFFLE_ID, range(0), 0, _BITSHUFFLE_BLOCK),
+    "bitshuffle-zstd": Family(_BITSHUFFLE_ID, range(1, 23), 1, _BITSHUFFLE_BLOCK, settings=True),
+    "blosc2-blosclz": Family(_BLOSC2_ID, range(10), 5, **_BLOSC2),
+    "blosc2-lz4": Family(_BLOSC2_ID, range(10), 5, **_BLOSC2),
+    "blosc2-lz4hc": Family(_BLOSC2_ID, range(10), 5, **_BLOSC2),
+    "blosc2-zlib": Family(_BLOSC2_ID, range(10), 5, **_BLOSC2),
+    "blosc2-zstd": Family(_BLOSC2_ID, range(10), 5, **_BLOSC2),
+}
+_TRANSFORMS = (*_BLOSC2["transforms"], _NEIGHBOURS)
+_SETTING_NAMES = {number: name for name, number in ZSTD_SETTINGS.items()}
 _BLOSC2_COMPRESSORS = {"blosclz": 0, "lz4": 1, "lz4hc": 2, "zlib": 4, "zstd": 5}  # of the filter, not of the library
 _SHUFFLE = "shuffle"
 _CHECKSUM = "fletcher32"
 _SPELLING = re.compile(
     r"(?P<shuffle>shuffle\+)?(?P<name>[a-z0-9-]+)(?::(?P<level>\d{1,9}|[a-z]+\d))?"
-    r"(?:,(?P<transform>shuffle|bitshuffle|delta))?(?:,block=(?P<block>\w+))?(?P<checksum>\+fletcher32)?"
+    r"(?:,(?P<transform>shuffle|bitshuffle|delta|nn))?(?:,block=(?P<block>\w+))?(?P<checksum>\+fletcher32)?"
 )
 LEAST_BLOCK_BYTES = 128  # bitshuffle's: 16 elements of 8 bytes
 MAX_BLOCK_BYTES = 64 * 1024**2
@@ -88,13 +93,14 @@ class Codec:
     name : str
         One of `codec_names`.
     level : int
-        Compression level, or the number of one of zstd's settings; 0 where the codec has neither.
+        Compression level, or the number of one of zstd's settings, or of pixels in a block of szip; 0 where the codec
+        has none of these.
     block_bytes : int
         Bytes that bitshuffle transposes and compresses at once, or lz4 compresses; 0 for 64 KiB and a whole chunk.
     shuffle : bool
         HDF5's byte shuffle before the codec.
-    transform : {"", "shuffle", "bitshuffle", "delta"}
-        What Blosc 2 does before it compresses.
+    transform : {"", "shuffle", "bitshuffle", "delta", "nn"}
+        What Blosc 2 does before it compresses; of szip, "nn" for differences of neighbours.
     fletcher32 : bool
         HDF5's checksum behind the codec: a reader notices damage.
 
@@ -119,10 +125,10 @@ class Codec:
             raise _no_codec(str(self), f"{self.name} takes no level")
         is_setting = family.settings and self.level in _SETTING_NAMES
         if family.levels and self.level not in family.levels and not is_setting:
-            raise _no_codec(str(self), f"{self.name} has levels {family.levels[0]} to {family.levels[-1]}")
+            raise _no_codec(str(self), f"{self.name} has {_levels(family)}")
         if self.shuffle and not family.shuffles:
             raise _no_codec(str(self), f"{self.name} takes no shuffle")
-        if self.transform not in (_TRANSFORMS if family.transforms else ("",)):
+        if self.transform not in ("", *family.transforms):
             raise _no_codec(str(self), f"{self.name} takes no {self.transform}")
         if family.block_bytes is None and self.block_bytes:
             raise _no_codec(str(self), f"{self.name} takes no block=")
@@ -148,13 +154,21 @@ class Codec:
         ----------
         dtype : numpy.dtype
             Type of the dataset; bitshuffle counts its blocks in elements.
+
+        Raises
+        ------
+        OptionError
+            The HDF5 that is here does not have the codec.
         """
+        self.require()
         options: dict[str, Any] = {"shuffle": True} if self.shuffle else {}
         if self.fletcher32:
             options["fletcher32"] = True
         family, _, compressor = self.name.partition("-")
         if family == "gzip":
             options |= {"compression": "gzip", "compression_opts": self.level}
+        elif family == "szip":
+            options |= {"compression": "szip", "compression_opts": (self.transform or "ec", self.level)}
         elif family == "zstd":
             options |= hdf5plugin.Zstd(clevel=self.level)
         elif family == "lz4":
@@ -162,7 +176,7 @@ class Codec:
         elif family == "bzip2":
             options |= hdf5plugin.BZip2(blocksize=self.level)
         elif family == "blosc2":
-            values = (0, 0, 0, 0, self.level, _TRANSFORMS[self.transform], _BLOSC2_COMPRESSORS[compressor])
+            values = (0, 0, 0, 0, self.level, _BLOSC2_TRANSFORMS[self.transform], _BLOSC2_COMPRESSORS[compressor])
             options |= {"compression": _BLOSC2_ID, "compression_opts": values}
         elif family == "bitshuffle":
             elements = _block_elements(self.block_bytes, dtype.itemsize)
@@ -171,6 +185,12 @@ class Codec:
             else:
                 options |= {"compression": _BITSHUFFLE_ID, "compression_opts": (elements, 3, self.level)}
         return options
+
+    def require(self) -> None:
+        """Raise OptionError where the HDF5 that is here does not have the codec."""
+        if self.name == "szip" and not can_write_szip():
+            reason = "the HDF5 of the h5py that is installed has no szip that can encode (h5py's wheels for Linux have)"
+            raise OptionError("compression", f"{self}: {reason}; use another codec, such as shuffle+gzip:2")
 
 
 def codec_names() -> list[str]:
@@ -189,7 +209,7 @@ def parse_codec(text: str) -> Codec:
     Raises
     ------
     OptionError
-        The text is not a codec; the message names the nearest one.
+        The text is not a codec, and the message names the nearest one; or the HDF5 that is here does not have it.
     """
     match = _SPELLING.fullmatch(text.strip())
     family = FAMILIES.get(match["name"]) if match else None
@@ -206,7 +226,7 @@ def parse_codec(text: str) -> Codec:
             raise _no_codec(text, _BLOCK_RULE)
     if match["level"] is not None and not family.levels:
         raise _no_codec(text, f"{match['name']} takes no level")
-    return Codec(
+    codec = Codec(
         match["name"],
         _parse_level(match["level"], family),
         block_bytes,
@@ -214,6 +234,8 @@ def parse_codec(text: str) -> Codec:
         match["transform"] or "",
         bool(match["checksum"]),
     )
+    codec.require()
+    return codec
 
 
 def nearest_spelling(text: str) -> str:
@@ -227,14 +249,14 @@ def nearest_spelling(text: str) -> str:
     level = int(levels[0].lstrip("-")) if levels else family.default_level
     near_settings = [near for word in re.split(r"[:=_]", ":".join(words)) if (near := _nearest(word, [*ZSTD_SETTINGS]))]
     setting = ZSTD_SETTINGS[near_settings[0]] if family.settings and near_settings else 0
-    transform = next((near for word in others if (near := _nearest(word, [*_TRANSFORMS][1:]))), "")
+    transform = next((near for word in others if (near := _nearest(word, [*_TRANSFORMS]))), "")
     block = next((word.partition("=")[2] for word in others if "=" in word), "")
     codec = Codec(
         name,
-        setting or (min(max(level, family.levels[0]), family.levels[-1]) if family.levels else 0),
+        setting or min(family.levels, key=lambda known: abs(known - level), default=0),
         0 if family.block_bytes is None else _nearest_block(block),
         family.shuffles and _nearest(transform, [_SHUFFLE]) is not None,
-        transform if family.transforms else "",
+        transform if transform in family.transforms else "",
         any(_nearest(word, [_CHECKSUM]) for word in others),
     )
     return str(codec)
@@ -276,6 +298,8 @@ def _stage_codec(
     name, level, block_bytes, transform = "", values[0] if values else 0, 0, ""
     if filter_id == DEFLATE_ID:
         name = "gzip"
+    elif filter_id == SZIP_ID and len(values) > 1:
+        name, level, transform = "szip", values[1], _NEIGHBOURS if values[0] & h5py.h5z.SZIP_NN_OPTION_MASK else ""
     elif filter_id == _ZSTD_ID:
         name, level = "zstd", level or 3  # zstd's own default
     elif filter_id == _LZ4_ID:
@@ -290,7 +314,7 @@ def _stage_codec(
             return None
     elif filter_id == _BLOSC2_ID and len(values) > 6:
         compressors = {number: word for word, number in _BLOSC2_COMPRESSORS.items()}
-        spelt = {number: word for word, number in _TRANSFORMS.items()}
+        spelt = {number: word for word, number in _BLOSC2_TRANSFORMS.items()}
         if values[5] not in spelt or values[6] not in compressors:
             return None
         name, level, transform = f"blosc2-{compressors[values[6]]}", values[4], spelt[values[5]]
@@ -311,6 +335,10 @@ def _bitshuffle_block(elements: int, itemsize: int) -> int:
 def _block_elements(block_bytes: int, itemsize: int) -> int:
     """Return a block's elements: bitshuffle wants a multiple of eight."""
     return block_bytes // itemsize // 8 * 8
+
+
+def _levels(family: Family) -> str:
+    return f"{'even ' if family.levels.step == 2 else ''}levels {family.levels[0]} to {family.levels[-1]}"
 
 
 def _parse_level(level: str | None, family: Family) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import hdf5plugin
 
-from ptychoproduct_native import BUILT_IN_IDS, Filter, FilterError, FilterPipeline
+from ptychoproduct_native import BUILT_IN_IDS, SZIP_ID, Filter, FilterError, FilterPipeline, has_szip
 
 _PLUGIN_NAMES = {number: name for name, number in hdf5plugin.FILTERS.items()}
 # Those that work only on the buffer they are given. The others keep a global state, or throw C++ exceptions.
@@ -62,10 +62,24 @@ def filter_library(filter_id: int, stored_name: bytes = b"") -> str | None:
     if filter_id in BUILT_IN_IDS:
         return None
     name = _PLUGIN_NAMES.get(filter_id)
-    path = _registered().get(name) if name in _DIRECT else None
+    path = _registered().get(name) if name in _DIRECT else _szip_library() if filter_id == SZIP_ID else None
     if path is None:
         raise FilterError(f"filter {filter_name(filter_id, stored_name)} cannot be run outside of HDF5")
     return path
+
+
+def can_write_szip() -> bool:
+    """Whether HDF5 takes szip for new datasets, and its encoder can be called here."""
+    there = h5py.h5z.filter_avail(SZIP_ID)
+    encodes = there and h5py.h5z.get_filter_info(SZIP_ID) & h5py.h5z.FILTER_CONFIG_ENCODE_ENABLED
+    return bool(encodes) and _szip_library() is not None
+
+
+@cache
+def _szip_library() -> str | None:
+    """Return a library by which that of h5py's HDF5 is reached; None where it has none, or keeps it to itself."""
+    path: str = h5py.h5z.__file__
+    return path if has_szip(path) else None
 
 
 @cache

@@ -17,6 +17,7 @@ from h5py import h5d, h5p
 from ptychoproduct.aliases import Progress
 from ptychoproduct.compression.codecs import codec_of
 from ptychoproduct.compression.profiles import Storage
+from ptychoproduct.compression.stand_in import fitted_codec
 from ptychoproduct.errors import ContractError, OptionError, warn_of_damage
 from ptychoproduct.hdf5.chunk_grid import datasets_of, is_almost_empty, not_stored
 from ptychoproduct.hdf5.chunks import MOST_CHUNK_BYTES, default_chunk_rows, fitted_chunks
@@ -297,6 +298,8 @@ def _create(
 ) -> h5py.Dataset:
     """Create a dataset that is like another one, but for codec and chunks."""
     storage = _storage(dataset, options, resources)
+    chunks = _chunks(dataset, storage.chunk_shape)
+    codec = fitted_codec(storage.codec, dataset.dtype, math.prod(chunks))
     properties = dataset.id.get_create_plist()
     has_fill_value = properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED
     return group.create_dataset(
@@ -304,12 +307,12 @@ def _create(
         shape=dataset.shape,
         maxshape=dataset.maxshape,
         dtype=dataset.dtype,
-        chunks=_chunks(dataset, storage.chunk_shape),
+        chunks=chunks,
         fillvalue=dataset.fillvalue if has_fill_value else None,
         fill_time=_FILL_TIMES[properties.get_fill_time()],
         track_times=properties.get_obj_track_times(),
         track_order=bool(properties.get_attr_creation_order() & h5p.CRT_ORDER_TRACKED),
-        **storage.codec.dataset_options(dataset.dtype),
+        **codec.dataset_options(dataset.dtype),
     )
 
 

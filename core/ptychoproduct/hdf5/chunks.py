@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.compression.codecs import Codec
+from ptychoproduct.compression.stand_in import fitted_codec
 from ptychoproduct.errors import ContractError, OptionError
 from ptychoproduct.hdf5.chunk_grid import misplaced, stored_chunks
 from ptychoproduct_native import ChunkBuffer, read_segments
@@ -194,5 +195,5 @@ def create_chunked(
         maxshape=(rows, *row_shape),
         dtype=dtype,
         chunks=chunks,
-        **codec.dataset_options(dtype),
+        **fitted_codec(codec, dtype, math.prod(chunks)).dataset_options(dtype),
     )

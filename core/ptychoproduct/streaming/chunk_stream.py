@@ -1,4 +1,4 @@
-"""Rows in, compressed chunks out: every core encodes, one thread writes, in order.
+"""Rows in, compressed chunks out: every core encodes, and the one that has the next chunk writes it.
 
 source ─→ ChunkBuffer ─→ filter pipeline, on every core, no Python lock ─→ write_direct_chunk, in order ─→ file
 
@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +22,7 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.streaming.chunk_target import ChunkTarget, RowOutput
 from ptychoproduct.streaming.sources import RowSource, windows_of
+from ptychoproduct.system.ordered_tasks import OrderedTasks
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.system.workers import Workers
 from ptychoproduct_native import ChunkBuffer
@@ -67,18 +67,14 @@ class ChunkStream:
         self._chunks_are_blocks = all(target.chunk_shape == block_shape for target in self._targets)
         waiting = resources.threads * _WINDOW_PER_THREAD
         if self._chunks_are_blocks:
-            self._most_waiting = max(
-                resources.threads + 1, min(waiting, _WINDOW_BYTES // (self.block_rows * self.row_bytes))
-            )
+            fit = _WINDOW_BYTES // (self.block_rows * self.row_bytes)
+            most_waiting = max(resources.threads + 1, min(waiting, fit))
         else:
             self.block_rows *= max(1, _BLOCK_BYTES // (self.block_rows * self.row_bytes))
             chunks = sum(len(list(target.offsets(range(self.block_rows)))) for target in self._targets)
-            self._most_waiting = waiting + chunks  # the cores have work while the next block is read
-        self._resources = resources
-        self._workers = Workers(resources.threads, "encode")
-        self._pending: deque[tuple[int, Future[list[_Encoded]]]] = deque()
-        self._writes: deque[Callable[[], None]] = deque()
-        self._writing = Lock()  # the kernel lets one thread at a time write to a file
+            most_waiting = waiting + chunks  # the cores have work while the next block is read
+        self._readers = Workers(resources.threads, "read")
+        self._tasks = OrderedTasks(resources.threads, most_waiting, self._write, resources.progress)
 
     def __enter__(self) -> Self:
         return self
@@ -86,17 +82,12 @@ class ChunkStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._workers:
-            if error is None:
-                self.drain()
-        self._writes.clear()
+        with self._readers:
+            self._tasks.__exit__(kind, error, trace)
 
     def drain(self) -> None:
         """Write all chunks that were submitted."""
-        while self._pending:
-            self._write_oldest()
-        with self._writing:
-            self._write_placed()
+        self._tasks.drain()
 
     def submit_rows(self, source: RowSource, rows: range, firsts: Collection[int] | None = None) -> None:
         """Read rows, and encode them.
@@ -116,7 +107,8 @@ class ChunkStream:
                 self.submit_block(block, self._read(source, block))
         elif self._chunks_are_blocks:
             for block in blocks:
-                self._submit(len(block), partial(self._read_and_encode, source, block))
+                task = partial(self._read_and_encode, source, block)
+                self._tasks.submit(task, len(block) * self.row_bytes, is_small=True)
         else:
             for block, elements in self._read_ahead(source, blocks):
                 self.submit_block(block, elements)
@@ -124,13 +116,13 @@ class ChunkStream:
     def submit_block(self, rows: range, elements: ChunkBuffer) -> None:
         """Encode a block whose first rows have been filled; the rest of it becomes zeros."""
         if self._chunks_are_blocks:
-            self._submit(len(rows), partial(self._encode, rows.start, elements))
+            self._tasks.submit(partial(self._encode, rows.start, elements), len(rows) * self.row_bytes)
             return
         block = np.frombuffer(elements, self._dtype).reshape(-1, *self._row_shape)
         chunks = [(target, offset) for target in self._targets for offset in target.offsets(rows)]
         for number, (target, offset) in enumerate(chunks, 1):
             done = len(rows) if number == len(chunks) else 0
-            self._submit(done, partial(_cut_and_encode, target, offset, block, rows.start))
+            self._tasks.submit(partial(_cut_and_encode, target, offset, block, rows.start), done * self.row_bytes)
 
     def new_block(self) -> ChunkBuffer:
         """Return memory for a block, not initialised."""
@@ -149,12 +141,12 @@ class ChunkStream:
             if rows is not None:
                 elements = self.new_block()
                 clear_rest(elements, len(rows) * self.row_bytes)
-                step = -(-len(rows) // self._resources.threads)
+                step = -(-len(rows) // self._readers.threads)
                 calls = [
                     partial(self._read_part, source, rows.start, elements, range(first, min(first + step, rows.stop)))
                     for first in rows[::step]
                 ]
-                reading.append((rows, elements, list(map(self._workers.submit, calls))))
+                reading.append((rows, elements, list(map(self._readers.submit, calls))))
             if reading and (rows is None or len(reading) > 1):
                 done, elements, parts = reading.popleft()
                 for part in parts:
@@ -175,36 +167,10 @@ class ChunkStream:
         last = self._targets[-1]
         return [(target, offset, target.encode(offset, elements, target is not last)) for target in self._targets]
 
-    def _submit(self, rows: int, task: Callable[[], list[_Encoded]]) -> None:
-        while len(self._pending) >= self._most_waiting:
-            self._write_oldest()
-        self._pending.append((rows, self._workers.submit(partial(self._encode_and_write, task))))
-
-    def _encode_and_write(self, task: Callable[[], list[_Encoded]]) -> list[_Encoded]:
-        """Encode, and write chunks that have got their places meanwhile, unless another thread does."""
-        encoded = task()
-        if self._writes and self._writing.acquire(blocking=False):
-            try:
-                self._write_placed()
-            finally:
-                self._writing.release()
-        return encoded
-
-    def _write_placed(self) -> None:
-        while self._writes:
-            self._writes.popleft()()
-
-    def _write_oldest(self) -> None:
-        rows, future = self._pending.popleft()
-        for target, offset, (data, filter_mask) in future.result():
-            write = target.write(offset, data, filter_mask)
-            if write is not None:
-                self._writes.append(write)
-        if len(self._writes) > self._most_waiting:  # this thread waits, so that memory stays bounded
-            with self._writing:
-                self._write_placed()
-        if rows:
-            self._resources.progress(rows * self.row_bytes)
+    def _write(self, encoded: list[_Encoded]) -> None:
+        """Write chunks; called in order, by one thread at a time, as the kernel lets one write to a file."""
+        for target, offset, (data, filter_mask) in encoded:
+            target.write(offset, data, filter_mask)
 
 
 class RowAppender:

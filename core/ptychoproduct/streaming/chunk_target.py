@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import h5py
@@ -36,8 +35,8 @@ class RowOutput:
     mirror : h5py.Dataset, optional
         Of another file; it gets the same chunks.
     file : OutputFile, optional
-        What HDF5 writes the dataset's file to. With one, HDF5 only says where a chunk goes, and the threads that encode
-        write it there, past HDF5's lock and Python's.
+        What HDF5 writes the dataset's file to. With one, HDF5 only says where a chunk goes, and the chunk is written
+        there past HDF5's lock and Python's.
     """
 
     dataset: h5py.Dataset
@@ -106,23 +105,20 @@ class ChunkTarget:
         except BufferError:  # who looks at running threads, such as Dask's profiler, holds what these have looked at
             return self._pipeline.encode(_copied(chunk))
 
-    def write(self, offset: tuple[int, ...], data: ChunkBuffer, filter_mask: int) -> Callable[[], None] | None:
-        """Have HDF5 write an encoded chunk, or give it a place; a dataset that can grow is extended for it.
-
-        Returns
-        -------
-        callable or None
-            Writes the chunk, on any thread, to the place that HDF5 has given it; None where it is written.
-        """
+    def write(self, offset: tuple[int, ...], data: ChunkBuffer, filter_mask: int) -> None:
+        """Write an encoded chunk; a dataset that can grow is extended for it."""
         stop = offset[0] + self.chunk_shape[0]
         for dataset in self._datasets:
             if self._grows and stop > dataset.shape[0]:
                 dataset.resize(stop, axis=0)
-            if self._file is not None and dataset is self._datasets[-1]:
+            if self._file is None or dataset is not self._datasets[-1]:
+                dataset.id.write_direct_chunk(offset, data, filter_mask)
+            else:
                 self._file.leave_out(data)
-            dataset.id.write_direct_chunk(offset, data, filter_mask)
-        place = -1 if self._file is None else self._file.place_left_out()
-        return None if self._file is None or place < 0 else partial(self._file.write_at, data, place)
+                dataset.id.write_direct_chunk(offset, data, filter_mask)
+                place = self._file.place_left_out()
+                if place >= 0:
+                    self._file.write_at(data, place)
 
     def _array(self, chunk: ChunkBuffer, dtype: np.dtype[Any]) -> Array:
         return np.frombuffer(chunk, dtype).reshape(self.chunk_shape)

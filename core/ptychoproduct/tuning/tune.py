@@ -13,6 +13,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array, StepProgress
 from ptychoproduct.compression.codecs import parse_codec
+from ptychoproduct.compression.filters import can_write_szip
 from ptychoproduct.compression.profiles import Storage, tile_shape
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.model.axes import canonical_axes
@@ -36,6 +37,7 @@ _CANDIDATES: dict[str, tuple[str, ...]] = {
         "gzip:4",
         "shuffle+gzip:1",
         "shuffle+gzip:4",
+        "szip",
         "zstd:1",
         "zstd:3",
         "zstd:9",
@@ -288,6 +290,7 @@ def _candidates(frame_shape: tuple[int, ...], itemsize: int, frames: int) -> lis
         _Candidate(kind, Storage(parse_codec(text), shapes[kind]))
         for kind, texts in _CANDIDATES.items()
         for text in texts
+        if text != "szip" or can_write_szip()
     ]
 
 

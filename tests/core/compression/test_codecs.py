@@ -11,39 +11,42 @@ from hypothesis import strategies as st
 
 from ptychoproduct.compression.codec_list import list_codecs
 from ptychoproduct.compression.codecs import Codec, codec_names, codec_of, nearest_spelling, parse_codec
-from ptychoproduct.compression.filters import filter_pipeline
+from ptychoproduct.compression.filters import can_write_szip, filter_pipeline
 from ptychoproduct.errors import OptionError
+from ptychoproduct.hdf5.chunks import create_chunked
 from ptychoproduct_native import ZSTD_SETTINGS, ChunkBuffer
 
 KIB = 1024
-# name: levels, whether it takes a block, whether it takes shuffle, whether it has transforms
+BLOSC2 = ["shuffle", "bitshuffle", "delta"]
+# name: levels, whether it takes a block, whether it takes shuffle, its transforms
 GRAMMAR = {
-    "none": ([None], False, False, False),
-    "gzip": (range(10), False, True, False),
-    "zstd": (range(1, 23), False, True, False),
-    "lz4": ([None], True, True, False),
-    "bzip2": (range(1, 10), False, True, False),
-    "bitshuffle-lz4": ([None], True, False, False),
-    "bitshuffle-zstd": ([*range(1, 23), "fast7", "lazy7"], True, False, False),
-    "blosc2-blosclz": (range(10), False, False, True),
-    "blosc2-lz4": (range(10), False, False, True),
-    "blosc2-lz4hc": (range(10), False, False, True),
-    "blosc2-zlib": (range(10), False, False, True),
-    "blosc2-zstd": (range(10), False, False, True),
+    "none": ([None], False, False, []),
+    "gzip": (range(10), False, True, []),
+    "szip": (range(2, 33, 2), False, False, ["nn"]),
+    "zstd": (range(1, 23), False, True, []),
+    "lz4": ([None], True, True, []),
+    "bzip2": (range(1, 10), False, True, []),
+    "bitshuffle-lz4": ([None], True, False, []),
+    "bitshuffle-zstd": ([*range(1, 23), "fast7", "lazy7"], True, False, []),
+    "blosc2-blosclz": (range(10), False, False, BLOSC2),
+    "blosc2-lz4": (range(10), False, False, BLOSC2),
+    "blosc2-lz4hc": (range(10), False, False, BLOSC2),
+    "blosc2-zlib": (range(10), False, False, BLOSC2),
+    "blosc2-zstd": (range(10), False, False, BLOSC2),
 }
+SZIP = pytest.mark.skipif(not can_write_szip(), reason="this h5py has no szip that can encode")
 
 
 @st.composite
 def spellings(draw):
-    name = draw(st.sampled_from(sorted(GRAMMAR)))
+    name = draw(st.sampled_from(sorted(GRAMMAR if can_write_szip() else GRAMMAR.keys() - {"szip"})))
     levels, blocks, shuffles, transforms = GRAMMAR[name]
     text = draw(st.sampled_from(["", "shuffle+"])) if shuffles else ""
     text += name
     level = draw(st.sampled_from(list(levels)))
     if level is not None:
         text += f":{level}"
-    if transforms:
-        text += draw(st.sampled_from(["", ",shuffle", ",bitshuffle", ",delta"]))
+    text += draw(st.sampled_from(["", *(f",{transform}" for transform in transforms)]))
     if blocks:
         text += f",block={draw(st.integers(1, 512))}KiB"
     return text + draw(st.sampled_from(["", "+fletcher32"]))
@@ -79,6 +82,8 @@ def test_the_names_are_those_of_the_specification():
         ("none+fletcher32", Codec("none", fletcher32=True)),
         ("blosc2-zstd:5,bitshuffle", Codec("blosc2-zstd", 5, transform="bitshuffle")),
         ("blosc2-lz4", Codec("blosc2-lz4", 5)),
+        pytest.param("szip", Codec("szip", 32), marks=SZIP),
+        pytest.param("szip:16,nn+fletcher32", Codec("szip", 16, transform="nn", fletcher32=True), marks=SZIP),
     ],
 )
 def test_a_spelling_is_read_with_its_defaults(text, codec):
@@ -144,6 +149,10 @@ def test_a_full_spelling_is_printed_as_it_was_written(text):
         ("blosc2-zstd:5+bitshuffle", "blosc2-zstd:5,bitshuffle"),
         ("blosc-zstd:11", "blosc2-zstd:9"),
         ("bz2", "bzip2:9"),
+        ("szp", "szip:32"),
+        ("szip:15,nn", "szip:14,nn"),
+        ("szip-nn:16", "szip:16"),
+        ("szip,shuffle", "szip:32"),
         ("none:0,block=64KiB", "none"),
     ],
 )
@@ -169,6 +178,11 @@ def test_text_that_is_near_nothing_lists_all_codecs(text):
         ("bitshuffle-lz4:1", "bitshuffle-lz4 takes no level"),
         ("none:0", "none takes no level"),
         ("shuffle+none", "none takes no shuffle"),
+        ("szip:3", "szip has even levels 2 to 32"),
+        ("szip:34", "szip has even levels 2 to 32"),
+        ("shuffle+szip", "szip takes no shuffle"),
+        ("szip,delta", "szip takes no delta"),
+        ("blosc2-lz4,nn", "blosc2-lz4 takes no nn"),
         ("shuffle+bitshuffle-lz4", "bitshuffle-lz4 takes no shuffle"),
         ("gzip:4,block=64KiB", "gzip takes no block="),
         ("none,block=64KiB", "none takes no block="),
@@ -317,6 +331,7 @@ def test_settings_make_counts_smaller_than_levels_of_their_speed():
     [
         ({}, "none"),
         ({"compression": "gzip", "shuffle": True}, "shuffle+gzip:4"),
+        pytest.param({"compression": "szip"}, "szip:8,nn", marks=SZIP),
         (hdf5plugin.Bitshuffle(), "bitshuffle-lz4,block=8KiB"),
         (hdf5plugin.Bitshuffle(cname="zstd", clevel=0), "bitshuffle-zstd:3,block=8KiB"),
         (hdf5plugin.Bitshuffle(nelems=1024), "bitshuffle-lz4,block=2KiB"),
@@ -340,4 +355,39 @@ def test_a_list_of_codecs_tells_what_each_is_and_needs():
     assert (listed["gzip"].filter_id, listed["gzip"].levels) == (1, "0-9")
     assert "zlib" in listed["gzip"].needs
     assert "hdf5plugin" in listed["bitshuffle-zstd"].needs
-    assert all(str(parse_codec(info.spelling)) == info.spelling for info in listed.values())
+    assert (listed["szip"].filter_id, listed["szip"].levels, listed["szip"].parts) == (
+        4,
+        "2-32, even",
+        (",nn", "+fletcher32"),
+    )
+    spelt = [info.spelling for info in listed.values() if info.name != "szip" or can_write_szip()]
+    assert [str(parse_codec(spelling)) for spelling in spelt] == spelt
+
+
+@SZIP
+@pytest.mark.parametrize(
+    ("dtype", "chunks", "expected"),
+    [
+        ("u2", (1, 4, 8), "szip:32+fletcher32"),
+        ("u2", (1, 4, 7), "shuffle+gzip:2+fletcher32"),
+        ("c8", (1, 16, 16), "shuffle+gzip:2+fletcher32"),
+        ("c16", (1, 16, 16), "shuffle+gzip:2+fletcher32"),
+        ("S4", (1, 16, 16), "shuffle+gzip:2+fletcher32"),
+        (np.dtype("g").str, (1, 16, 16), "shuffle+gzip:2+fletcher32"),
+    ],
+)
+def test_gzip_stands_in_where_hdf5_refuses_szip(dtype, chunks, expected):
+    with h5py.File.in_memory() as file:
+        codec = parse_codec("szip+fletcher32")
+        dataset = create_chunked(file, "a", chunks[1:], np.dtype(dtype), codec, 3, chunks)
+        assert str(codec_of(dataset)) == expected
+
+
+@pytest.mark.parametrize("lacking", ["filter_avail", "get_filter_info"])
+def test_szip_is_refused_where_the_hdf5_at_hand_has_no_encoder(monkeypatch, lacking):
+    monkeypatch.setattr(f"h5py.h5z.{lacking}", lambda _: 0)
+    for use in (lambda: parse_codec("szip"), lambda: Codec("szip", 32).dataset_options(np.dtype("u2"))):
+        with pytest.raises(
+            OptionError, match=r"szip:32: the HDF5 .* no szip that can encode .* such as shuffle\+gzip:2"
+        ):
+            use()

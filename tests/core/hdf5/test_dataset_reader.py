@@ -34,11 +34,11 @@ DIRECT = {
     "blosc": dict(hdf5plugin.Blosc()),
     "blosc2": dict(hdf5plugin.Blosc2()),
     "bzip2": dict(hdf5plugin.BZip2()),
+    **({"szip": {"compression": "szip"}} if h5py.h5z.filter_avail(h5py.h5z.FILTER_SZIP) else {}),
 }
 BY_HDF5 = {
     "lzf": {"compression": "lzf"},
     "scaleoffset": {"scaleoffset": 0},
-    "szip": {"compression": "szip"},
     "contiguous": {"chunks": None},
 }
 OPTIONS = DIRECT | BY_HDF5

@@ -321,8 +321,11 @@ def test_an_error_of_progress_leaves_no_thread():
 def test_a_file_that_is_closed_meanwhile_is_an_error_and_leaves_no_thread():
     with h5py.File.in_memory() as file:
         dataset = create_chunked(file, "a", (4,), np.dtype("u1"), parse_codec("none"), 3, (1, 4))
+        stream = ChunkStream([RowOutput(dataset)], dataset.dtype, Resources(3))
+        file.close()
+        stream.submit_block(range(1), stream.new_block())
         with pytest.raises(RuntimeError, match="dataspace"):
-            submit_and_fail(dataset, file.close)
+            stream.__exit__(None, None, None)
     assert encoding_threads() == []
 
 
