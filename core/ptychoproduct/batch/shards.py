@@ -79,8 +79,7 @@ def write_shards(
                 running[future] = part
             while running:
                 wait_for_one(list(running))
-                report(taken())
-                require_running(client)
+                counted = taken()
                 for future in [future for future in running if future.done()]:
                     found: Encoded | None = future.result()
                     part = running.pop(future)
@@ -88,6 +87,8 @@ def write_shards(
                         raise found.error
                     if found is not None:
                         record.add(part, found)
+                report(counted)  # behind what is done: an error here must not lose that
+                require_running(client)
         finally:
             if running:
                 client.cancel(list(running))
