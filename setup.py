@@ -27,6 +27,7 @@ extensions = [
     Extension("ptychoproduct_native.watchdog", [f"{NATIVE}/watchdog.pyx"], depends=[f"{NATIVE}/watchdog.h", THREADS]),
     Extension("ptychoproduct_native.segments", [f"{NATIVE}/segments.pyx"]),
     Extension("ptychoproduct_native.compressors", [f"{NATIVE}/compressors.pyx"]),
+    Extension("ptychoproduct_native.zstandard", [f"{NATIVE}/zstandard.pyx"]),
     Extension("ptychoproduct_native.bitshuffled", [f"{NATIVE}/bitshuffled.pyx", f"{NATIVE}/bitshuffle.c"]),
     Extension("ptychoproduct_native.szip", [f"{NATIVE}/szip.pyx", f"{NATIVE}/kernels.c"]),
     Extension("ptychoproduct_native.filters", [f"{NATIVE}/filters.pyx", f"{NATIVE}/encoded.c", f"{NATIVE}/kernels.c"]),

@@ -1,4 +1,4 @@
-from ptychoproduct_native.buffers cimport ChunkBuffer
+from ptychoproduct_native.buffers cimport ChunkBuffer, Destination
 from ptychoproduct_native.compressors cimport Compressor, Context
 
 
@@ -9,8 +9,8 @@ cdef class Bitshuffled:
 
     cdef bint encode(self, ChunkBuffer chunk) except -1
     cdef bint encode_blocks(self, ChunkBuffer chunk, Context context) noexcept nogil
-    cdef ChunkBuffer decode(self, data, size_t most, size_t start, size_t stop)
-    cdef bint decode_blocks(self, ChunkBuffer chunk, const unsigned char *encoded, size_t nbytes,
+    cdef object decode(self, data, size_t most, size_t start, size_t stop, Destination place)
+    cdef bint decode_blocks(self, unsigned char *decoded, size_t decoded_bytes, const unsigned char *encoded, size_t nbytes,
                             size_t start, size_t stop, Context context) noexcept nogil
 
 

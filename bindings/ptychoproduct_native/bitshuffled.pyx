@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from ptychoproduct_native.bitshuffle cimport pp_bitshuffle_has, pp_bitshuffle_kernel, pp_bitshuffle_kernel_at
-from ptychoproduct_native.buffers cimport ChunkBuffer
+from ptychoproduct_native.buffers cimport ChunkBuffer, Destination
 from ptychoproduct_native.compressors cimport Compressor, Context
 
 cdef enum:
@@ -105,14 +105,14 @@ cdef class Bitshuffled:
         chunk.capacity = capacity
         return True
 
-    cdef ChunkBuffer decode(self, data, size_t most, size_t start, size_t stop):
-        """Return the decoded bytes; None where they are not those of a chunk of at most `most` bytes.
+    cdef object decode(self, data, size_t most, size_t start, size_t stop, Destination place):
+        """Return the place filled with decoded bytes; None where they are not those of a chunk of at most `most` bytes.
 
         Blocks that have none of the bytes from `start` to `stop` are not decoded: theirs are not initialised.
         """
         cdef Py_buffer view
         cdef const unsigned char *encoded
-        cdef ChunkBuffer chunk
+        cdef unsigned char *room
         cdef Context context
         cdef uint64_t decoded
         cdef bint done
@@ -124,18 +124,20 @@ cdef class Bitshuffled:
             decoded = read_size(encoded, 8)
             if decoded > most or decoded % self.itemsize:
                 return None
-            chunk = ChunkBuffer(decoded)
+            room = place.room(decoded)
+            if room == NULL:
+                return None
             context = self.compressor.take(False)
             with nogil:
-                done = self.decode_blocks(chunk, encoded, view.len, start, stop, context)
+                done = self.decode_blocks(room, decoded, encoded, view.len, start, stop, context)
             self.compressor.give(context)
         finally:
             PyBuffer_Release(&view)
-        return chunk if done else None
+        return place.filled() if done else None
 
-    cdef bint decode_blocks(self, ChunkBuffer chunk, const unsigned char *encoded, size_t nbytes,
+    cdef bint decode_blocks(self, unsigned char *decoded, size_t decoded_bytes, const unsigned char *encoded, size_t nbytes,
                             size_t start, size_t stop, Context context) noexcept nogil:
-        cdef size_t n = chunk.nbytes // self.itemsize
+        cdef size_t n = decoded_bytes // self.itemsize
         cdef size_t block = read_size(encoded + 8, SIZE_BYTES) // self.itemsize
         cdef size_t first = 0, position = HEADER_BYTES, count, size
         cdef unsigned char *shuffled
@@ -153,13 +155,13 @@ cdef class Bitshuffled:
             if first * self.itemsize < stop and (first + count) * self.itemsize > start:
                 if not self.compressor.decompress(context, shuffled, count * self.itemsize, encoded + position, size):
                     break
-                kernel.unshuffle(chunk.data + first * self.itemsize, shuffled, count, self.itemsize)
+                kernel.unshuffle(decoded + first * self.itemsize, shuffled, count, self.itemsize)
             position += size
             first += count
         free(shuffled)
         if n - first >= GROUP or (n - first) * self.itemsize > nbytes - position:
             return False
-        memcpy(chunk.data + first * self.itemsize, encoded + position, (n - first) * self.itemsize)
+        memcpy(decoded + first * self.itemsize, encoded + position, (n - first) * self.itemsize)
         return True
 
 

@@ -1,7 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""The memory that one chunk lives in on its way from a source to a file."""
+"""The memory that one chunk lives in on its way from a source to a file, and back."""
 
-from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+)
 from libc.stdlib cimport free, malloc
 
 
@@ -80,3 +82,37 @@ cdef class ChunkBuffer:
         self.nbytes, other.nbytes = other.nbytes, self.nbytes
         self.release()
         return other
+
+
+cdef class Destination:
+    """Where decoded bytes go: memory that is given, or a new chunk.
+
+    Parameters
+    ----------
+    given : buffer or None
+        Contiguous, can be written to.
+    """
+
+    def __cinit__(self, given):
+        self.is_given = False
+        if given is not None:
+            PyObject_GetBuffer(given, &self.view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+            self.is_given = True
+
+    def __dealloc__(self):
+        if self.is_given:
+            PyBuffer_Release(&self.view)
+
+    def __len__(self):
+        return self.view.len if self.is_given else len(self.chunk)
+
+    cdef unsigned char *room(self, size_t nbytes) except? NULL:
+        """Return where so many bytes go; NULL where another number fits."""
+        if self.is_given:
+            return <unsigned char *> self.view.buf if <size_t> self.view.len == nbytes else NULL
+        self.chunk = ChunkBuffer(nbytes)
+        return self.chunk.data
+
+    cdef object filled(self):
+        """Return the new chunk, or this where the memory is given."""
+        return self if self.is_given else self.chunk

@@ -4,6 +4,8 @@ ctypedef size_t (*parameter_function)(void *context, int parameter, int value) n
 ctypedef size_t (*zstd_function)(void *context, void *dst, size_t capacity, const void *src, size_t nbytes) noexcept nogil
 ctypedef size_t (*zstd_bound_function)(size_t nbytes) noexcept nogil
 ctypedef unsigned int (*error_function)(size_t result) noexcept nogil
+ctypedef size_t (*context_function)(void *context) noexcept nogil
+ctypedef unsigned long long (*content_function)(const void *src, size_t nbytes) noexcept nogil
 ctypedef int (*lz4_function)(const char *src, char *dst, int nbytes, int capacity) noexcept nogil
 ctypedef int (*lz4_bound_function)(int nbytes) noexcept nogil
 
@@ -15,6 +17,10 @@ cdef struct zstd_functions:
     create_function create_decoder
     free_function free_decoder
     zstd_function decompress
+    context_function begin_decoding
+    context_function next_size
+    zstd_function decode_next
+    content_function content_size
     zstd_bound_function bound
     error_function is_error
 
@@ -45,3 +51,5 @@ cdef class Compressor:
                          const unsigned char *src, size_t nbytes) noexcept nogil
     cdef bint decompress(self, Context context, unsigned char *dst, size_t expected,
                          const unsigned char *src, size_t nbytes) noexcept nogil
+    cdef bint decompress_first(self, Context context, unsigned char *dst, size_t expected, size_t wanted,
+                               const unsigned char *src, size_t nbytes) noexcept nogil

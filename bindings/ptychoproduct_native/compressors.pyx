@@ -41,6 +41,11 @@ def zstd_parameters(int level):
     return _PARAMETERS.get(level, ((LEVEL, level),))
 
 
+def plain_level(unsigned int stored=0):
+    """Parameters of a level as filter 32015 stores it: a negative one as a very large number, 0 for the default."""
+    return ((LEVEL, <int> stored),)
+
+
 def nearest_level(int level):
     """The level, or that which compresses most like one of `ZSTD_SETTINGS`."""
     return _NEAREST_LEVEL.get(level, level)
@@ -89,6 +94,10 @@ cdef class Compressor:
             self.zstd.create_decoder = <create_function> address(library, "ZSTD_createDCtx")
             self.zstd.free_decoder = <free_function> address(library, "ZSTD_freeDCtx")
             self.zstd.decompress = <zstd_function> address(library, "ZSTD_decompressDCtx")
+            self.zstd.begin_decoding = <context_function> address(library, "ZSTD_decompressBegin")
+            self.zstd.next_size = <context_function> address(library, "ZSTD_nextSrcSizeToDecompress")
+            self.zstd.decode_next = <zstd_function> address(library, "ZSTD_decompressContinue")
+            self.zstd.content_size = <content_function> address(library, "ZSTD_getFrameContentSize")
             self.zstd.bound = <zstd_bound_function> address(library, "ZSTD_compressBound")
             self.zstd.is_error = <error_function> address(library, "ZSTD_isError")
         else:
@@ -149,6 +158,26 @@ cdef class Compressor:
         if nbytes > INT_MAX or expected > INT_MAX:
             return False
         return self.lz4.decompress(<const char *> src, <char *> dst, <int> nbytes, <int> expected) == <int> expected
+
+    cdef bint decompress_first(self, Context context, unsigned char *dst, size_t expected, size_t wanted,
+                               const unsigned char *src, size_t nbytes) noexcept nogil:
+        """Decompress a frame of zstd block by block, until so many of its `expected` bytes are there; False where that fails.
+
+        What is behind them in `dst` may be anything.
+        """
+        cdef size_t size, done = 0
+        if self.zstd.is_error(self.zstd.begin_decoding(context.decoder)):
+            return False
+        while done < wanted:
+            size = self.zstd.next_size(context.decoder)
+            if size == 0 or size > nbytes:
+                return False
+            done += self.zstd.decode_next(context.decoder, dst + done, expected - done, src, size)
+            if done > expected:  # an error is a very large number
+                return False
+            src += size
+            nbytes -= size
+        return True
 
 
 cdef void *address(library, str name) except NULL:

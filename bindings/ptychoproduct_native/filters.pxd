@@ -1,6 +1,7 @@
 from ptychoproduct_native.bitshuffled cimport Bitshuffled
-from ptychoproduct_native.buffers cimport ChunkBuffer
+from ptychoproduct_native.buffers cimport ChunkBuffer, Destination
 from ptychoproduct_native.szip cimport Szip
+from ptychoproduct_native.zstandard cimport Zstandard
 
 cdef enum:
     MAX_CD_VALUES = 32
@@ -24,16 +25,17 @@ cdef class Filter:
     cdef size_t cd_nelmts
     cdef unsigned int cd_values[MAX_CD_VALUES]
     cdef filter_function function
-    cdef Bitshuffled bitshuffled  # None: the plugin's function is called
-    cdef Szip szip  # None: another filter
+    cdef Bitshuffled bitshuffled  # where one of these is not None, it does what a plugin's function does otherwise
+    cdef Szip szip
+    cdef Zstandard zstandard
     cdef object library  # keeps the shared library loaded while its function may be called
 
     cdef int check_values(self, cd_values) except -1
     cdef Outcome call(self, unsigned int flags, ChunkBuffer chunk) noexcept nogil
     cdef bint shuffle(self, ChunkBuffer chunk) noexcept nogil
     cdef ChunkBuffer encode(self, ChunkBuffer chunk)
-    cdef ChunkBuffer decode(self, object data, size_t most, bint is_free, size_t start, size_t stop)
+    cdef object decode(self, object data, size_t most, bint is_free, size_t start, size_t stop, Destination place)
     cdef bint fits(self, ChunkBuffer chunk, size_t most) noexcept nogil
-    cdef ChunkBuffer unshuffled(self, object data)
+    cdef object unshuffled(self, object data, Destination place)
 
 cdef ChunkBuffer copied(data)

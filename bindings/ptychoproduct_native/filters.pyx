@@ -19,11 +19,12 @@ from libc.string cimport memcpy
 from isal import isal_zlib
 
 from ptychoproduct_native.bitshuffled cimport Bitshuffled, default_block
-from ptychoproduct_native.buffers cimport ChunkBuffer
+from ptychoproduct_native.buffers cimport ChunkBuffer, Destination
 from ptychoproduct_native.compressors cimport Compressor
 from ptychoproduct_native.szip cimport Szip
+from ptychoproduct_native.zstandard cimport Zstandard
 
-from ptychoproduct_native.compressors import nearest_level, zstd_parameters
+from ptychoproduct_native.compressors import nearest_level, plain_level, zstd_parameters
 
 cdef enum:
     DEFLATE = 1
@@ -135,6 +136,8 @@ cdef class Filter:
         self.encodes = plugin.encoder_present
         self.decodes = plugin.decoder_present
         self.function = plugin.filter
+        if filter_id == ZSTD:
+            self.zstandard = zstandard(self.library, cd_values)
         if filter_id == BITSHUFFLE:
             self.bitshuffled = bitshuffled(self.library, cd_values)
             self.cd_values[5] = nearest_level(self.cd_values[5])  # the plugin knows no settings
@@ -194,6 +197,8 @@ cdef class Filter:
             return deflated(chunk, self.cd_values[0])
         if self.bitshuffled is not None:
             return chunk if self.bitshuffled.encode(chunk) else None
+        if self.zstandard is not None:
+            return chunk if self.zstandard.encode(chunk) else None
         with nogil:
             if self.szip is not None:
                 outcome = DONE if self.szip.encode(chunk) else UNCHANGED
@@ -207,27 +212,33 @@ cdef class Filter:
             raise MemoryError(f"filter {self.filter_id}")
         return chunk if outcome == DONE else None
 
-    cdef ChunkBuffer decode(self, object data, size_t most, bint is_free, size_t start, size_t stop):
+    cdef object decode(self, object data, size_t most, bint is_free, size_t start, size_t stop, Destination place):
         """Return the decoded bytes, of which only those from `start` to `stop` have to be right.
 
-        `is_free` says that `data` is a ChunkBuffer whose memory may be taken.
+        `is_free` says that `data` is a ChunkBuffer whose memory may be taken. Filters that can write anywhere fill the
+        place and return it; others return what they have.
         """
         cdef ChunkBuffer chunk
+        cdef object decoded
         cdef bint done
         if not self.decodes:
             raise FilterError(f"filter {self.filter_id} cannot decode")
         if self.filter_id == SHUFFLE:
-            return self.unshuffled(data)
+            return self.unshuffled(data, place)
         if self.filter_id == DEFLATE:
             return decompressed(isal_zlib.decompressobj(), DEFLATE, data, most)
         if self.filter_id == BZIP2:  # the plugin never ends on truncated data
             return decompressed(bz2.BZ2Decompressor(), BZIP2, data, most)
-        if self.bitshuffled is not None or self.szip is not None:
-            chunk = (self.szip.decode(data, most) if self.bitshuffled is None
-                     else self.bitshuffled.decode(data, most, start, stop))
-            if chunk is None:
+        if self.bitshuffled is not None or self.zstandard is not None or self.szip is not None:
+            if self.bitshuffled is not None:
+                decoded = self.bitshuffled.decode(data, most, start, stop, place)
+            elif self.zstandard is not None:
+                decoded = self.zstandard.decode(data, most, start, stop, place)
+            else:
+                decoded = self.szip.decode(data, most)
+            if decoded is None:
                 raise FilterError(f"filter {self.filter_id} cannot decode the chunk's bytes")
-            return chunk
+            return decoded
         chunk = data if is_free else copied(data)
         with nogil:
             if self.function == NULL:
@@ -257,21 +268,23 @@ cdef class Filter:
             return pp_blosc2_fits(chunk.data, chunk.nbytes, most)
         return True
 
-    cdef ChunkBuffer unshuffled(self, object data):
+    cdef object unshuffled(self, object data, Destination place):
         cdef Py_buffer view
-        cdef ChunkBuffer chunk
+        cdef unsigned char *room
         cdef size_t itemsize = self.cd_values[0]
         cdef size_t whole
         PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS)
         try:
-            chunk = ChunkBuffer(view.len)
-            whole = chunk.nbytes // itemsize * itemsize
+            room = place.room(view.len)
+            if room == NULL:
+                raise FilterError(f"the chunk decodes to {view.len} bytes, expected {len(place)}")
+            whole = view.len // itemsize * itemsize
             with nogil:
-                pp_unshuffle(chunk.data, <const unsigned char *> view.buf, whole // itemsize, itemsize)
-                memcpy(chunk.data + whole, <const unsigned char *> view.buf + whole, chunk.nbytes - whole)
+                pp_unshuffle(room, <const unsigned char *> view.buf, whole // itemsize, itemsize)
+                memcpy(room + whole, <const unsigned char *> view.buf + whole, view.len - whole)
         finally:
             PyBuffer_Release(&view)
-        return chunk
+        return place.filled()
 
 
 cdef Bitshuffled bitshuffled(library, cd_values):
@@ -286,6 +299,14 @@ cdef Bitshuffled bitshuffled(library, cd_values):
             return None
         return Bitshuffled(compressor, itemsize, block or default_block(itemsize))
     except (AttributeError, ValueError):  # the library does not export what is needed, or such blocks are unusual
+        return None
+
+
+cdef Zstandard zstandard(library, cd_values):
+    """Return zstd itself; None where the library does not export it, and the plugin's function has to do."""
+    try:
+        return Zstandard(Compressor(library, "zstd", plain_level(*cd_values[:1])))
+    except AttributeError:
         return None
 
 

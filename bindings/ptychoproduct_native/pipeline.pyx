@@ -1,7 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """The filters of a dataset, run one after the other on a chunk; any number of chunks at once."""
 
-from ptychoproduct_native.buffers cimport ChunkBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
+from libc.string cimport memcpy
+
+from ptychoproduct_native.buffers cimport ChunkBuffer, Destination
 from ptychoproduct_native.filters cimport Filter, copied
 
 from ptychoproduct_native.filters import FilterError
@@ -45,7 +48,11 @@ cdef class FilterPipeline:
 
     @property
     def decodes_parts(self):
-        return bool(self.filters) and (<Filter> self.filters[0]).bitshuffled is not None
+        cdef Filter first
+        if not self.filters:
+            return False
+        first = self.filters[0]
+        return first.bitshuffled is not None or first.zstandard is not None
 
     def encode(self, ChunkBuffer chunk not None):
         """Encode a chunk in place of its contents.
@@ -118,20 +125,49 @@ cdef class FilterPipeline:
         BufferError
             The bytes are to be used up, and have views.
         """
+        cdef size_t start = 0, stop = PY_SSIZE_T_MAX
+        if part is not None:
+            start, stop = part.start, part.stop
+        return self.decoded(data, filter_mask, nbytes, use_up, start, stop, Destination(None))
+
+    def decode_into(self, place, data, unsigned int filter_mask, bint use_up=False):
+        """Decode a chunk to memory that is there.
+
+        Parameters
+        ----------
+        place : buffer
+            Contiguous, of the decoded chunk's size. Where an error is raised, its bytes may be anything.
+        data : buffer
+            See `decode`, as for the other parameters and errors.
+        """
+        cdef Destination destination = Destination(place)
+        cdef Py_buffer view
+        current = self.decoded(data, filter_mask, len(destination), use_up, 0, PY_SSIZE_T_MAX, destination)
+        if current is destination:
+            return
+        PyObject_GetBuffer(current, &view, PyBUF_C_CONTIGUOUS)
+        with nogil:
+            memcpy(destination.view.buf, view.buf, view.len)
+        PyBuffer_Release(&view)
+
+    cdef object decoded(self, data, unsigned int filter_mask, size_t nbytes, bint use_up, size_t start, size_t stop,
+                        Destination place):
+        """Return a chunk, the place that was filled with one, or the data where there is no filter; of `nbytes` bytes."""
         cdef Filter stage
         cdef object current = (<ChunkBuffer?> data).taken() if use_up else data
-        cdef size_t most, start = 0, stop = PY_SSIZE_T_MAX
+        cdef size_t most
         cdef list active = [stage for i, stage in enumerate(self.filters) if not filter_mask >> i & 1]
         if nbytes > PY_SSIZE_T_MAX // 4:
             raise MemoryError(f"no memory for a chunk of {nbytes} bytes")
         for i, stage in reversed(list(enumerate(active))):
-            if i == 0 and part is not None:
-                start, stop = part.start, part.stop
-            # What the first filter was given is the chunk itself.
-            most = nbytes if i == 0 else 2 * nbytes + SPARE_BYTES
-            current = stage.decode(current, most, current is not data, start, stop)
-        if current is data:
+            if i == 0:  # what the first filter was given is the chunk itself
+                current = stage.decode(current, nbytes, current is not data, start, stop, place)
+            else:
+                most = 2 * nbytes + SPARE_BYTES
+                current = stage.decode(current, most, current is not data, 0, PY_SSIZE_T_MAX, Destination(None))
+        if current is data and not place.is_given:
             current = copied(data)
-        if <size_t> len(current) != nbytes:
-            raise FilterError(f"the chunk decodes to {len(current)} bytes, expected {nbytes}")
+        found = memoryview(data).nbytes if current is data else len(current)
+        if <size_t> found != nbytes:
+            raise FilterError(f"the chunk decodes to {found} bytes, expected {nbytes}")
         return current

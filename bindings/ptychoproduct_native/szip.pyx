@@ -125,7 +125,7 @@ cdef class Szip:
         if not done:
             free(encoded)
             return False
-        for i in range(SIZE_BYTES):
+        for i in range(<size_t> SIZE_BYTES):
             encoded[i] = n >> 8 * i & 0xFF
         free(chunk.data)
         chunk.data = encoded
@@ -146,7 +146,7 @@ cdef class Szip:
             encoded = <const unsigned char *> view.buf
             if view.len < SIZE_BYTES:
                 return None
-            for i in range(SIZE_BYTES):
+            for i in range(<size_t> SIZE_BYTES):
                 size |= <uint64_t> encoded[i] << 8 * i
             if size == 0 or size > most or not self.holds_whole_elements(size):
                 return None

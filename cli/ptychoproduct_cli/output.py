@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -68,21 +69,26 @@ def new_console() -> Console:
 
 def print_rows(rows: Mapping[str, str]) -> None:
     """Print names and values in two columns; in a file or a pipe each in one line."""
-    from rich.table import Table
-    from rich.text import Text
-
-    console = new_console()
-    if not console.is_terminal:
+    console = new_console() if _may_be_terminal() else None
+    if console is None or not console.is_terminal:
         width = max(map(len, rows), default=0)
         for name, value in rows.items():
             print(f"{name:{width}}  {'; '.join(value.splitlines())}".rstrip())
         return
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(name, Text(value))
     console.print(table)
+
+
+def _may_be_terminal() -> bool:
+    """Whether rich may take standard output for a terminal; to import it in order to ask takes 30 ms."""
+    return sys.stdout.isatty() or any(name in os.environ for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
 
 
 @contextmanager

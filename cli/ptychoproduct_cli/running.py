@@ -89,10 +89,10 @@ def _run_to_exit_code(command: Command, arguments: argparse.Namespace) -> int:
     prepare_process()
     from ptychoproduct import ProductError
 
-    answer_signals()
     _start_watchdog(command.prog, arguments)
     try:
         with collected_warnings(arguments):
+            answer_signals()  # whose exceptions are caught below
             try:
                 if is_batch(arguments):
                     return run_batch(arguments, lambda error: _message(error, arguments))

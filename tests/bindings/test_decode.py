@@ -109,6 +109,34 @@ def test_the_encoded_bytes_stay_as_they_are(options):
 
 
 @EVERY
+@pytest.mark.parametrize("shape", [SHAPE, (1,), (9, 1)])
+def test_a_chunk_is_decoded_to_memory_that_is_given_and_not_around_it(options, shape):
+    array = frames("f4", shape)
+    pipeline, mask, data = encoded(array, options)
+    for offset in range(4):
+        around = np.full(array.nbytes + 64, 0xA5, np.uint8)
+        stop = 32 + offset + array.nbytes
+        pipeline.decode_into(around[32 + offset : stop], data, mask)
+        assert around[32 + offset : stop].tobytes() == array.tobytes()
+        assert (np.delete(around, np.s_[32 + offset : stop]) == 0xA5).all()
+
+
+@EVERY
+@pytest.mark.parametrize("difference", [-1, 1, -SHAPE[0]])
+def test_memory_of_another_size_than_the_chunk_is_a_filter_error(options, difference):
+    array = frames("f4")
+    pipeline, mask, data = encoded(array, options)
+    with pytest.raises(FilterError):
+        pipeline.decode_into(np.empty(array.nbytes + difference, np.uint8), data, mask)
+
+
+@pytest.mark.parametrize("place", [bytes(64), np.zeros((8, 16), np.uint8)[:, ::2]])
+def test_only_contiguous_memory_that_can_be_written_to_is_filled(place):
+    with pytest.raises((BufferError, ValueError)):
+        FilterPipeline([]).decode_into(place, bytes(64), 0)
+
+
+@EVERY
 @pytest.mark.parametrize("difference", [-1, 1, -SHAPE[0]])
 def test_a_chunk_of_another_size_than_it_must_have_is_a_filter_error(options, difference):
     array = frames("f4")

@@ -21,9 +21,9 @@ from ptychoproduct.model.transforms import (
     transformed_array,
     transformed_positions,
 )
+from ptychoproduct.validation.kept_frames import frames_to_judge
 from ptychoproduct.validation.physics import judge
 from ptychoproduct.validation.physics_evidence import evidence_from
-from ptychoproduct.validation.physics_sample import frames_to_judge
 
 PIXEL_M = 2e-8
 ENERGY_EV = 8000.0

@@ -318,13 +318,15 @@ def _files(arguments: argparse.Namespace) -> ScanFiles:
 
 def _outputs(arguments: argparse.Namespace) -> tuple[str | Path, DiffractionFile | None]:
     """Return where the product goes, and the patterns file, if there is to be one."""
-    from ptychoproduct import DiffractionFile, OptionError, standard_layout
+    from ptychoproduct import OptionError
 
     product, patterns = arguments.output_product, arguments.diffraction_output
     if arguments.standard_layout is not None:
         for name, path in (("PRODUCT.h5", product), ("--diffraction-output", patterns)):
             if path is not None:
                 raise OptionError("standard_layout", f"cannot be used with {name}; give only one of the two")
+        from ptychoproduct import standard_layout
+
         product, patterns = standard_layout(arguments.standard_layout)
     if patterns is None:
         given = [name for name in ("bad_pixels", "bad_values") if getattr(arguments, name) is not None]
@@ -332,6 +334,8 @@ def _outputs(arguments: argparse.Namespace) -> tuple[str | Path, DiffractionFile
             problem = "applies to the patterns file only; add --diffraction-output or --standard-layout"
             raise OptionError(given[0] if given else "patterns_are", problem)
         return product, None
+    from ptychoproduct import DiffractionFile  # 3 ms, with what writes the patterns file
+
     try:
         names = ("patterns_are", "bad_pixels", "diffraction_compression", "bad_values")
         return product, DiffractionFile(patterns, *(getattr(arguments, name) for name in names))

@@ -16,7 +16,6 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from ptychoproduct.system.part_files import (
     remove_folder,
     remove_leftovers,
 )
+from ptychoproduct.system.version import VERSION
 
 _JOURNAL = "ranges.jsonl"
 _REMOVE_S = 10.0
@@ -147,7 +147,7 @@ class Unfinished:
 def key_of(inputs: Sequence[Path], *choices: Any) -> str:
     """Return the digest of what decides about a product's bytes: the inputs, as far as `stamp` tells, and choices."""
     stamps = [(str(path.absolute()), stamp(path)) for path in inputs]
-    pickled = pickle.dumps((version("ptychoproduct"), stamps, choices))
+    pickled = pickle.dumps((VERSION, stamps, choices))
     return hashlib.sha256(pickled, usedforsecurity=False).hexdigest()
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import hdf5plugin
@@ -29,8 +29,7 @@ _ZSTD_ID = hdf5plugin.FILTERS["zstd"]
 _BLOSC2_ID = hdf5plugin.FILTERS["blosc2"]
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(NamedTuple):
     """What codecs of a name have in common."""
 
     filter_id: int  # 0: none

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from os import fspath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,13 +26,14 @@ from ptychoproduct.model.transforms import (
 )
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product.options import ExportOptions
-from ptychoproduct.product.patterns_file import DiffractionFile
 from ptychoproduct.product.writer import ProductWriter
-from ptychoproduct.scan.array_files import read_bad_pixels
 from ptychoproduct.scan.field_layouts import BAD_PIXELS
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan
 from ptychoproduct.streaming.transformed_rows import TransformedRows
 from ptychoproduct.validation.physics_evidence import judge_scan
+
+if TYPE_CHECKING:
+    from ptychoproduct.product.patterns_file import DiffractionFile
 
 
 def with_found_convention(scan: Scan, given: ExportMeta, options: ExportOptions) -> ExportOptions:
@@ -71,6 +72,8 @@ def with_bad_pixels(scan: Scan, file: DiffractionFile) -> Scan:
     given = file.bad_pixels
     if given is None or isinstance(given, np.ndarray):
         return scan if given is None else replace(scan, bad_pixels=given)
+    from ptychoproduct.scan.array_files import read_bad_pixels  # and what reads images, 5 ms
+
     mask, files = read_bad_pixels(fspath(given))
     return replace(scan, bad_pixels=mask, files=(*scan.files, *files))
 

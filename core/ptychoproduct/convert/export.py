@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from ptychoproduct.model.position_units import known_unit, warn_of_span
 from ptychoproduct.model.positions import to_object_pixels
 from ptychoproduct.npz.npy import NPY_SUFFIX
 from ptychoproduct.product.options import ExportOptions
-from ptychoproduct.product.patterns_file import DiffractionFile, DiffractionWriter
 from ptychoproduct.product.summary import DiffractionSummary, ExportSummary
 from ptychoproduct.product.writer import ProductWriter
 from ptychoproduct.scan.layouts import NPZ
@@ -37,7 +36,9 @@ from ptychoproduct.system.atomic import OutputGroup, Place, output_group
 from ptychoproduct.system.process import available_threads
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.damage import require_undamaged_products
-from ptychoproduct.validation.mixed_pairs import warn_of_mixed_pair
+
+if TYPE_CHECKING:
+    from ptychoproduct.product.patterns_file import DiffractionFile
 
 
 class ExportChoices(TypedDict, total=False):
@@ -140,6 +141,8 @@ def export_product_from_scan(
     """
     options = conventions.with_found_convention(scan, meta or ExportMeta(), options or ExportOptions())
     if diffraction is not None:
+        from ptychoproduct.validation.mixed_pairs import warn_of_mixed_pair  # 2 ms, for the patterns file alone
+
         scan = conventions.with_bad_pixels(scan, diffraction)
         warn_of_mixed_pair(Path(out_path), Path(diffraction.path))
     if options.frames_transform or options.probe_transform:
@@ -228,6 +231,8 @@ def _write_both(
     writer: ProductWriter, scan: Scan, file: DiffractionFile, results: Reconstruction, group: OutputGroup
 ) -> DiffractionSummary | None:
     """Write frames and patterns in one pass; patterns in another on a cluster, or where the sample was misleading."""
+    from ptychoproduct.product.patterns_file import DiffractionWriter
+
     frames, options = scan.frames, writer.options
     if frames is None:
         raise SourceError(scan.origin, "there are no frames to make patterns of", key=contract.FRAME_KEYS[0])

@@ -25,14 +25,15 @@ from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
 from ptychoproduct.model.positions import metres_to_pixels
 from ptychoproduct.model.transforms import inverse_steps, transformed_array
-from ptychoproduct.npz.writer import MemberStream, NpzWriter
+from ptychoproduct.npz.writer import MemberStream, NpzWriter, Part
 from ptychoproduct.npz.zip_records import is_member_name
 from ptychoproduct.product.reader import Frames, Product
 from ptychoproduct.scan.field_layouts import BAD_PIXELS
 from ptychoproduct.scan.rawdata import RawData
 from ptychoproduct.system.atomic import atomic_output, writing_errors
+from ptychoproduct.system.ordered_tasks import OrderedTasks
 from ptychoproduct.system.resources import DEFAULT_MEMORY_BYTES, Resources
-from ptychoproduct.system.workers import Workers
+from ptychoproduct.system.workers import Workers, most_ahead
 
 _LARGE_BYTES = 8 * 1024**2
 _BLOCK_BYTES = 1024**2
@@ -370,13 +371,14 @@ def _write_parts(
 ) -> None:
     """Write all rows of a dataset; each core decodes, encodes and writes its own."""
     row_bytes = math.prod(reader.shape[1:]) * reader.dtype.itemsize
-    for _, future in reader.blocks(
-        lambda first, block: stream.encode(first * row_bytes, _as_in_source(block, transform))
-    ):
-        part = future.result()
-        stream.add(part)
-        if progress is not None:
-            progress(part.nbytes)
+
+    def encode(first: int, block: Array) -> Part:
+        return stream.encode(first * row_bytes, _as_in_source(block, transform))
+
+    most = most_ahead(reader.threads, len(next(reader.block_ranges(), ())) * row_bytes)
+    with OrderedTasks(reader.threads, most, stream.add, progress or (lambda _: None)) as tasks:
+        for rows in reader.block_ranges():
+            tasks.submit(reader.block_call(rows, encode), len(rows) * row_bytes)
 
 
 def _reordered_blocks(frames: Frames, order: str, memory_bytes: int) -> Iterator[Array]:

@@ -203,7 +203,7 @@ def repack_product(
                     if not is_recoded(dataset):
                         return None
                     new = _create(dataset, group, name, options, resources)
-                    reader = recode(dataset, new, resources, accept_damage)
+                    reader = recode(dataset, new, resources, accept_damage, output)
                     if accept_damage and reader is not None:
                         reader.tell_damage("frames" if is_frames else "rows", known_as)
                         damaged[new.name] = reader

@@ -6,8 +6,7 @@ import math
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -17,8 +16,7 @@ from ptychoproduct.aliases import Array
 _UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError)
 
 
-@dataclass(frozen=True)
-class StoredChunks:
+class StoredChunks(NamedTuple):
     """All stored chunks of a dataset, in the order of the index.
 
     Parameters

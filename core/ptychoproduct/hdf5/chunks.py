@@ -7,8 +7,7 @@ import os
 import sys
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -20,8 +19,7 @@ from ptychoproduct.hdf5.chunk_grid import misplaced, stored_chunks
 from ptychoproduct_native import ChunkBuffer, read_segments
 
 
-@dataclass(frozen=True)
-class StoredChunk:
+class StoredChunk(NamedTuple):
     """Encoded bytes in a file.
 
     Parameters
@@ -62,6 +60,7 @@ class ChunkIndex:
         grid = [-(-length // step) for length, step in zip(dataset.shape, dataset.chunks, strict=True)]
         self._grid = grid
         self._strides = [math.prod(grid[axis + 1 :]) for axis in range(len(grid))]
+        self._steps = [*zip(dataset.chunks, self._strides, strict=True)]
         chunks = stored_chunks(dataset.id)
         problem = misplaced(chunks, dataset.id)
         if problem:
@@ -70,6 +69,7 @@ class ChunkIndex:
         order = np.argsort(numbers)
         columns = (numbers, chunks.masks, chunks.byte_offsets, chunks.sizes)
         self.numbers, self._masks, self._offsets, self._sizes = (column[order] for column in columns)
+        self._has_all = len(self.numbers) == math.prod(grid)
 
     def origins(self) -> Iterator[tuple[int, ...]]:
         """Give the index of the first element of each stored chunk, in order."""
@@ -81,17 +81,14 @@ class ChunkIndex:
     def find(self, offset: Sequence[int]) -> StoredChunk | None:
         """Return a chunk by the index of its first element, None where it was never written."""
         number = self._number(offset)
-        place = int(np.searchsorted(self.numbers, np.uint64(number)))
-        if place == len(self.numbers) or self.numbers[place] != number:
+        place = number if self._has_all else int(np.searchsorted(self.numbers, np.uint64(number)))
+        if place >= len(self.numbers) or self.numbers[place] != number:
             return None
         return StoredChunk(int(self._masks[place]), int(self._offsets[place]), int(self._sizes[place]))
 
     def _number(self, origins: Iterable[Any]) -> Any:
         """Return the places of chunks in the grid of chunks."""
-        return sum(
-            first // step * stride
-            for first, step, stride in zip(origins, self._chunk_shape, self._strides, strict=True)
-        )
+        return sum(first // step * stride for first, (step, stride) in zip(origins, self._steps, strict=True))
 
 
 def own_descriptor(owner: object, file: h5py.File) -> int | None:

@@ -32,7 +32,7 @@ from ptychoproduct.hdf5.shard_layout import is_sharded
 from ptychoproduct.hdf5.sharded_chunks import ShardedChunks
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.system.process import available_threads
-from ptychoproduct.system.workers import Workers, done_here
+from ptychoproduct.system.workers import Workers, done_here, most_ahead
 from ptychoproduct_native import FilterError
 
 Result = TypeVar("Result")
@@ -43,8 +43,6 @@ _CALL_BYTES = 256 * 1024
 _MOST_CALL_BYTES = 8 * 1024**2
 _CALLS_PER_THREAD = 8
 _BLOCK_BYTES = 1024**2
-# What may be decoded ahead of the consumer of blocks.
-_AHEAD_BYTES = 64 * 1024**2
 # Decoded chunks that are kept for a reader that takes one frame after the other.
 _KEPT_BYTES = 16 * 1024**2
 
@@ -60,8 +58,11 @@ class _Road(Protocol):
     def fetch(self, piece: Piece) -> tuple[Piece, Any]:
         """Read what a piece needs, on the caller's thread; return it, and where the piece is in its decoded form."""
 
-    def decode(self, piece: Piece, fetched: Any, whole: bool) -> Array:
-        """Return the decoded form, on any thread; unless it is wanted whole, rows beside the piece may be anything."""
+    def decode(self, piece: Piece, fetched: Any, whole: bool, place: Array | None = None) -> Array:
+        """Return the decoded form, on any thread; unless it is wanted whole, rows beside the piece may be anything.
+
+        Where a whole chunk has a place in memory, it may be decoded there and the place be returned.
+        """
 
 
 class _BlocksByHdf5:
@@ -89,8 +90,8 @@ class _BlocksByHdf5:
             block: Array = self._dataset[(slice(offset + first, offset + stop), *piece.source[1:])]
         return replace(piece, source=(relative, *(slice(None) for _ in piece.source[1:]))), block
 
-    def decode(self, piece: Piece, fetched: Array, whole: bool) -> Array:  # noqa: ARG002 - nothing is left to do
-        return fetched
+    def decode(self, piece: Piece, fetched: Array, whole: bool, place: Array | None = None) -> Array:  # noqa: ARG002
+        return fetched  # nothing is left to do
 
 
 class DatasetReader:
@@ -127,7 +128,9 @@ class DatasetReader:
         self._name: str = dataset.name
         self._road: _Road = _road(dataset, accept_damage, verify)
         self._chunk_bytes = math.prod(self._road.chunk_shape) * self.dtype.itemsize
-        self._workers = Workers(threads or available_threads())
+        self._row_bytes: int = math.prod(self.shape[1:]) * self.dtype.itemsize
+        self.threads = threads or available_threads()
+        self._workers = Workers(self.threads)
         self._kept: dict[tuple[int, ...], Array] = {}
         self._met: int | None = None  # the first row of the chunks that were read last
 
@@ -234,14 +237,36 @@ class DatasetReader:
             What the function returned, or raised; ContractError where the block cannot be decoded. Blocks come in
             order, and are read a few ahead.
         """
-        row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        calls = (self.block_call(rows, function) for rows in self.block_ranges(block_bytes))
+        futures = self._workers.in_order(
+            calls, most_ahead(self.threads, self._block_rows(block_bytes) * self._row_bytes)
+        )
+        yield from zip(self.block_ranges(block_bytes), futures, strict=True)
+
+    def block_ranges(self, block_bytes: int = _BLOCK_BYTES) -> Iterator[range]:
+        """Give the rows of every block, see `blocks`."""
+        step = self._block_rows(block_bytes)
+        return (range(first, min(first + step, self.shape[0])) for first in range(0, self.shape[0], step))
+
+    def block_call(self, rows: range, function: Callable[[int, Array], Result]) -> Callable[[], Result]:
+        """Return what does something with a block, on any thread; called in order, where HDF5 may be called."""
+        self._require_open()
+        shape = (len(rows), *self.shape[1:])
+        try:
+            if self._lies_in_one_chunk(shape):
+                whole = tuple(slice(0, length, 1) for length in shape)
+                piece = Piece((rows.start, *(0 for _ in self.shape[1:])), whole, whole)
+                return partial(self._decode_chunk, *self._road.fetch(piece), rows.start, function)
+            selection = Selection((rows, *map(range, self.shape[1:])), (False,) * len(shape))
+            block = self._new_array(shape)  # before the chunks are fetched: it may not fit in memory
+            fetched = list(map(self._road.fetch, pieces(selection, self._road.chunk_shape)))
+        except ContractError as error:
+            return partial(_fail, error)
+        return partial(self._decode_block, fetched, block, rows.start, function)
+
+    def _block_rows(self, block_bytes: int) -> int:
         chunk_rows = self._road.chunk_shape[0]
-        step = chunk_rows * max(1, block_bytes // max(1, chunk_rows * row_bytes))
-        firsts = range(0, self.shape[0], step)
-        calls = (self._block_call(range(first, min(first + step, self.shape[0])), function) for first in firsts)
-        futures = self._workers.in_order(calls, _AHEAD_BYTES // max(1, step * row_bytes))
-        for first, future in zip(firsts, futures, strict=True):
-            yield range(first, min(first + step, self.shape[0])), future
+        return chunk_rows * max(1, block_bytes // max(1, chunk_rows * self._row_bytes))
 
     def _new_array(self, shape: tuple[int, ...]) -> Array:
         with reading(self._dataset):
@@ -276,10 +301,19 @@ class DatasetReader:
 
     def _place(self, fetched: list[tuple[Piece, Any]], result: Array) -> None:
         for piece, data in fetched:
-            piece.copy(self._decode(piece, data, whole=False), result)
+            place = self._place_of(piece, result)
+            decoded = self._decode(piece, data, whole=False, place=place)
+            if decoded is not place:
+                piece.copy(decoded, result)
 
-    def _decode(self, piece: Piece, fetched: Any, whole: bool = True) -> Array:
-        return self._converted(self._road.decode(piece, fetched, whole or self._recipe is not None))
+    def _place_of(self, piece: Piece, result: Array) -> Array | None:
+        """Return where in the result a whole chunk can be decoded; None where it has no such place."""
+        if self._recipe is not None or result.dtype != self.dtype:
+            return None
+        return piece.place(self._road.chunk_shape, result)
+
+    def _decode(self, piece: Piece, fetched: Any, whole: bool = True, place: Array | None = None) -> Array:
+        return self._converted(self._road.decode(piece, fetched, whole or self._recipe is not None, place))
 
     def _converted(self, stored: Array) -> Array:
         if self._recipe is None:
@@ -301,12 +335,14 @@ class DatasetReader:
     def _read_kept(self, selection: Selection, result: Array) -> None:
         """Read from the chunks that were decoded for the row before, where they are the same.
 
-        Of a chunk that is met for the first time only what is wanted is decoded, if its filter can do that.
+        Of a chunk that is met for the first time only what is wanted is decoded, if its filter can do that, and it is
+        not the chunk after the one before: who reads one row after the other wants the rest of it, too.
         """
         wanted = list(pieces(selection, self._road.chunk_shape))
         first = wanted[0].offset[0] if wanted else 0
-        is_met, self._met = first == self._met, first
-        if not is_met and len(wanted) == 1 and self._road.decodes_parts and self._recipe is None:
+        is_next = self._met is not None and first in (self._met, self._met + self._road.chunk_shape[0])
+        self._met = first
+        if not is_next and len(wanted) == 1 and self._road.decodes_parts and self._recipe is None:
             self._place([self._road.fetch(wanted[0])], result)
             return
         kept = {offset: chunk for offset, chunk in self._kept.items() if offset[0] == first}
@@ -318,20 +354,6 @@ class DatasetReader:
         self._kept = kept
         for piece in wanted:
             piece.copy(kept[piece.offset], result)
-
-    def _block_call(self, rows: range, function: Callable[[int, Array], Result]) -> Callable[[], Result]:
-        self._require_open()
-        shape = (len(rows), *self.shape[1:])
-        selection = Selection((rows, *map(range, self.shape[1:])), (False,) * len(shape))
-        try:
-            if self._lies_in_one_chunk(shape):
-                (piece,) = pieces(selection, self._road.chunk_shape)
-                return partial(self._decode_chunk, *self._road.fetch(piece), rows.start, function)
-            block = self._new_array(shape)  # before the chunks are fetched: it may not fit in memory
-            fetched = list(map(self._road.fetch, pieces(selection, self._road.chunk_shape)))
-        except ContractError as error:
-            return partial(_fail, error)
-        return partial(self._decode_block, fetched, block, rows.start, function)
 
     def _lies_in_one_chunk(self, shape: tuple[int, ...]) -> bool:
         """Whether rows are one chunk, or its first rows: the chunk is then used as a block, without a copy."""

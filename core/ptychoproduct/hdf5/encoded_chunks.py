@@ -14,7 +14,7 @@ from ptychoproduct.hdf5.chunks import ChunkIndex, StoredChunk, own_descriptor, r
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.hdf5.row_checksums import changed_rows, have_changed
 from ptychoproduct.hdf5.selection import Piece
-from ptychoproduct_native import FilterError
+from ptychoproduct_native import ChunkBuffer, FilterError
 
 # After so many chunks, it is worth the time to look up where all chunks are.
 _FETCHED_BY_HDF5 = 8
@@ -71,9 +71,9 @@ class EncodedChunks:
     def fetch(self, piece: Piece) -> tuple[Piece, _Encoded | None]:
         """Return the filter mask and the bytes, or where they are; None for a chunk that was never written."""
         self._fetched += 1
+        if self._fetched > _FETCHED_BY_HDF5 and self._descriptor is not None and not self._accept_damage:
+            return piece, self._indexed().find(piece.offset)
         with reading(self._dataset):
-            if self._fetched > _FETCHED_BY_HDF5 and self._descriptor is not None and not self._accept_damage:
-                return piece, self._indexed().find(piece.offset)
             try:
                 return piece, self._dataset.id.read_direct_chunk(piece.offset)
             except (OSError, RuntimeError, MemoryError):  # MemoryError where the dataset has no storage at all
@@ -81,20 +81,24 @@ class EncodedChunks:
                     raise
         return piece, None
 
-    def decode(self, piece: Piece, fetched: _Encoded | None, whole: bool = True) -> Array:
-        """Return a chunk's elements; unless it is wanted whole, rows that the piece does not have may be anything."""
+    def decode(self, piece: Piece, fetched: _Encoded | None, whole: bool = True, place: Array | None = None) -> Array:
+        """Return a chunk's elements: in the place (its shape and type, C order), where one is given and it is not lost.
+
+        Unless it is wanted whole, rows that the piece does not have may be anything.
+        """
         if fetched is None:
             return self._lost(piece)
         rows_wanted = slice(0, self.chunk_shape[0]) if whole else piece.rows
         part = slice(rows_wanted.start * self._row_bytes, rows_wanted.stop * self._row_bytes)
         try:
-            if isinstance(fetched, StoredChunk):
-                assert self._descriptor is not None
-                encoded = read_chunk(self._descriptor, fetched)
-                chunk = self._pipeline.decode(encoded, fetched.filter_mask, self._nbytes, True, part)
+            is_ours = isinstance(fetched, StoredChunk)
+            filter_mask, data = self._read(fetched) if isinstance(fetched, StoredChunk) else fetched
+            if place is not None:
+                self._pipeline.decode_into(place, data, filter_mask, is_ours)
+                rows = place
             else:
-                filter_mask, data = fetched
-                chunk = self._pipeline.decode(data, filter_mask, self._nbytes, part=part)
+                chunk = self._pipeline.decode(data, filter_mask, self._nbytes, is_ours, part)
+                rows = np.frombuffer(chunk, self._dtype).reshape(self.chunk_shape)
         except (FilterError, EOFError, OSError) as error:
             if self._accept_damage:
                 return self._lost(piece)
@@ -102,7 +106,6 @@ class EncodedChunks:
             raise ContractError(self._file, problem, key=self._name) from error
         except MemoryError as error:
             raise ContractError(self._file, "does not fit in memory", key=self._name) from error
-        rows = np.frombuffer(chunk, self._dtype).reshape(self.chunk_shape)
         if self._checksums is None:
             return rows
         changed = changed_rows(rows[rows_wanted], piece.offset[0] + rows_wanted.start, self._checksums)
@@ -111,6 +114,10 @@ class EncodedChunks:
         self.changed.update(changed.tolist())
         return rows
 
+    def _read(self, chunk: StoredChunk) -> tuple[int, ChunkBuffer]:
+        assert self._descriptor is not None
+        return chunk.filter_mask, read_chunk(self._descriptor, chunk)
+
     def _lost(self, piece: Piece) -> Array:
         if self._accept_damage:
             self.lost.add(piece.offset[0])
@@ -118,5 +125,6 @@ class EncodedChunks:
 
     def _indexed(self) -> ChunkIndex:
         if self._index is None:
-            self._index = ChunkIndex(self._dataset)
+            with reading(self._dataset):
+                self._index = ChunkIndex(self._dataset)
         return self._index

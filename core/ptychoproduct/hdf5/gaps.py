@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +20,7 @@ _UNLIMITED = h5py.h5s.UNLIMITED % 2**64
 OpenSource = Callable[[h5py.Dataset, str, str], AbstractContextManager[h5py.Dataset | None]]
 
 
-@dataclass(frozen=True)
-class Gap:
+class Gap(NamedTuple):
     """Rows that are not there, at least not whole.
 
     Parameters

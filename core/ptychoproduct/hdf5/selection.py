@@ -64,6 +64,14 @@ class Piece:
         rows = self.source[0]
         return slice(rows.start, rows.stop) if isinstance(rows, slice) else slice(int(rows.min()), int(rows.max()) + 1)
 
+    def place(self, chunk_shape: tuple[int, ...], result: Array) -> Array | None:
+        """Return where all elements of the chunk go, a view of the result in C order; None where they go elsewhere."""
+        rows = _as_slice(self.destination[0]), _as_slice(self.source[0])
+        if rows[0] is None or rows[1] is None:
+            return None
+        place: Array = result[(rows[0], *self.destination[1:])]
+        return place if place.shape == chunk_shape and place.flags.c_contiguous else None
+
     def copy(self, chunk: Array, result: Array) -> None:
         """Copy the elements from the decoded chunk to the result, whose type may be another one."""
         to_rows, from_rows = self.destination[0], self.source[0]
@@ -128,6 +136,14 @@ def pieces(selection: Selection, chunk_shape: Sequence[int]) -> Iterator[Piece]:
         for parts in itertools.product([outermost], *inner):
             offset, destination, source = zip(*parts, strict=True)
             yield Piece(offset, destination, source)
+
+
+def _as_slice(rows: Part) -> slice | None:
+    """Return ascending indexes, one after the other, as a slice; None for others."""
+    if isinstance(rows, slice):
+        return rows
+    first = int(rows[0])
+    return slice(first, first + len(rows)) if len(rows) == 1 or (np.diff(rows) == 1).all() else None
 
 
 def _is_number(entry: Any) -> bool:

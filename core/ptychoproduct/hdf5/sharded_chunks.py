@@ -75,11 +75,17 @@ class ShardedChunks:
             chunks = self._opened(number)
             return piece, (chunks, *chunks.fetch(replace(piece, offset=(first - self._starts[number], *others))))
 
-    def decode(self, piece: Piece, fetched: tuple[EncodedChunks, Piece, Any], whole: bool = True) -> Array:
+    def decode(
+        self,
+        piece: Piece,
+        fetched: tuple[EncodedChunks, Piece, Any],
+        whole: bool = True,
+        place: Array | None = None,
+    ) -> Array:
         """Return a chunk's elements, see `EncodedChunks`."""
         chunks, its_piece, data = fetched
         try:
-            decoded = chunks.decode(its_piece, data, whole)
+            decoded = chunks.decode(its_piece, data, whole, place)
             if self._accept_damage:
                 start = piece.offset[0] - its_piece.offset[0]
                 self.lost.update(start + row for row in tuple(chunks.lost))

@@ -16,8 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,8 +60,7 @@ def recognise_counts(values: Array) -> CountsRecipe | None:
     return None if found.inexact else found.recipe
 
 
-@dataclass(frozen=True)
-class Likeness:
+class Likeness(NamedTuple):
     """How well a recipe fits a sample.
 
     Parameters

@@ -10,6 +10,7 @@ import numpy as np
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.errors import OptionError
 from ptychoproduct.model import contract
+from ptychoproduct.model.ascending import distinct
 from ptychoproduct.model.count_recognition import recognise_counts
 from ptychoproduct.model.counts import CountsRecipe
 
@@ -121,7 +122,7 @@ def choose_patterns(sample: Array, quantity: str, origin: Origin, key: str, scal
 def _are_mostly(sample: Array, quantity: str) -> bool:
     """Whether most numbers that are small enough for floats to tell are whole, or roots of whole numbers."""
     with np.errstate(all="ignore"):
-        values = np.unique(sample).astype(np.float64)
+        values = distinct(sample).astype(np.float64)
         counts = values if quantity == COUNTS else np.square(values)
         known = (values >= 0) & (counts < _MOST_TOLD / np.finfo(sample.dtype).eps)
         values, counts = values[known], np.rint(counts[known])

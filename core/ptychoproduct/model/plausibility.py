@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ptychoproduct.aliases import Origin
 from ptychoproduct.errors import OptionError, warn
@@ -20,8 +19,7 @@ NOT_NEGATIVE = (
 _SPELT_OUT = {"m": "metres", "eV": "eV", "s": "seconds", "count": "photons", "m2/kg": "m2/kg"}
 
 
-@dataclass(frozen=True)
-class Suspicion:
+class Suspicion(NamedTuple):
     """A range of values that are probably wrong.
 
     Parameters

@@ -9,6 +9,7 @@ import numpy as np
 from ptychoproduct.aliases import Array, Origin
 from ptychoproduct.errors import OptionError, SourceError, counted, warn
 from ptychoproduct.model.array_checks import check_raw_array
+from ptychoproduct.model.ascending import distinct
 
 POSITION_INDEX_CHOICES = ("auto", "scan-index", "sequence")
 UNITS_M = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "nm": 1e-9}
@@ -97,7 +98,7 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
         _warn(file, "has no scan_index")
         return sequence
     indexes = _as_indexes(scan_index)
-    distinct = indexes is not None and distinct_values(indexes) == len(indexes)
+    are_distinct = indexes is not None and distinct_values(indexes) == len(indexes)
     if choice == "scan-index":
         if indexes is None:
             problem = f"scan_index must hold 64-bit integers, but is {scan_index.dtype}; use auto"
@@ -106,16 +107,16 @@ def position_indexes(scan_index: Array | None, positions: int, choice: str, file
             raise OptionError(
                 "position_index", "scan_index has negative numbers, which ptychodus refuses; use auto", file=file
             )
-        if not distinct:
+        if not are_distinct:
             warn(f"{file}: scan_index: values repeat; ptychodus averages positions of one index into one")
         return indexes
     if indexes is None:
         _warn(file, "scan_index does not number the positions (its values are not 64-bit integers)")
-    elif not distinct and not same_for_all(indexes):
+    elif not are_distinct and not same_for_all(indexes):
         _warn(file, "scan_index does not number the positions (some of its values repeat)")
-    elif distinct and (indexes < 0).any():
+    elif are_distinct and (indexes < 0).any():
         _warn(file, "scan_index has negative numbers, which ptychodus refuses")
-    elif distinct:
+    elif are_distinct:
         return indexes
     return sequence
 
@@ -126,9 +127,8 @@ def same_for_all(scan_index: Array | None) -> bool:
 
 
 def distinct_values(numbers: Array) -> int:
-    """Count the distinct values among integers; np.unique would import NumPy's masked arrays, 15 ms of a start."""
-    ascending = np.sort(numbers, axis=None)
-    return int(np.count_nonzero(ascending[1:] != ascending[:-1])) + bool(ascending.size)
+    """Count the distinct values among integers."""
+    return len(distinct(numbers))
 
 
 def means_of_numbers(numbers: Array, readings: Array) -> Array:

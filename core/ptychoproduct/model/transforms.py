@@ -11,6 +11,7 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import OptionError
+from ptychoproduct.model.ascending import median
 
 Steps = tuple[tuple[str, tuple[float, ...]], ...]
 
@@ -170,7 +171,7 @@ def row_starts(x_px: Array, y_px: Array) -> Array:
         Empty where positions are no raster.
     """
     steps = [np.diff(np.asarray(values, np.float64)) for values in (x_px, y_px)]
-    fast = max(steps, key=lambda step: abs(np.median(step)) if step.size else 0.0)
-    usual = np.median(fast) if fast.size else 0.0
+    fast = max(steps, key=lambda step: abs(median(step)) if step.size else 0.0)
+    usual = median(fast) if fast.size else 0.0
     found: Array = np.flatnonzero(fast * np.sign(usual) < -2 * abs(usual)) + 1
     return found

@@ -8,10 +8,10 @@ from __future__ import annotations
 import io
 import math
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.lib import format as npy
@@ -26,8 +26,7 @@ MAX_HEADER_BYTES = 16 * 1024
 _MOST_DIMENSIONS = 32
 
 
-@dataclass(frozen=True)
-class NpyHeader:
+class NpyHeader(NamedTuple):
     """What the header of an NPY file says.
 
     Parameters

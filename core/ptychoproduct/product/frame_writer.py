@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
@@ -28,14 +28,14 @@ from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.scan.scan import FrameStack, FramesToWrite, WriteElsewhere
 from ptychoproduct.streaming.chunk_stream import RowAppender, write_rows
 from ptychoproduct.streaming.chunk_target import Convert, RowOutput
-from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks_joined
 from ptychoproduct.streaming.sources import ArrayRows, RowSource
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.tuning.auto import Choice, Sample, choose_storage, sample_for, unmeasured
-from ptychoproduct.validation.kept_frames import KeptFrames
-from ptychoproduct.validation.physics_sample import frames_to_judge
+from ptychoproduct.validation.kept_frames import KeptFrames, frames_to_judge
 from ptychoproduct.validation.written_digests import ContentDigests
 from ptychoproduct_native import OutputFile
+
+if TYPE_CHECKING:
+    from ptychoproduct.tuning.auto import Choice, Sample
 
 
 class FrameWriter:
@@ -127,8 +127,8 @@ class FrameWriter:
     def append(self, frames: Array) -> None:
         """Append one or more frames, [n, H, W]."""
         if self._appender is None:
-            source, measured = ArrayRows(frames), self._options.measured
-            sample = None if measured is None else sample_for(measured, source, lambda: source)
+            source = ArrayRows(frames)
+            sample = self._sample(source, lambda: source)
             dataset = self._create(source.shape[1:], source.dtype, None, sample)
             mirror = None if self._live is None else self._live.start(self._file, dataset)
             self._appender = RowAppender(
@@ -153,9 +153,7 @@ class FrameWriter:
         recipe: CountsRecipe | None,
     ) -> None:
         """Write all frames of a stack, whose rows are open; see `ProductWriter.write_frames`."""
-        measured = self._options.measured
-        reopen = partial(frames.rows, canonical_axes(axis_order))
-        sample = None if measured is None else sample_for(measured, rows, reopen)
+        sample = self._sample(rows, partial(frames.rows, canonical_axes(axis_order)))
         dtype = rows.dtype
         if recipe is not None:
             dtype = np.dtype(recipe.count_dtype)
@@ -167,7 +165,6 @@ class FrameWriter:
             dataset.attrs[contract.FRAMES_TRANSFORM.name] = frames.transform
         if frames.selection is not None:
             dataset.attrs[contract.SELECTION.name] = frames.selection
-        frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
         if frames.write_elsewhere is not None:
             self._write_elsewhere(frames.write_elsewhere, rows, canonical_axes(axis_order), recipe)
             return
@@ -181,16 +178,24 @@ class FrameWriter:
                 write_rows([*beside, output], rows, replace(self._resources, progress=progress))
             return
         parts = frames.chunks if axis_order == "NHW" and not beside and not self._digests.has_frames else ()
-        if not has_same_chunks_joined(parts, dataset):
+        if not (parts and self._copy_chunks(parts, rows, dataset)):
             rows = self._digests.passing_frames(rows, dataset)
             write_rows([*beside, RowOutput(dataset, file=self._output)], rows, self._resources)
-            return
+
+    def _copy_chunks(self, parts: Sequence[h5py.Dataset], rows: RowSource, dataset: h5py.Dataset) -> bool:
+        """Copy the chunks of datasets as they are, where they are the same in the product; else return false."""
+        from ptychoproduct.streaming.recoding import copy_chunks, has_same_chunks_joined  # 3 ms, for products
+
+        if not has_same_chunks_joined(parts, dataset):
+            return False
+        frame_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
         self._digests.frames_copied(parts, self._resources.threads)
         left, first = set(), 0
         for part in parts:
             left |= copy_chunks(part, dataset, lambda copied: self._resources.progress(copied * frame_bytes), first)
             first += len(part)
         write_rows([RowOutput(dataset, file=self._output)], rows, self._resources, left)
+        return True
 
     def _write_elsewhere(
         self, write: WriteElsewhere, rows: RowSource, axes: Sequence[int], recipe: CountsRecipe | None
@@ -233,6 +238,15 @@ class FrameWriter:
             if doubt is not None:
                 warn(f"{self._origin}: {doubt}")
 
+    def _sample(self, source: RowSource, reopen: Callable[[], RowSource]) -> Sample | None:
+        """Read the frames that a codec is chosen by; None where nothing is to be measured, or that cannot be done."""
+        measured = self._options.measured
+        if measured is None:
+            return None
+        from ptychoproduct.tuning.auto import sample_for  # 3 ms, where a codec is to be measured
+
+        return sample_for(measured, source, reopen)
+
     def _create(
         self, frame_shape: tuple[int, ...], dtype: np.dtype[Any], frames: int | None, sample: Sample | None
     ) -> h5py.Dataset:
@@ -240,6 +254,8 @@ class FrameWriter:
         storage = self._options.storage(dtype, frame_shape, frames)
         measured = self._options.measured
         if measured is not None:
+            from ptychoproduct.tuning.auto import choose_storage, unmeasured
+
             self.choice = (
                 unmeasured(measured, storage)
                 if sample is None

@@ -12,7 +12,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from ptychoproduct.errors import SourceError
 from ptychoproduct.hdf5.contract_fields import read_attribute
 from ptychoproduct.model import contract
 from ptychoproduct.product.options import ExportOptions
+from ptychoproduct.system.version import VERSION
 
 PROGRAM = "ptychoproduct"
 # Of a source that is not digested as a whole, which would take as long as to read it once more.
@@ -79,7 +79,7 @@ def write_provenance(file: h5py.File, options: ExportOptions, include_raw: bool,
     SourceError
         A source cannot be read any more.
     """
-    file.attrs[contract.PROGRAM.name] = f"{PROGRAM} {version(PROGRAM)}"
+    file.attrs[contract.PROGRAM.name] = f"{PROGRAM} {VERSION}"
     file.attrs[contract.PROGRAM_OPTIONS.name] = json.dumps(_given(options, include_raw), sort_keys=True)
     files = [path for path in dict.fromkeys(sources) if path.is_file()]
     if files:

@@ -18,6 +18,7 @@ from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.streaming.sources import RowSource
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.written_digests import ContentDigests
+from ptychoproduct_native import OutputFile
 
 
 def link_name(member: str, taken: Container[str]) -> str:
@@ -52,13 +53,23 @@ class RawGroup:
         Arrays that are streamed are reported to its progress.
     digests : ContentDigests
         Where the digests of these arrays are made.
+    output : OutputFile
+        What HDF5 writes the file to.
     """
 
-    def __init__(self, file: h5py.File, options: ExportOptions, resources: Resources, digests: ContentDigests) -> None:
+    def __init__(
+        self,
+        file: h5py.File,
+        options: ExportOptions,
+        resources: Resources,
+        digests: ContentDigests,
+        output: OutputFile,
+    ) -> None:
         self.group = file.create_group(contract.RAW_DATA)
         self._options = options
         self._resources = resources
         self._digests = digests
+        self._output = output
 
     def keep(self, member: str, array: Array, source_dtype: str | None) -> None:
         """Write an array, see `ProductWriter.keep`."""
@@ -77,7 +88,7 @@ class RawGroup:
         codec = self._options.storage(source.dtype, row_shape, rows).codec
         dataset = create_chunked(self.group, name, row_shape, source.dtype, codec, rows)
         source = self._digests.passing(source, dataset)
-        write_rows([RowOutput(dataset)], source, self._resources)
+        write_rows([RowOutput(dataset, file=self._output)], source, self._resources)
         _name_source(dataset, member, source_dtype)
 
     def keep_scan(self, positions: ScanPositions) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.metadata import ResolvedMetadata
-from ptychoproduct.tuning.auto import Choice
-from ptychoproduct.validation.physics import PhysicsReport
+
+if TYPE_CHECKING:
+    from ptychoproduct.tuning.auto import Choice
+    from ptychoproduct.validation.physics import PhysicsReport
 
 
 @dataclass(frozen=True)

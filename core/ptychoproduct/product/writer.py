@@ -129,7 +129,7 @@ class ProductWriter:
             with hdf5_errors(self.path, self._output):
                 if self._include_raw:
                     checked = replace(self._resources, progress=lambda _: self._output.check())
-                    self._raw = RawGroup(self._file, self.options, checked, self._digests)
+                    self._raw = RawGroup(self._file, self.options, checked, self._digests, self._output)
             live = LiveProduct(self.path, self.meta, self._origin) if self._is_live else None
             stack.callback(live.close if live else lambda: None)
             kept = (self._digests, self._origin, self._output, live)

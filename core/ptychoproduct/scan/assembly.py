@@ -16,12 +16,10 @@ from ptychoproduct.hdf5.matlab import is_matlab_file
 from ptychoproduct.model.array_checks import require_length
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import check_unit, rows_of_frames
-from ptychoproduct.scan.array_files import read_probe
-from ptychoproduct.scan.companions import Positions, read_positions
 from ptychoproduct.scan.field_layouts import FRAME_NUMBERS
-from ptychoproduct.scan.grid_positions import grid_positions
+from ptychoproduct.scan.field_values import said_by
+from ptychoproduct.scan.positions import Positions
 from ptychoproduct.scan.scan import Extra, FrameStack, Scan
-from ptychoproduct.scan.source_metadata import said_by
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,17 @@ def given_positions(companions: Companions, path: Path, shape: Sequence[int]) ->
     given = companions.positions
     check_unit(companions.positions_in)
     if companions.scan_step_m is not None:
+        from ptychoproduct.scan.grid_positions import grid_positions  # with what reads steps in HDF5 files, 4 ms
+
         return Positions(*grid_positions(shape, companions.scan_step_m, path), "m")
     if given is None:
         return None
     if isinstance(given, tuple):
         x, y = map(np.asarray, given)
         return Positions(x, y, companions.positions_in)
+    # What reads all kinds of files of positions takes 15 ms to import, and most scans have theirs.
+    from ptychoproduct.scan.companions import read_positions
+
     return read_positions(given, companions.positions_in, companions.positions_columns)
 
 
@@ -71,6 +74,8 @@ def probe_of(
     if isinstance(given, np.ndarray):
         return given, ()
     if given is not None:
+        from ptychoproduct.scan.array_files import read_probe  # and what reads images, 5 ms
+
         return read_probe(fspath(given))
     found = own() if positions.probe is None else positions.probe
     if found is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -15,70 +15,23 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.errors import OptionError, SourceError
 from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.model import contract
-from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.model.positions import UNITS, check_unit
 from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.scan.array_files import find_picture, find_probe, read_array, split_key
 from ptychoproduct.scan.cxi import cxi_object, cxi_results
 from ptychoproduct.scan.field_layouts import LAYOUTS
+from ptychoproduct.scan.field_values import SPELLINGS
 from ptychoproduct.scan.grid_positions import grid_positions, scan_grid, steps_in
 from ptychoproduct.scan.layout import PositionLayout
 from ptychoproduct.scan.layouts import HDF5, NPY, NPZ, file_kind
 from ptychoproduct.scan.mda import MDA_SUFFIX, read_mda
 from ptychoproduct.scan.nexus import nexus_positions
-from ptychoproduct.scan.npz_parts import POSITION_KEYS, SYNTHETIC_KEY, npz_reconstruction, read_if_there
+from ptychoproduct.scan.npz_parts import positions_in_npz
 from ptychoproduct.scan.places import as_text, first_named, layouts_of, parts_at, read_place
 from ptychoproduct.scan.position_tables import read_npy_table, read_text_table, table_of
+from ptychoproduct.scan.positions import Positions
 from ptychoproduct.scan.product_source import product_parts, product_reconstruction
-from ptychoproduct.scan.scan import Reconstruction
-from ptychoproduct.scan.source_metadata import SPELLINGS, hdf5_metadata, npz_metadata
-
-
-@dataclass(frozen=True)
-class Positions:
-    """Scan positions, with what else of the scan their file holds.
-
-    Parameters
-    ----------
-    x, y : array, [N]
-    unit : {"px", "m", "mm", "um", "nm"} or None
-        None where neither the user nor the file says it.
-    numbers : array, [N], optional
-        By which ptychodus pairs them with patterns.
-    scan_index : array, [N], optional
-        PtychoPINN's.
-    probe : array, optional
-    object : array, optional
-    files : tuple of Path
-        Where they were read.
-    metres : pair of arrays [N], optional
-        The same in metres, where the file has both.
-    product : Path, optional
-        The file, where it is a product.
-    rows : array, [N], int, optional
-        Their rows in that file, where frames have not all of them in that order.
-    is_object_synthetic : bool
-        Whether the object is ones that stand for an unknown one.
-    reconstruction : Reconstruction
-        Further results of a product.
-    metadata : ExportMeta
-        What the file says of itself.
-    """
-
-    x: Array
-    y: Array
-    unit: str | None
-    numbers: Array | None = None
-    scan_index: Array | None = None
-    probe: Array | None = None
-    object: Array | None = None
-    files: tuple[Path, ...] = ()
-    metres: tuple[Array, Array] | None = None
-    product: Path | None = None
-    rows: Array | None = None
-    is_object_synthetic: bool = False
-    reconstruction: Reconstruction = field(default_factory=Reconstruction)
-    metadata: ExportMeta = field(default_factory=ExportMeta)
+from ptychoproduct.scan.source_metadata import hdf5_metadata
 
 
 def read_positions(reference: str | PathLike[str], unit: str | None = None, columns: str | None = None) -> Positions:
@@ -149,32 +102,6 @@ def unit_said(attributes: Mapping[str, Any]) -> str | None:
     said = as_text(attributes.get("units"))
     said = SPELLINGS.get(said.lower(), said)
     return said if said in UNITS else None
-
-
-def positions_in_npz(archive: NpzArchive, unit: str | None) -> Positions:
-    """Read positions under PtychoPINN's names, or under those of ptychodus's products.
-
-    Raises
-    ------
-    SourceError
-        There are none.
-    """
-    known = (names for names in POSITION_KEYS if names[0] in archive.members and names[1] in archive.members)
-    x, y, its_unit = next(known, POSITION_KEYS[0])
-    by_ptychodus = its_unit is not None
-    return Positions(
-        archive.require(x).read(),
-        archive.require(y).read(),
-        unit or its_unit,
-        numbers=read_if_there(archive, "probe_position_indexes") if by_ptychodus else None,
-        scan_index=read_if_there(archive, "scan_index"),
-        probe=read_if_there(archive, "probe" if by_ptychodus else "probeGuess"),
-        object=read_if_there(archive, "object" if by_ptychodus else "objectGuess"),
-        files=(archive.path,),
-        is_object_synthetic=SYNTHETIC_KEY in archive.members,
-        reconstruction=npz_reconstruction(archive),
-        metadata=npz_metadata(archive),
-    )
 
 
 def own_positions(source: Hdf5Source, shape: Sequence[int], unit: str | None = None) -> Positions:

@@ -23,11 +23,12 @@ from ptychoproduct.model.positions import distinct_values
 from ptychoproduct.npz.npy import NPY_SUFFIX, NpyFile
 from ptychoproduct.scan.array_files import find_probe
 from ptychoproduct.scan.assembly import Companions, assembled, given_positions, paired, probe_of
-from ptychoproduct.scan.companions import Positions, own_positions
+from ptychoproduct.scan.companions import own_positions
 from ptychoproduct.scan.field_layouts import BAD_PIXELS, FRAME_NUMBERS, MASK_NAMES, PATTERNS
 from ptychoproduct.scan.layouts import WITHOUT_FRAMES
 from ptychoproduct.scan.nexus import nexus_signals
 from ptychoproduct.scan.places import find_place, places
+from ptychoproduct.scan.positions import Positions
 from ptychoproduct.scan.product_source import frames_member_name, lost_frames, product_extras
 from ptychoproduct.scan.ptypy import ptypy_bad_pixels
 from ptychoproduct.scan.scan import Extra, Scan, frame_stack

@@ -11,7 +11,6 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import OptionError
 from ptychoproduct.npz.npy import NPY_SUFFIX
-from ptychoproduct.scan.array_files import read_bad_pixels, read_object
 from ptychoproduct.scan.field_layouts import BAD_PIXELS
 from ptychoproduct.scan.scan import Extra, Scan
 
@@ -28,6 +27,10 @@ def with_given_parts(scan: Scan, object_: Given, mask: Given) -> Scan:
     OptionError
         The mask is not of the size of a frame.
     """
+    if object_ is None and mask is None:
+        return scan
+    from ptychoproduct.scan.array_files import read_bad_pixels, read_object  # and what reads images, 5 ms
+
     if object_ is not None:
         found, files = (object_, ()) if isinstance(object_, np.ndarray) else read_object(fspath(object_))
         said = replace(scan.metadata, object_center_x_m=None, object_center_y_m=None)  # it was another object's

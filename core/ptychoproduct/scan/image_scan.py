@@ -11,8 +11,8 @@ from pathlib import Path
 from ptychoproduct.errors import OptionError, SourceError, counted
 from ptychoproduct.model.metadata import ExportMeta
 from ptychoproduct.scan.assembly import Companions, assembled, given_positions, paired, probe_of
+from ptychoproduct.scan.field_values import first_values
 from ptychoproduct.scan.scan import Scan, frame_stack
-from ptychoproduct.scan.source_metadata import first_values
 from ptychoproduct.streaming.image_files import SUFFIXES, image_kind
 from ptychoproduct.streaming.image_rows import ImageRows, ImageSeries, image_series
 

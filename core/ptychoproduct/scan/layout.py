@@ -7,10 +7,10 @@ stands for any one name. ``@`` stands before the name of an attribute.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class PositionLayout:
+class PositionLayout(NamedTuple):
     """Where positions are.
 
     Parameters
@@ -38,8 +38,7 @@ class PositionLayout:
     is_transposed: bool = False
 
 
-@dataclass(frozen=True)
-class StepLayout:
+class StepLayout(NamedTuple):
     """Where the steps of a scan on a grid are: numbers, or axes whose first two values differ by the step.
 
     Parameters

@@ -7,7 +7,6 @@ from pathlib import Path
 import h5py
 
 from ptychoproduct.npz.npy import NPY_MAGIC
-from ptychoproduct.streaming.image_files import image_kind
 from ptychoproduct.system.file_kinds import require_file
 
 # What messages advise where a scan has no frames.
@@ -54,6 +53,8 @@ def content_kind(path: Path) -> str | None:
             return NPZ
         if h5py.is_hdf5(path):
             return HDF5
+        from ptychoproduct.streaming.image_files import image_kind  # 3 ms, for files of another kind
+
         if image_kind(path) is not None:
             return IMAGES
     except (OSError, ValueError):

@@ -16,8 +16,8 @@ from ptychoproduct.aliases import Array
 from ptychoproduct.errors import warn
 from ptychoproduct.hdf5.folder_links import Hdf5Source
 from ptychoproduct.model.positions import UNITS_M
+from ptychoproduct.scan.field_values import SPELLINGS
 from ptychoproduct.scan.places import as_text
-from ptychoproduct.scan.source_metadata import SPELLINGS
 
 _MOST_GROUPS = 1000
 # samx, SampleX, x_set, stage_x_readback; not max, index.

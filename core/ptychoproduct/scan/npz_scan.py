@@ -13,12 +13,10 @@ from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.stored_array import StoredArray
 from ptychoproduct.npz.unpickle import unpickle_text
 from ptychoproduct.scan.assembly import Companions, assembled, given_positions, paired, probe_of
-from ptychoproduct.scan.companions import positions_in_npz
 from ptychoproduct.scan.field_layouts import BAD_PIXELS, FRAME_NUMBERS, PATTERNS
 from ptychoproduct.scan.layouts import WITHOUT_FRAMES
-from ptychoproduct.scan.npz_parts import POSITION_KEYS, own_keys, read_if_there
+from ptychoproduct.scan.npz_parts import POSITION_KEYS, npz_metadata, own_keys, positions_in_npz, read_if_there
 from ptychoproduct.scan.scan import Extra, Scan, is_streamed
-from ptychoproduct.scan.source_metadata import npz_metadata
 from ptychoproduct.scan.stored_frames import stored_frames
 from ptychoproduct.streaming.stacked_rows import stack_axes
 from ptychoproduct.streaming.stored_rows import stored_rows

@@ -27,11 +27,11 @@ from ptychoproduct.scan.grid_positions import scan_grid, steps_in
 from ptychoproduct.scan.layout import Layout
 from ptychoproduct.scan.layouts import HDF5, NPZ, content_kind
 from ptychoproduct.scan.nexus import nexus_positions, nexus_signals
-from ptychoproduct.scan.npz_parts import POSITION_KEYS
+from ptychoproduct.scan.npz_parts import POSITION_KEYS, npz_values
 from ptychoproduct.scan.npz_scan import FRAME_KEYS
 from ptychoproduct.scan.places import first_named, joined_name, named, paths_of, places
 from ptychoproduct.scan.ptypy import ptypy_bad_pixels
-from ptychoproduct.scan.source_metadata import hdf5_values, npz_values
+from ptychoproduct.scan.source_metadata import hdf5_values
 
 _MOST_STACKS = 8
 _Found = TypeVar("_Found")

@@ -17,11 +17,9 @@ from ptychoproduct.npz.archive import NpzArchive
 from ptychoproduct.npz.npy import NpyFile
 from ptychoproduct.scan.assembly import Companions
 from ptychoproduct.scan.given_parts import Given, with_given_parts
-from ptychoproduct.scan.image_scan import image_paths, image_scan, is_series
 from ptychoproduct.scan.layouts import HDF5, IMAGES, NPY, NPZ, content_kind, file_kind
 from ptychoproduct.scan.scan import Scan
 from ptychoproduct.scan.selection import Numbers, selected_scan
-from ptychoproduct.streaming.image_rows import image_series
 from ptychoproduct.system.file_kinds import not_a
 from ptychoproduct.system.resources import Resources
 
@@ -129,9 +127,13 @@ class ScanFiles:
 
 def _known_kind(path: Path) -> str:
     """Return what kind a file is; SourceError where it is none that is read here."""
-    kind = content_kind(path) or (IMAGES if is_series(path) else None)
+    kind = content_kind(path)
     if kind is not None:
         return kind
+    from ptychoproduct.scan.image_scan import is_series
+
+    if is_series(path):
+        return IMAGES
     wanted, kind = "an NPZ, NPY or HDF5 file", file_kind(path)
     problem = not_a(path, wanted) or (f"this is not {wanted}" if kind is None else None)
     if problem is not None and path.is_file():
@@ -182,6 +184,8 @@ def _opened(files: ScanFiles, resources: Resources, include_frames: bool) -> Ite
             yield replace(scan, notes=(*scan.notes, f"left out: {', '.join(files.drop)}")) if files.drop else scan
         return
     if files.kind == IMAGES:
+        from ptychoproduct.scan.image_scan import image_scan
+
         yield image_scan(path, companions)
         return
 
@@ -211,6 +215,9 @@ def frame_bytes(files: ScanFiles) -> int:
         with NpyFile(path) as file:
             return file.array.nbytes
     if files.kind == IMAGES:
+        from ptychoproduct.scan.image_scan import image_paths
+        from ptychoproduct.streaming.image_rows import image_series
+
         series = image_series(image_paths(path))
         return series.ends[-1] * math.prod(series.shape) * series.dtype.itemsize
     if files.kind == HDF5:

@@ -24,12 +24,9 @@ from ptychoproduct.streaming.chunk_target import ChunkTarget, RowOutput
 from ptychoproduct.streaming.sources import RowSource, windows_of
 from ptychoproduct.system.ordered_tasks import OrderedTasks
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.system.workers import Workers
+from ptychoproduct.system.workers import Workers, most_ahead
 from ptychoproduct_native import ChunkBuffer
 
-# Chunks waiting for a core or for the file; enough that neither ever waits for the other.
-_WINDOW_PER_THREAD = 3
-_WINDOW_BYTES = 64 * 1024**2
 # Of a block that is cut into chunks; large enough that no core waits for the next one.
 _BLOCK_BYTES = 8 * 1024**2
 
@@ -65,14 +62,12 @@ class ChunkStream:
         self.block_rows = math.lcm(*(target.chunk_shape[0] for target in self._targets))
         block_shape = (self.block_rows, *self._row_shape)
         self._chunks_are_blocks = all(target.chunk_shape == block_shape for target in self._targets)
-        waiting = resources.threads * _WINDOW_PER_THREAD
         if self._chunks_are_blocks:
-            fit = _WINDOW_BYTES // (self.block_rows * self.row_bytes)
-            most_waiting = max(resources.threads + 1, min(waiting, fit))
+            most_waiting = most_ahead(resources.threads, self.block_rows * self.row_bytes)
         else:
             self.block_rows *= max(1, _BLOCK_BYTES // (self.block_rows * self.row_bytes))
             chunks = sum(len(list(target.offsets(range(self.block_rows)))) for target in self._targets)
-            most_waiting = waiting + chunks  # the cores have work while the next block is read
+            most_waiting = most_ahead(resources.threads, 0) + chunks  # the cores have work while the next block is read
         self._readers = Workers(resources.threads, "read")
         self._tasks = OrderedTasks(resources.threads, most_waiting, self._write, resources.progress)
 

@@ -6,8 +6,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -22,8 +21,7 @@ source's elements, and the array to fill. Both are contiguous and of the chunk's
 reaches beyond the source. An error that it raises ends the writing."""
 
 
-@dataclass(frozen=True)
-class RowOutput:
+class RowOutput(NamedTuple):
     """A dataset to fill from a source.
 
     Parameters
@@ -64,7 +62,7 @@ class ChunkTarget:
         self.chunk_shape: tuple[int, ...] = dataset.chunks
         self.row_shape: tuple[int, ...] = dataset.shape[1:]
         self._datasets = [dataset] if output.mirror is None else [output.mirror, dataset]
-        self._file = output.file if hasattr(os, "pwrite") else None  # on Windows HDF5 writes
+        self._file = output.file
         self._convert = output.convert
         self._source_dtype = dtype
         self._dtype: np.dtype[Any] = dataset.dtype
@@ -111,17 +109,24 @@ class ChunkTarget:
         for dataset in self._datasets:
             if self._grows and stop > dataset.shape[0]:
                 dataset.resize(stop, axis=0)
-            if self._file is None or dataset is not self._datasets[-1]:
-                dataset.id.write_direct_chunk(offset, data, filter_mask)
-            else:
-                self._file.leave_out(data)
-                dataset.id.write_direct_chunk(offset, data, filter_mask)
-                place = self._file.place_left_out()
-                if place >= 0:
-                    self._file.write_at(data, place)
+            write_chunk(dataset, offset, data, filter_mask, self._file if dataset is self._datasets[-1] else None)
 
     def _array(self, chunk: ChunkBuffer, dtype: np.dtype[Any]) -> Array:
         return np.frombuffer(chunk, dtype).reshape(self.chunk_shape)
+
+
+def write_chunk(
+    dataset: h5py.Dataset, offset: tuple[int, ...], data: ChunkBuffer | bytes, filter_mask: int, file: OutputFile | None
+) -> None:
+    """Write an encoded chunk; with a file, HDF5 gives it a place there, and does not write it."""
+    if file is None or not hasattr(os, "pwrite"):  # on Windows HDF5 writes
+        dataset.id.write_direct_chunk(offset, data, filter_mask)
+        return
+    file.leave_out(data)
+    dataset.id.write_direct_chunk(offset, data, filter_mask)
+    place = file.place_left_out()
+    if place >= 0:
+        file.write_at(data, place)
 
 
 def _copied(chunk: ChunkBuffer) -> ChunkBuffer:

@@ -14,23 +14,25 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.compression.filters import filter_pipeline
 from ptychoproduct.errors import ContractError, SourceError
-from ptychoproduct.hdf5.chunks import ChunkIndex
+from ptychoproduct.hdf5.chunks import ChunkIndex, StoredChunk, own_descriptor, read_chunk
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.hdf5.row_checksums import changed_rows, have_changed, stored_row_checksums
 from ptychoproduct.streaming.chunk_stream import write_rows
-from ptychoproduct.streaming.chunk_target import RowOutput
+from ptychoproduct.streaming.chunk_target import RowOutput, write_chunk
 from ptychoproduct.streaming.dataset_rows import DatasetRows
+from ptychoproduct.system.ordered_tasks import OrderedTasks
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.system.workers import Workers
-from ptychoproduct_native import FLETCHER32_ID, ChunkBuffer, Filter, FilterError, FilterPipeline
-
-# Encoded and decoded chunks that wait for a core or for the file.
-_AHEAD_BYTES = 64 * 1024**2
+from ptychoproduct.system.workers import most_ahead
+from ptychoproduct_native import FLETCHER32_ID, ChunkBuffer, Filter, FilterError, FilterPipeline, OutputFile
 
 
 def recode(
-    source: h5py.Dataset, target: h5py.Dataset, resources: Resources, accept_damage: bool = False
+    source: h5py.Dataset,
+    target: h5py.Dataset,
+    resources: Resources,
+    accept_damage: bool = False,
+    file: OutputFile | None = None,
 ) -> DatasetReader | None:
     """Fill a dataset with the content of another one, whose checksums are verified.
 
@@ -44,6 +46,8 @@ def recode(
         Threads and progress.
     accept_damage : bool
         Whether rows that cannot be decoded become fill values.
+    file : OutputFile, optional
+        See `RowOutput`.
 
     Returns
     -------
@@ -57,12 +61,12 @@ def recode(
     """
     decode = _pipeline_here(source) if source.chunks == target.chunks and not accept_damage else None
     if decode is not None:
-        _recode_chunks(source, target, decode, resources)
+        _recode_chunks(source, target, decode, resources, file)
         return None
     if not source.id.get_storage_size():  # it holds fill values only
         resources.progress(source.size * source.dtype.itemsize)
         return None
-    output = RowOutput(target) if target.dtype.isnative else RowOutput(target, _in_stored_order)
+    output = RowOutput(target, None if target.dtype.isnative else _in_stored_order, file=file)
     rows = DatasetRows(source, resources=resources, accept_damage=accept_damage)
     write_rows([output], rows, resources)
     if target.shape != source.shape:  # a dataset that can grow has grown by whole chunks
@@ -70,7 +74,9 @@ def recode(
     return rows.reader
 
 
-def _recode_chunks(source: h5py.Dataset, target: h5py.Dataset, decode: FilterPipeline, resources: Resources) -> None:
+def _recode_chunks(
+    source: h5py.Dataset, target: h5py.Dataset, decode: FilterPipeline, resources: Resources, file: OutputFile | None
+) -> None:
     """Decode and encode chunk by chunk; what is encoded as it should be already stays as it is."""
     chunk_bytes = math.prod(source.chunks) * source.dtype.itemsize
     encode = filter_pipeline(target)
@@ -80,42 +86,67 @@ def _recode_chunks(source: h5py.Dataset, target: h5py.Dataset, decode: FilterPip
         checksums = stored_row_checksums(source) if source.chunks[1:] == source.shape[1:] else None
     dtype, chunk_shape = source.dtype, source.chunks
 
-    def decoded(offset: tuple[int, ...], filter_mask: int, data: bytes) -> ChunkBuffer:
-        chunk = decode.decode(data, filter_mask, chunk_bytes)
+    def decoded(offset: tuple[int, ...], filter_mask: int, data: ChunkBuffer | bytes, keep: bool) -> ChunkBuffer:
+        chunk = decode.decode(data, filter_mask, chunk_bytes, not keep and isinstance(data, ChunkBuffer))
         if checksums is not None:
             changed = changed_rows(np.frombuffer(chunk, dtype).reshape(chunk_shape), offset[0], checksums)
             if len(changed):
                 raise ContractError(where[0], f"damaged: rows {have_changed(changed)}", key=where[1])
         return chunk
 
-    def transcoded(
-        offset: tuple[int, ...], filter_mask: int, data: bytes, is_kept: bool
-    ) -> tuple[ChunkBuffer | bytes, int]:
+    def transcoded(offset: tuple[int, ...], fetch: _Fetch, is_kept: bool) -> _Encoded:
         try:
-            chunk = decoded(offset, filter_mask, data)  # also what stays as it is: it may be damaged
-            return (data, filter_mask) if is_kept else encode.encode(chunk)
-        except FilterError as error:
+            filter_mask, data = fetch()
+            chunk = decoded(offset, filter_mask, data, is_kept)  # also what stays as it is: it may be damaged
+            return (offset, data, filter_mask) if is_kept else (offset, *encode.encode(chunk))
+        except (FilterError, EOFError, OSError) as error:
             raise ContractError(where[0], f"chunk {offset} cannot be decoded: {error}", key=where[1]) from error
         except MemoryError as error:
             raise ContractError(where[0], "does not fit in memory", key=where[1]) from error
 
-    def calls() -> Iterator[Callable[[], tuple[Any, int]]]:
-        for offset in offsets:
-            with reading(source):
-                filter_mask, data = source.id.read_direct_chunk(offset)
+    def write(encoded: _Encoded) -> None:
+        write_chunk(target, *encoded, file)
+
+    stored = _StoredChunks(source)
+    most_waiting = most_ahead(resources.threads, chunk_bytes)
+    with OrderedTasks(resources.threads, most_waiting, write, resources.progress) as tasks:
+        for offset in stored.origins():
             # HDF5 may have stored a chunk that reaches beyond the end without the filters, and not say so.
             is_whole = all(first + n <= end for first, n, end in zip(offset, source.chunks, source.shape, strict=True))
-            yield partial(transcoded, offset, filter_mask, data, keep and is_whole)
+            task = partial(transcoded, offset, stored.fetching(offset), keep and is_whole)
+            tasks.submit(task, chunk_bytes, is_small=stored.are_read_by_tasks)
 
-    offsets: list[tuple[int, ...]] = []
-    with reading(source):
-        source.id.chunk_iter(lambda chunk: offsets.append(chunk.chunk_offset))
-    with Workers(resources.threads) as workers:
-        futures = workers.in_order(calls(), _AHEAD_BYTES // chunk_bytes)
-        for offset, future in zip(offsets, futures, strict=True):
-            data, filter_mask = future.result()
-            target.id.write_direct_chunk(offset, data, filter_mask)
-            resources.progress(chunk_bytes)
+
+_Encoded = tuple[tuple[int, ...], ChunkBuffer | bytes, int]
+_Fetch = Callable[[], tuple[int, ChunkBuffer | bytes]]
+
+
+class _StoredChunks:
+    """The chunks of a dataset as they are in its file."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        with reading(dataset):
+            self._index = ChunkIndex(dataset)
+        self._dataset = dataset
+        self._descriptor = own_descriptor(self, dataset.file)
+        self.are_read_by_tasks = self._descriptor is not None
+
+    def origins(self) -> Iterator[tuple[int, ...]]:
+        """Give the index of the first element of each, in order."""
+        return self._index.origins()
+
+    def fetching(self, offset: tuple[int, ...]) -> _Fetch:
+        """Return what gives filter mask and bytes of a chunk, on any thread; what only HDF5 can read is read here."""
+        place = self._index.find(offset)
+        if self._descriptor is not None and place is not None:
+            return partial(self._fetch, place)
+        with reading(self._dataset):
+            found = self._dataset.id.read_direct_chunk(offset)
+        return lambda: found
+
+    def _fetch(self, place: StoredChunk) -> tuple[int, ChunkBuffer]:
+        assert self._descriptor is not None
+        return place.filter_mask, read_chunk(self._descriptor, place)
 
 
 def _in_stored_order(offset: tuple[int, ...], elements: Array, stored: Array) -> None:  # noqa: ARG001 - see `Convert`

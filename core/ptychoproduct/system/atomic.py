@@ -9,8 +9,8 @@ import shutil
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ptychoproduct.errors import OutputError, warn
 from ptychoproduct.system.part_files import folder_beside, held_part, new_name, remove_leftovers
@@ -23,8 +23,7 @@ completed: deque[Path] = deque(maxlen=16)
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where an output is until it is complete, in place of a new file that is removed if there is an error.
 
     Parameters
@@ -39,8 +38,7 @@ class Place:
     folder: Path | None = None
 
 
-@dataclass(frozen=True)
-class _Output:
+class _Output(NamedTuple):
     """A file that is complete under another name."""
 
     path: Path

@@ -14,6 +14,9 @@ Result = TypeVar("Result")
 
 # Calls waiting for a core or for their turn; enough that neither side waits for the other.
 _WINDOW_PER_THREAD = 3
+# What these may hold of memory. Results are taken in order: with one call a thread, all wait for one that takes long.
+_AHEAD_BYTES = 64 * 1024**2
+_AHEAD_BYTES_PER_THREAD = 4 * 1024**2
 
 
 class Workers:
@@ -99,6 +102,12 @@ class Workers:
                 self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix=self._name)
                 self._process = os.getpid()
             return self._pool
+
+
+def most_ahead(threads: int, call_bytes: int) -> int:
+    """Return how many calls that hold so much each may wait for a thread, or for their turn."""
+    fit = max(_AHEAD_BYTES, threads * _AHEAD_BYTES_PER_THREAD) // max(1, call_bytes)
+    return max(threads + 1, min(threads * _WINDOW_PER_THREAD, fit))
 
 
 def done_here(calls: Iterable[Callable[[], Result]]) -> Iterator[Future[Result]]:

@@ -32,10 +32,10 @@ from ptychoproduct.scan.scan import Scan
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
 from ptychoproduct.streaming.sampling import sample_rows, spread_runs
 from ptychoproduct.system.resources import Resources
-from ptychoproduct.validation.kept_frames import KeptFrames
+from ptychoproduct.validation.kept_frames import KeptFrames, frames_to_judge
 from ptychoproduct.validation.physics import PhysicsReport, as_it_is, judge
 from ptychoproduct.validation.physics_model import Optics, on_object, predicted_amplitudes, transfer_function
-from ptychoproduct.validation.physics_sample import LEAST_FRAMES, Evidence, as_amplitudes, frames_to_judge
+from ptychoproduct.validation.physics_sample import LEAST_FRAMES, Evidence, as_amplitudes
 from ptychoproduct.validation.physics_search import SURE
 
 # Predicting larger frames would take more time and memory than converting them.

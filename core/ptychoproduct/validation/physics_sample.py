@@ -32,39 +32,11 @@ from ptychoproduct.validation.physics_model import (
 )
 
 LEAST_FRAMES = 8
-MOST_FRAMES = 64
-# As many pixels are predicted as that, 12 frames at least: 12 of 256 x 256, 64 of 64 x 64.
-_PIXELS = 3 * 2**18
-_USUAL_FRAMES = 12
 # What is left of each frame where it is thinned.
 _THIN_PIXELS = 2**11
 _THIN_FRAMES = 16
 _LEAST_SCAN_PX = 2.0
-# A chunk of more frames than this is decoded for several of them.
-_DEEP_CHUNK = 8
-_DEEP_CHUNKS = 4
 _ELEMENTS = 2**15
-
-
-def frames_to_judge(frames: int, frame_shape: tuple[int, ...], chunks: tuple[int, ...] | None = None) -> Array:
-    """Choose some frames that are spread over a scan, so that few chunks have to be decoded: int, in rising order."""
-    rows = _spread(frames, frame_shape)
-    depth = chunks[0] if chunks else 1
-    if depth <= _DEEP_CHUNK or frames <= _DEEP_CHUNKS * depth:
-        return rows
-    each = -(-len(rows) // _DEEP_CHUNKS)
-    firsts = _spread(frames // depth, (2**30,))[:: max(1, _DEEP_CHUNKS - 1)][:_DEEP_CHUNKS] * depth
-    found: Array = np.unique(firsts[:, np.newaxis] + np.linspace(0, depth - 1, each).astype(int))
-    return found
-
-
-def _spread(frames: int, frame_shape: tuple[int, ...]) -> Array:
-    """Choose frames that are spread over the rows of a raster, too."""
-    pixels = max(1, int(np.prod(frame_shape)))
-    wanted = min(frames, max(_USUAL_FRAMES, min(MOST_FRAMES, _PIXELS // pixels)))
-    golden = (5**0.5 - 1) / 2
-    spread = (np.arange(wanted) + np.arange(wanted) * golden % 1) * frames / max(1, wanted)
-    return np.unique(spread.astype(int))
 
 
 def as_amplitudes(frames: Array, recipe: CountsRecipe | None = None) -> tuple[Array, bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,8 +40,7 @@ _SCALE_STEP_PX = 6.0
 _MOST_SCALES = 60
 
 
-@dataclass(frozen=True)
-class Other:
+class Other(NamedTuple):
     """Another convention, and how well it predicts the frames.
 
     Parameters

@@ -22,6 +22,7 @@ from ptychoproduct import (
 )
 from ptychoproduct.convert import repack as repack_module
 from ptychoproduct.convert.repack import bytes_to_repack
+from ptychoproduct.streaming import recoding
 from ptychoproduct.validation import read_back
 
 FRAMES = "raw_data/diffraction"
@@ -346,3 +347,16 @@ def test_filters_that_hdf5_has_found_by_itself_are_used(product, run_command):
     words = ("repack", "in.h5", "out.h5", "--compression", "zstd:2")
     assert run_command("ptychoproduct", *words, env=environment).returncode == 0
     assert content_of(product.with_name("out.h5")) == content_of(product)
+
+
+@pytest.mark.parametrize("codec", ["zstd:1", "zstd:3+fletcher32"])
+def test_chunks_that_threads_write_lie_where_hdf5_puts_them(product, monkeypatch, codec):
+    _, out = repack(product, codec)
+    ours = out.read_bytes()
+
+    def by_hdf5(dataset, offset, data, filter_mask, file):  # noqa: ARG001 - does without
+        dataset.id.write_direct_chunk(offset, data, filter_mask)
+
+    monkeypatch.setattr(recoding, "write_chunk", by_hdf5)
+    _, out = repack(product, codec)
+    assert out.read_bytes() == ours

@@ -1,7 +1,9 @@
 """DatasetReader: every pipeline and index expression, with h5py as the judge."""
 
+import itertools
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -279,6 +281,49 @@ def test_rows_in_any_order_of_chunks_that_are_decoded_in_part(stored, codec):
             assert np.array_equal(reader.read(index), array[index])
 
 
+def test_one_frame_of_a_chunk_decodes_part_of_it_unless_frames_come_one_after_the_other(stored, monkeypatch):
+    array = np.random.default_rng(3).poisson(4, (40, 16, 16)).astype("u2")
+    reader = DatasetReader(stored(array, chunks=(8, 16, 16), **DIRECT["zstd"]), 1)
+    whole = []
+    decode = reader._road.decode
+    monkeypatch.setattr(reader._road, "decode", lambda *a: whole.append(a[2]) or decode(*a))
+    for number in (2, 9, 10, 35, 3, 16, 24):
+        assert np.array_equal(reader.read(number), array[number])
+    assert whole == [False, True, False, False, False, True]
+
+
+@pytest.mark.parametrize("name", DIRECT)
+@pytest.mark.parametrize("rows", [1, 4])
+def test_whole_chunks_come_to_their_place_in_the_array(stored, threads, name, rows):
+    array = counts()
+    dataset = stored(array, chunks=(rows, 9, 11), fillvalue=7, **DIRECT[name])
+    around = np.full((26, 9, 11), 99, "u2")
+    with closing(DatasetReader(dataset, threads)) as reader:
+        for index in (slice(None), slice(None, None, -1), [4, 5, 6, 7, 2, 0, 4], [7, 6, 5, 4], [3, 3], slice(3, 13)):
+            expected = array[index]
+            out = around[1 : 1 + len(expected)]
+            reader.read_into(out, index)
+            assert np.array_equal(out, expected)
+            assert (around[0] == 99).all()
+            assert (around[24:] == 99).all()
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_lost_chunks_have_the_fill_value_also_in_an_array_that_is_given(tmp_path, rows):
+    array = counts((12, 9, 11))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        options = dict(hdf5plugin.Zstd()) | {"fletcher32": True}
+        dataset = file.create_dataset("a", data=array, chunks=(rows, 9, 11), fillvalue=7, **options)
+        mask, data = dataset.id.read_direct_chunk((4, 0, 0))
+        dataset.id.write_direct_chunk((4, 0, 0), data[:20] + b"?" + data[21:], mask)
+    array[4 : 4 + rows] = 7
+    with h5py.File(tmp_path / "a.h5") as file, closing(DatasetReader(file["a"], accept_damage=True)) as reader:
+        out = np.zeros_like(array)
+        reader.read_into(out)
+        assert np.array_equal(out, array)
+        assert reader.lost_rows.tolist() == list(range(4, 4 + rows))
+
+
 def test_a_random_batch_decodes_a_chunk_once(stored, monkeypatch):
     array = counts()
     reader = DatasetReader(stored(array, chunks=(4, 9, 11), **DIRECT["bitshuffle-lz4"]), 1)
@@ -434,3 +479,19 @@ def test_hostile_chunks_are_refused_and_harm_nothing(tmp_path, name):
         [sys.executable, "-c", HOSTILE, str(tmp_path / "a.h5")], capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stdout.split("\n")[-2:]) == (0, ["refused True", ""]), result.stderr
+
+
+def test_one_slow_block_does_not_keep_many_threads_waiting(tmp_path):
+    with h5py.File(tmp_path / "slow.h5", "w") as file:
+        file.create_dataset("a", (140, 1024**2), "u1", chunks=(1, 1024**2))  # never written: fill values
+    others, are_done = itertools.count(1), threading.Event()
+
+    def function(first, block):
+        if first == 0:
+            return are_done.wait(30)
+        if next(others) == 100:
+            are_done.set()
+        return block.nbytes
+
+    with h5py.File(tmp_path / "slow.h5") as file, closing(DatasetReader(file["a"], threads=64)) as reader:
+        assert next(reader.blocks(function))[1].result()

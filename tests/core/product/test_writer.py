@@ -1,5 +1,6 @@
 """The product writer: what it accepts in which pieces, what it refuses, and that it never leaves half a file."""
 
+import os
 import re
 from functools import partial
 
@@ -480,3 +481,26 @@ def test_frames_in_tiles_are_what_was_written(tmp_path):
     with h5py.File(path) as file:
         assert file["raw_data/diffraction"].chunks == (5, 2, 3)
         np.testing.assert_array_equal(file["raw_data/diffraction"], FRAMES)
+
+
+@pytest.mark.skipif(not hasattr(os, "pwrite"), reason="there HDF5 writes itself")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_large_array_beside_the_frames_is_the_same_bytes_as_hdf5_writes(tmp_path, monkeypatch, threads):
+    rows = np.random.default_rng(0).poisson(3, (37, 300, 301)).astype(np.uint16)
+
+    def write(name):
+        (tmp_path / name).mkdir()
+        options = ExportOptions(threads=threads, compression="zstd:1")
+        with ProductWriter(tmp_path / name / "product.h5", options=options) as writer:
+            writer.keep_rows("large.npy", ArrayRows(rows))
+            writer.set_positions(X_PX, Y_PX, INDEX)
+            writer.set_probe(PROBE)
+            writer.set_object(OBJECT)
+            writer.write_frames(stack(FRAMES))
+        return (tmp_path / name / "product.h5").read_bytes()
+
+    ours = write("ours")
+    with h5py.File(tmp_path / "ours" / "product.h5") as file:
+        assert np.array_equal(file["raw_data/large"], rows)
+    monkeypatch.delattr("os.pwrite")
+    assert write("hdf5") == ours

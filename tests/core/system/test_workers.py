@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from ptychoproduct.system.workers import Workers
+from ptychoproduct.system.workers import Workers, most_ahead
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -70,6 +70,13 @@ def test_calls_are_taken_a_few_ahead(most_waiting, expected):
     assert len(taken) == expected
     futures.close()
     workers.close()
+
+
+@pytest.mark.parametrize(
+    ("threads", "call_mib", "expected"), [(2, 1, 6), (2, 16, 4), (2, 100, 3), (16, 8, 17), (64, 1, 192), (64, 2, 128)]
+)
+def test_what_waits_fits_in_some_memory_for_each_thread(threads, call_mib, expected):
+    assert most_ahead(threads, call_mib * 1024**2) == expected
 
 
 def test_after_closing_nothing_runs_any_more():
