@@ -2,10 +2,10 @@
 
     python benchmarks/cluster.py [--scan-bytes 4e9] [--scans 16] [--small-scans 1000] [--folder DIR]
 
-Prints a table. `convert` and `convert --cluster local:2` are whole commands, in turn, three times; the start of the
-processes counts. Small scans are 64 frames of 64 x 64, one by one and in one batch with a journal. The last lines are
-the time of a task that does nothing, and the rate at which one writer takes finished chunks, from 64 threads that only
-wait and do not encode.
+Prints a table; CPU is that of this process, and of each worker. `convert` and `convert --cluster local:2` are whole
+commands, in turn, five times; the start of what is needed counts. Small scans are 64 frames of 64 x 64, one by one and
+in one batch with a journal. The last lines are the time of a task that does nothing, and the rate at which one writer
+takes finished chunks, from 64 threads that only wait and do not encode.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from distributed import LocalCluster
 
 from ptychoproduct import (
     ExportOptions,
@@ -33,7 +32,7 @@ from ptychoproduct import (
     export_product_from_files,
     simulate_scan,
 )
-from ptychoproduct.batch.cluster import connected, one_scan_a_task
+from ptychoproduct.batch.cluster import connected, local_cluster, one_scan_a_task
 from ptychoproduct.batch.jobs import Job
 from ptychoproduct.batch.journal import JOURNAL_NAME, Journal
 from ptychoproduct.batch.one_scan import export_on_cluster
@@ -59,12 +58,21 @@ def jobs(scans, out):
     return [Job(scan, out / f"{scan.stem}.h5", prepared(partial(each, options=OPTIONS))) for scan, each in work.items()]
 
 
-def timed(what, nbytes, work):
-    started = time.perf_counter()
+def own_cpu_s():
+    return sum(os.times()[:2])
+
+
+def timed(what, nbytes, work, client=None):
+    """Print the time of some work, and the CPU time of this process and of a cluster's workers."""
+
+    def cpu_s():
+        return [own_cpu_s(), *(() if client is None else client.run(own_cpu_s).values())]
+
+    cpu_before, started = cpu_s(), time.perf_counter()
     work()
     seconds = time.perf_counter() - started
-    print(f"{what:44} {seconds:8.2f} s {nbytes / 1e9 / seconds:8.2f} GB/s", flush=True)
-    return seconds
+    cpu = " + ".join(f"{after - before:.2f}" for before, after in zip(cpu_before, cpu_s(), strict=True))
+    print(f"{what:44} {seconds:8.2f} s {nbytes / 1e9 / seconds:8.2f} GB/s   CPU {cpu} s", flush=True)
 
 
 def batch(scans, out, engine):
@@ -73,16 +81,24 @@ def batch(scans, out, engine):
 
 
 def commands(scan, folder):
-    """Time the command for one scan, here and on a cluster of two processes, alternating."""
-    seconds = {"here": [], "local:2": []}
-    for _ in range(3):
-        for where, found in seconds.items():
-            words = ["convert", scan, folder / "command.h5", "--quiet"] + ["--cluster", where] * (where != "here")
-            started = time.perf_counter()
-            subprocess.run([Path(sys.executable).with_name("ptychoproduct"), *words], check=True)
-            found.append(time.perf_counter() - started)
-    here, there = map(statistics.median, seconds.values())
-    print(f"{'convert':44} {here:8.2f} s\n{'convert --cluster local:2':44} {there:8.2f} s {there / here:8.2f} x")
+    """Time the command for one scan, here and with --cluster local:2, alternating."""
+    found = {"convert": [], "convert --cluster local:2": []}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    for _ in range(5):
+        for command, times in found.items():
+            first, *others = command.split()
+            words = [first, scan, folder / "command.h5", "--quiet", *others]
+            (folder / "command.h5").unlink(missing_ok=True)
+            cpu_before, started = sum(os.times()[2:4]), time.perf_counter()
+            subprocess.run([Path(sys.executable).with_name("ptychoproduct"), *words], check=True, env=environment)
+            times.append((time.perf_counter() - started, sum(os.times()[2:4]) - cpu_before))
+    medians = {
+        command: [statistics.median(each) for each in zip(*times, strict=True)] for command, times in found.items()
+    }
+    for command, (seconds, cpu_s) in medians.items():
+        print(f"{command:44} {seconds:8.2f} s   CPU {cpu_s:.2f} s")
+    here, there = medians.values()
+    print(f"{'':44} {there[0] / here[0]:8.2f} x   CPU {there[1] / here[1]:.2f} x", flush=True)
 
 
 def small_scans(number, folder):
@@ -164,9 +180,9 @@ def main():
         for workers in (1, 2):
             with local(workers, 1) as client:
                 engine = partial(one_scan_a_task, client)
-                timed(f"batch, {workers} workers of 1 thread", total, partial(batch, scans, folder, engine))
+                timed(f"batch, {workers} workers of 1 thread", total, partial(batch, scans, folder, engine), client)
                 work = partial(export_on_cluster, client, ScanFiles(big), folder / "there.h5", options=OPTIONS)
-                timed(f"one scan, {workers} workers of 1 thread", big.stat().st_size, work)
+                timed(f"one scan, {workers} workers of 1 thread", big.stat().st_size, work, client)
                 assert (folder / "there.h5").read_bytes() == (folder / "here.h5").read_bytes()
         commands(big, folder)
         small_scans(given.small_scans, folder / "small")
@@ -180,8 +196,7 @@ def main():
 
 @contextmanager
 def local(workers, threads):
-    cluster = LocalCluster(n_workers=workers, threads_per_worker=threads, dashboard_address="localhost:0")
-    with cluster, connected(cluster.scheduler_address) as client:
+    with local_cluster(workers, threads) as cluster, connected(cluster.scheduler_address) as client:
         yield client
 
 

@@ -169,11 +169,11 @@ def _address(arguments: argparse.Namespace) -> str:
 
 
 @contextmanager
-def cluster(address: str, arguments: argparse.Namespace) -> Iterator[Client]:
+def cluster(address: str, arguments: argparse.Namespace, *, in_process: bool = False) -> Iterator[Client]:
     """Give a client of a cluster, and print where its dashboard is."""
     from ptychoproduct.batch.cluster import connected
 
-    with connected(address) as client:
+    with connected(address, in_process=in_process) as client:
         if not arguments.quiet:
             print(f"cluster: {client.scheduler.address}, dashboard: {client.dashboard_link}", file=sys.stderr)
         yield client

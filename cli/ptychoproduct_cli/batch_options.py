@@ -66,8 +66,8 @@ def add_batch_options(parser: argparse.ArgumentParser, inputs: str, outputs: str
         "--cluster",
         metavar="ADDRESS|FILE|local[:N]",
         help="work on a Dask cluster: its scheduler's address, its scheduler file (*.json), or N processes on this "
-        "machine; needs the extra `cluster` (default: for several inputs DASK_SCHEDULER_ADDRESS if that is set, else "
-        "this process)",
+        "machine, for one scan N threads; needs the extra `cluster` (default: for several inputs "
+        "DASK_SCHEDULER_ADDRESS if that is set, else this process)",
     )
 
 

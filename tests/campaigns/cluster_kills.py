@@ -1,9 +1,10 @@
 """A worker, the scheduler or the client is killed at any moment, and the same command with --resume does the rest.
 
-    python tests/campaigns/cluster_kills.py              50 kills of each, of a batch, of one scan, and of one in shards
+    python tests/campaigns/cluster_kills.py              50 kills of each: of a batch, of a batch with patterns files
+                                                         over older ones, of one scan, and of one in shards
     python tests/campaigns/cluster_kills.py --kills 2    2 of each
 
-Then every product is there, byte for byte that of an undisturbed run; nothing that the journal had as done was made
+Then every file is there, byte for byte that of an undisturbed run; nothing that the journal had as done was made
 again; and nothing is left over. The cluster's processes are forked from this one, which has imported what they need.
 """
 
@@ -30,10 +31,12 @@ from ptychoproduct.batch import encoding, one_scan  # noqa: F401 - the children 
 from ptychoproduct.convert import export  # noqa: F401
 from ptychoproduct_cli.main import main as run_ptychoproduct
 
-END_S = 120
+END_S = 300
 VICTIMS = ("worker", "scheduler", "client")
+PIXELS = ["--detector-pixel-size-m", "75e-6"]
 JOBS = {
     "batch": ["convert", "in/s*.npz", "--output-dir", "out"],
+    "pairs": ["convert", "in/s*.npz", "--output-dir", "out", "--diffraction-output", "out/patterns", *PIXELS],
     "one scan": ["convert", "in/big.npz", "out/big.h5", "--chunk-frames", "4"],
     "shards": ["convert", "in/big.npz", "out/big.h5", "--chunk-frames", "4", "--shards", "16"],
 }
@@ -156,11 +159,15 @@ def files_of(folder):
     return found
 
 
-def noted_as_done(out):
-    """Return what journals have as done: products with the time of the file, and ranges by their first frames."""
+def noted_as_done(out, before):
+    """Return what journals have as done: products with the time of the file, and ranges by their first frames.
+
+    What was done of older scans is not meant.
+    """
     done = {}
-    journal = out / "ptychoproduct-batch.jsonl"
-    for line in journal.read_text().splitlines() if journal.exists() else ():
+    journal, old = out / "ptychoproduct-batch.jsonl", before / "ptychoproduct-batch.jsonl"
+    new = slice(len(old.read_bytes()) if old.exists() else 0, None)
+    for line in journal.read_bytes()[new].splitlines() if journal.exists() else ():
         with contextlib.suppress(ValueError):
             record = json.loads(line)
             if record["error"] is None:
@@ -175,12 +182,22 @@ def noted_as_done(out):
     return done, ranges
 
 
+def mixed_pairs(out, before, reference):
+    """Return how many products stand beside a patterns file of another scan than theirs."""
+    old, found = files_of(before), files_of(out)
+    pairs = [(name, f"patterns/{name}") for name in reference if f"patterns/{name}" in reference]
+    whole = [[tuple(map(files.get, pair)) for files in (old, reference)] for pair in pairs]
+    return sum(tuple(map(found.get, pair)) not in each for pair, each in zip(pairs, whole, strict=True))
+
+
 def trial(folder, cluster, job, victim, reference, seconds, counts):
     """Kill once, and go on; give what is wrong then."""
     out, handed_out = folder / "out", folder / "handed_out"
     shutil.rmtree(out, ignore_errors=True)
-    out.mkdir()
-    handed_out.unlink(missing_ok=True)
+    before = folder / "before" / job
+    shutil.copytree(before, out)
+    for file in (handed_out, folder / "errors.txt"):
+        file.unlink(missing_ok=True)
     client = started(folder, JOBS[job], cluster, handed_out)
     time.sleep(random.uniform(0, seconds))
     if victim == "client":
@@ -190,11 +207,15 @@ def trial(folder, cluster, job, victim, reference, seconds, counts):
         cluster.strike(victim)
         code = ended(client)
     counts[f"{job}: {victim}: went on by itself"] += code == 0
+    if victim == "worker" and code != 0:
+        print(f"{job}: {victim}: exit code {code}: {(folder / 'errors.txt').read_text()[-300:]}", flush=True)
+    if job == "pairs" and victim == "scheduler":  # else workers still write, or all is done
+        counts[f"{job}: {victim}: mixed before it went on"] += mixed_pairs(out, before, reference)
     for _ in range(3):
         if code == 0 or (job == "shards" and files_of(out) == reference):  # it was killed when all was done
             code = 0
             break
-        done, ranges = noted_as_done(out)
+        done, ranges = noted_as_done(out, before)
         counts[f"{job}: {victim}: done before"] += len(done) + len(ranges)
         handed_out.unlink(missing_ok=True)
         code = ended(started(folder, JOBS[job], cluster, handed_out))
@@ -214,9 +235,9 @@ def trial(folder, cluster, job, victim, reference, seconds, counts):
         yield f"differs: {', '.join(names)}"
 
 
-def make_scans(folder, scans, frames):
+def make_scans(folder, scans, frames, seed):
     """Write small scans and a larger one, all of amplitudes."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     probe = np.ones((32, 32), np.complex64)
     for name, length in {**{f"s{number}": 24 for number in range(scans)}, "big": frames}.items():
         counts = rng.poisson(2, (length, 32, 32))
@@ -225,10 +246,21 @@ def make_scans(folder, scans, frames):
         np.savez(folder / f"{name}.npz", diff3d=stack, xcoords=x, ycoords=y, probeGuess=probe)
 
 
+def undisturbed(folder, job, cluster):
+    """Run the command with no output there; return its seconds, and the digests of what it has made."""
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    (folder / "out").mkdir()
+    began = time.monotonic()
+    code = ended(started(folder, JOBS[job], cluster, folder / "handed_out"))
+    assert code == 0, (folder / "errors.txt").read_text()
+    return time.monotonic() - began, files_of(folder / "out")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS)
     parser.add_argument("--scans", type=int, default=20, help="of the batch")
     parser.add_argument("--frames", type=int, default=1200, help="of the one scan")
     parser.add_argument("--seed", type=int, default=None)
@@ -239,22 +271,26 @@ def main():
     encoding.RANGE_BYTES = 40_000
     folder, failures, counts = Path(tempfile.mkdtemp(prefix="kills-")), 0, collections.Counter()
     (folder / "in").mkdir()
-    make_scans(folder / "in", given.scans, given.frames)
+    make_scans(folder / "in", given.scans, given.frames, seed=1)
     cluster = Cluster(folder / "in")
     try:
         for job in given.jobs:
-            shutil.rmtree(folder / "out", ignore_errors=True)
-            (folder / "out").mkdir()
-            began = time.monotonic()
-            code = ended(started(folder, JOBS[job], cluster, folder / "handed_out"))
-            seconds, reference = time.monotonic() - began, files_of(folder / "out")
-            assert code == 0, (folder / "errors.txt").read_text()
+            before = folder / "before" / job
+            before.mkdir(parents=True)
+            if job == "pairs":  # older ones stand there
+                make_scans(folder / "in", given.scans, given.frames, seed=2)
+                undisturbed(folder, job, cluster)
+                shutil.copytree(folder / "out", before, dirs_exist_ok=True)
+                make_scans(folder / "in", given.scans, given.frames, seed=1)
+            seconds, reference = undisturbed(folder, job, cluster)
             print(f"{job}: {seconds:.1f} s undisturbed, {len(reference)} files", flush=True)
-            for victim in VICTIMS:
+            for victim in given.victims:
                 for number in range(given.kills):
                     for problem in trial(folder, cluster, job, victim, reference, seconds, counts):
                         failures += 1
                         print(f"VIOLATION: {job}: {victim} {number}: {problem}", flush=True)
+                    if number % 10 == 9:
+                        print(f"{job}: {victim}: {number + 1} done", flush=True)
                 print(f"{job}: {given.kills} x {victim}", flush=True)
     finally:
         cluster.end()

@@ -77,22 +77,32 @@ def test_one_that_fails_does_not_stop_the_others(run_command, scans, broken, tmp
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["here", "local:2"])
-def test_two_broken_ones_of_twenty(run_command, save_scan, tmp_path, where):
-    first = save_scan("00.npz", xcoords_start=None, ycoords_start=None).read_bytes()
-    names = [f"{number:02}" for number in range(20)]
+def test_five_broken_ones_of_two_hundred(run_command, save_scan, tmp_path, where):
+    first = save_scan("000.npz", xcoords_start=None, ycoords_start=None).read_bytes()
+    names = [f"{number:03}" for number in range(200)]
     for name in names:
         (tmp_path / f"{name}.npz").write_bytes(first)
-    (tmp_path / "07.npz").write_bytes(first[: len(first) // 2])
-    np.savez(tmp_path / "13.npz", diff3d=np.zeros((12, 16, 24), np.float32))
+    flipped = bytearray(first)
+    flipped[first.index(np.load(tmp_path / "000.npz")["diff3d"].tobytes())] ^= 1
+    (tmp_path / "041.npz").write_bytes(flipped)
+    (tmp_path / "077.npz").write_bytes(first[: len(first) // 2])
+    (tmp_path / "130.npz").write_bytes(b"")
+    np.savez(tmp_path / "131.npz", diff3d=np.zeros((12, 16, 24), np.float32))
+    (tmp_path / "199.npz").unlink()
+    (tmp_path / "199.npz").symlink_to("nowhere.npz")
+    (tmp_path / "list.txt").write_text("".join(f"{name}.npz\n" for name in names))
     if where != "here":
         pytest.importorskip("distributed")
-    process = converted(run_command, "*.npz", *["--cluster", where] * (where != "here"), "--quiet")
+    process = converted(run_command, "--list", "list.txt", *["--cluster", where] * (where != "here"), "--quiet")
     assert process.returncode == 2
-    assert left(tmp_path / "out") == [*(f"{n}.h5" for n in names if n not in ("07", "13")), "ptychoproduct-batch.jsonl"]
-    said = process.stderr.splitlines()
-    assert said[0] == "2 of 20 failed:"
-    assert sorted(line.split()[0] for line in said[1:]) == ["07.npz", "13.npz"]
-    assert "xcoords" in next(line for line in said if "13.npz" in line)
+    reasons = {"041": "CRC-32", "077": "archive", "130": "empty", "131": "xcoords", "199": "no such file"}
+    made = [f"{name}.h5" for name in names if name not in reasons]
+    assert left(tmp_path / "out") == [*made, "ptychoproduct-batch.jsonl"]
+    first_line, *said = process.stderr.splitlines()
+    assert first_line == "5 of 200 failed:"
+    assert sorted(line.split()[0] for line in said) == [f"{name}.npz" for name in reasons]
+    for line in said:
+        assert reasons[line.split()[0][:3]] in line
 
 
 def test_resume_makes_what_is_missing_changed_or_failed(run_command, scans, broken, save_scan, tmp_path):

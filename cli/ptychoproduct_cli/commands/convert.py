@@ -247,7 +247,7 @@ def convert(arguments: argparse.Namespace) -> int:
         if getattr(arguments, "cluster", None) is not None:
             from ptychoproduct.batch.one_scan import export_on_cluster
 
-            client = stack.enter_context(cluster(arguments.cluster, arguments))
+            client = stack.enter_context(cluster(arguments.cluster, arguments, in_process=True))
             on_cluster = partial(export_on_cluster, client, shards=arguments.shards, resume=arguments.resume)
             work = partial(on_cluster, *work.args, **work.keywords)
         reorder_progress, progress = stack.enter_context(progress_bars(totals, 2, arguments))

@@ -24,7 +24,7 @@ from ptychoproduct.system.part_files import parts_of, remove_leftovers
 from ptychoproduct.system.process import available_threads, prepare_process, threads_limited_to
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 _LOOK_S = 0.5
 _REPORT_S = 0.25
@@ -41,7 +41,7 @@ class Cancelled(Exception):  # noqa: N818 - no fault
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Client]:
+def connected(address: str, *, in_process: bool = False) -> Iterator[Client]:
     """Give a client of a cluster.
 
     Parameters
@@ -49,6 +49,8 @@ def connected(address: str) -> Iterator[Client]:
     address : str
         Of a scheduler; or its scheduler file, ``*.json``; or ``local`` or ``local:N`` for N processes on this machine,
         which share its cores.
+    in_process : bool
+        Whether ``local:N`` means threads of this process, see `local_cluster`.
 
     Raises
     ------
@@ -56,8 +58,7 @@ def connected(address: str) -> Iterator[Client]:
         Dask is not installed, or there is no cluster.
     """
     try:
-        import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError:
         raise OptionError("cluster", "needs dask.distributed; install it: pip install distributed") from None
     for logger in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
@@ -68,19 +69,8 @@ def connected(address: str) -> Iterator[Client]:
             workers = int(number or available_threads())
             if not workers:
                 raise OptionError("cluster", found=address, expected="at least 1 process")
-            settings = {
-                "distributed.scheduler.allowed-failures": MOST_KILLED - 1,
-                "distributed.worker.preload": ["ptychoproduct.batch.local_worker"],
-            }
-            stack.enter_context(dask.config.set(settings))
-            where: Any = stack.enter_context(
-                LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=max(1, available_threads() // workers),
-                    dashboard_address="localhost:0",
-                    silence_logs=logging.CRITICAL,
-                )
-            )
+            threads = max(1, available_threads() // workers)
+            where: Any = stack.enter_context(local_cluster(workers, threads, in_process=in_process))
         else:
             where = address
         try:
@@ -93,15 +83,55 @@ def connected(address: str) -> Iterator[Client]:
         yield client
 
 
+@contextmanager
+def local_cluster(workers: int, threads: int, *, in_process: bool = False) -> Iterator[LocalCluster]:
+    """Give a cluster on this machine.
+
+    Parameters
+    ----------
+    workers, threads : int
+        How many processes, each with so many threads.
+    in_process : bool
+        Have as many threads in this process instead. Nothing has to be started or sent, and the work leaves Python's
+        lock alone; but what ends one thread ends all.
+    """
+    import dask
+    from distributed import LocalCluster
+
+    settings: dict[str, Any] = {
+        "distributed.scheduler.allowed-failures": MOST_KILLED - 1,
+        "distributed.worker.profile.enabled": False,  # it holds what it looks at, which is then copied
+        # The cores are here for the frames: by default Dask looks at itself 50 times a second.
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.system-monitor.interval": "5s",
+        "distributed.scheduler.work-stealing-interval": "1s",
+        "distributed.worker.memory.monitor-interval": "1s",
+    }
+    size: dict[str, Any] = {"n_workers": workers, "threads_per_worker": threads}
+    if in_process:
+        size = {"n_workers": 1, "threads_per_worker": workers * threads, "processes": False, "memory_limit": None}
+    else:
+        settings["distributed.worker.preload"] = ["ptychoproduct.batch.local_worker"]
+    with (
+        dask.config.set(settings),
+        LocalCluster(**size, dashboard_address="localhost:0", silence_logs=logging.CRITICAL) as cluster,
+    ):
+        yield cluster
+
+
 def one_scan_a_task(
     client: Client, jobs: Sequence[Job], progress: Progress
 ) -> Generator[tuple[Job, Attempt], None, None]:
     """Do jobs on a cluster, each on as many threads as its worker was given; see `Engine`."""
     waiting, running = deque(jobs), dict[Any, Job]()
+    workers = set[str]()
+    has_lost = False
     with progress_of(client) as (topic, taken):
         try:
             while waiting or running:
-                while waiting and len(running) < worker_count(client):
+                there = workers_of(client)
+                has_lost, workers = has_lost or not there >= workers, there
+                while waiting and len(running) < len(there):
                     job = waiting.popleft()
                     try:
                         running[_submit(client, job, topic)] = job
@@ -113,6 +143,8 @@ def one_scan_a_task(
                 for future in [future for future in running if future.done()]:
                     job = running.pop(future)
                     yield job, _attempt_of(future, job)
+            if has_lost or not workers_of(client) >= workers:
+                _settle(jobs)
         finally:
             if running:
                 _cancel(client, list(running), list(running.values()))
@@ -128,6 +160,7 @@ def do_one(work: Work, topic: str, written: Sequence[Path]) -> Attempt:
     """Do the work for one scan, on a worker."""
     prepare_process()
     with _one_scan_at_a_time, worker_threads(), reported_progress(topic) as progress:
+        progress(0)
         return attempt(lambda: work, progress, written)
 
 
@@ -180,11 +213,11 @@ def progress_of(client: Client) -> Iterator[tuple[str, Callable[[], int]]]:
             client.unsubscribe_topic(topic)
 
 
-def worker_count(client: Client) -> int:
-    """Return how many workers there are now."""
+def workers_of(client: Client) -> set[str]:
+    """Return the addresses of the workers that are there now."""
     with suppress(OSError, TimeoutError):
-        return len(client.nthreads())
-    return 0
+        return set(client.nthreads())
+    return set()
 
 
 def wait_for_one(futures: Sequence[Any]) -> None:
@@ -230,9 +263,18 @@ def _cancel(client: Client, futures: Sequence[Any], jobs: Sequence[Job]) -> None
         return
     with suppress(OSError):
         client.cancel(futures)
+    _settle(jobs)
+
+
+def _settle(jobs: Sequence[Job]) -> None:
+    """Wait until unfinished outputs are removed, and remove those whose worker has died.
+
+    Dask does a scan again whose worker has died before its result was taken, and ends that when the result was.
+    """
     outputs = [path.resolve() for job in jobs for path in job.written]
     end = time.monotonic() + _CANCEL_S
-    while any(map(parts_of, outputs)) and time.monotonic() < end:
-        time.sleep(0.05)
     for output in outputs:
         remove_leftovers(output)
+        while parts_of(output) and time.monotonic() < end:
+            time.sleep(0.05)
+            remove_leftovers(output)

@@ -6,15 +6,15 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.batch.cluster import reported_progress
+from ptychoproduct.batch.cluster import Cancelled, reported_progress
 from ptychoproduct.batch.jobs import file_digest
 from ptychoproduct.batch.sources import absolute_name
 from ptychoproduct.compression.codecs import Codec
@@ -31,11 +31,15 @@ from ptychoproduct.streaming.chunk_target import Convert, RowOutput
 from ptychoproduct.streaming.sources import RowSource, row_bytes_of
 from ptychoproduct.streaming.stored_rows import StoredRows
 from ptychoproduct.system.atomic import atomic_output
+from ptychoproduct.system.process import prepare_process
 from ptychoproduct.system.resources import Resources
 from ptychoproduct.validation.row_checksums import checked_counts, checked_rows
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 # Of frames that are encoded at once: large beside the milliseconds that a task costs.
-RANGE_BYTES = 32 * 1024**2
+RANGE_BYTES = 64 * 1024**2
 # Fields of `ScanFiles` that may be names of files.
 _FILES = ("path", "positions", "probe", "object", "mask", "frames")
 Place = tuple[tuple[int, ...], int, int]  # offset, number of bytes, filter mask
@@ -60,6 +64,8 @@ class Encoding:
         What makes counts of the frames.
     range_bytes : int
         Of frames that are encoded at once.
+    has_digests : bool
+        Whether another run may go on from what is done.
     """
 
     token: str
@@ -73,9 +79,12 @@ class Encoding:
     filters: list[Any]
     recipe: CountsRecipe | None
     range_bytes: int
+    has_digests: bool
 
     @classmethod
-    def of(cls, frames: FramesToWrite, files: ScanFiles, memory_bytes: int, range_bytes: int) -> Encoding:
+    def of(
+        cls, frames: FramesToWrite, files: ScanFiles, memory_bytes: int, range_bytes: int, has_digests: bool
+    ) -> Encoding:
         """Return what workers need for frames of these files."""
         dataset = frames.dataset
         named = {name: absolute_name(getattr(files, name)) for name in _FILES}
@@ -91,6 +100,7 @@ class Encoding:
             filters_of(dataset),
             frames.recipe,
             range_bytes,
+            has_digests,
         )
 
     @property
@@ -115,7 +125,7 @@ class Encoded:
     data : array of uint8
         The chunks, one behind the other: Dask sends an array without copying it, and that is half as fast again.
     digest : str
-        SHA-256 of the data, or of the shard that it is in.
+        SHA-256 of the data, or of the shard that it is in; "" where none is wanted.
     checksums : array, [n], uint32
         Of the frames as they are stored.
     source_checksums : dict
@@ -158,6 +168,7 @@ class _CollectedDataset:
 
 def encode_range(encoding: Encoding, part: range) -> Encoded:
     """Read and encode a range of frames, on one thread of a worker."""
+    prepare_process()
     places: list[Place] = []
     chunks: list[Any] = []
 
@@ -173,7 +184,7 @@ def encode_range(encoding: Encoding, part: range) -> Encoded:
     except InexactError as found:
         error = found
     data = np.frombuffer(b"".join(chunks), np.uint8)
-    digest = hashlib.sha256(data, usedforsecurity=False).hexdigest()
+    digest = hashlib.sha256(data, usedforsecurity=False).hexdigest() if encoding.has_digests else ""
     return Encoded(places, data, digest, checksums, source_checksums, error=error)
 
 
@@ -197,9 +208,11 @@ def write_shard(encoding: Encoding, part: range, path: Path, topic: str, known_d
     Encoded or None
         None where the shard is there, with the digest that is known.
     """
+    prepare_process()
     with reported_progress(topic) as progress:
         progress(0)
-        row_bytes = row_bytes_of(_rows(encoding))
+        with _rows(encoding) as rows:
+            row_bytes = row_bytes_of(rows)
         if known_digest is not None and path.is_file() and file_digest(path) == known_digest:
             progress(len(part) * row_bytes)
             return None
@@ -225,7 +238,7 @@ def write_shard(encoding: Encoding, part: range, path: Path, topic: str, known_d
                         source_checksums |= its_source_checksums
                         output.check()
                         progress(len(some) * row_bytes)
-                digest = file_digest(unfinished)
+                digest = file_digest(unfinished) if encoding.has_digests else ""
         except InexactError as error:
             return Encoded([], np.zeros(0, np.uint8), "", np.zeros(0, np.uint32), {}, error=error)
     nbytes = path.stat().st_size
@@ -234,19 +247,20 @@ def write_shard(encoding: Encoding, part: range, path: Path, topic: str, known_d
 
 def _encode(encoding: Encoding, part: range, store: Store) -> tuple[Array, dict[int, tuple[int, int]]]:
     """Read and encode a range of frames; return their checksums, and those of what was read."""
-    rows, recipe = _rows(encoding), encoding.recipe
+    recipe = encoding.recipe
     checksums = np.zeros(len(part), np.uint32)
     has_whole_rows = encoding.chunks[1:] == encoding.shape[1:]
-    source = rows
-    convert: Convert | None = None if recipe is None else recipe.convert
-    if recipe is not None and has_whole_rows:
-        convert = checked_counts(recipe, checksums, part.start)
-    else:
-        source = checked_rows(rows, checksums, recipe, part.start)
-    dataset: Any = _CollectedDataset(encoding, store)
-    with ChunkStream([RowOutput(dataset, convert)], rows.dtype, Resources(1)) as stream:
-        stream.submit_rows(source, part)
-    return checksums, rows.take_checksums() if isinstance(rows, StoredRows) else {}
+    with _rows(encoding) as rows:
+        source = rows
+        convert: Convert | None = None if recipe is None else recipe.convert
+        if recipe is not None and has_whole_rows:
+            convert = checked_counts(recipe, checksums, part.start)
+        else:
+            source = checked_rows(rows, checksums, recipe, part.start)
+        dataset: Any = _CollectedDataset(encoding, store)
+        with ChunkStream([RowOutput(dataset, convert)], rows.dtype, Resources(1)) as stream:
+            stream.submit_rows(source, part)
+        return checksums, rows.take_checksums() if isinstance(rows, StoredRows) else {}
 
 
 @contextmanager
@@ -258,29 +272,51 @@ def _source_errors(encoding: Encoding) -> Iterator[None]:
         raise SourceError(encoding.files.path, f"cannot be read: {lost.strerror or lost}") from lost
 
 
-_open: dict[tuple[str, int], tuple[ExitStack, RowSource]] = {}
+@dataclass(frozen=True)
+class _Opened:
+    """The frames of a scan, open for one thread."""
+
+    rows: RowSource
+    closing: ExitStack
+    in_use: threading.Lock
+
+
+_open: dict[tuple[str, int], _Opened] = {}
+_ended: set[str] = set()
 _open_lock = threading.Lock()
 
 
-def _rows(encoding: Encoding) -> RowSource:
-    """Return the frames, opened once for each thread, as not all kinds of rows may be read from several."""
+@contextmanager
+def _rows(encoding: Encoding) -> Iterator[RowSource]:
+    """Give the frames, opened once for each thread, as not all kinds of rows may be read from several."""
     key = (encoding.token, threading.get_ident())
     with _open_lock:
+        if encoding.token in _ended:
+            raise Cancelled
         found = _open.get(key)
     if found is None:
         with ExitStack() as stack, _source_errors(encoding):
             resources = Resources(1, encoding.memory_bytes)
             scan = stack.enter_context(opened_scan(encoding.files, resources))
             assert scan.frames is not None
-            found = stack.pop_all(), scan.frames.rows(encoding.axes)
+            found = _Opened(scan.frames.rows(encoding.axes), stack.pop_all(), threading.Lock())
         with _open_lock:
             _open[key] = found
-    return found[1]
+    with found.in_use:
+        yield found.rows
 
 
 def forget(token: str) -> None:
-    """Close what a worker has opened for a pass over a scan."""
+    """Close what a worker has opened for a pass over a scan, when it is not read any more, and begin nothing new."""
     with _open_lock:
-        stacks = [_open.pop(key)[0] for key in list(_open) if key[0] == token]
-    for stack in stacks:
-        stack.close()
+        _ended.add(token)
+        found = [_open.pop(key) for key in list(_open) if key[0] == token]
+    for opened in found:
+        with opened.in_use:
+            opened.closing.close()
+
+
+def forget_everywhere(client: Client, token: str) -> None:
+    """Have all workers forget a pass over a scan."""
+    with suppress(OSError, ValueError):
+        client.run(forget, token, on_error="ignore")

@@ -23,7 +23,7 @@ import numpy as np
 from ptychoproduct.aliases import Array, Progress
 from ptychoproduct.batch import encoding as worker
 from ptychoproduct.batch.cluster import LOST, MOST_KILLED
-from ptychoproduct.batch.encoding import Encoded, Encoding, encode_range, forget
+from ptychoproduct.batch.encoding import Encoded, Encoding, encode_range, forget_everywhere
 from ptychoproduct.batch.shards import shard_ranges, write_shards
 from ptychoproduct.batch.unfinished import Unfinished, key_of, unfinished
 from ptychoproduct.convert.export import ExportChoices, export_product_from_scan
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 # Ranges for each thread of the cluster that are not written yet.
-_AHEAD = 2
+_AHEAD = 3
 
 
 def export_on_cluster(
@@ -103,7 +103,7 @@ def export_on_cluster(
         key = key_of(scan.files, files, meta, include_raw, shards, same_bytes, choices.get("reconstruction"))
         with unfinished(target, key, resume=resume, has_shards=shards is not None) as record:
             if include_raw and scan.frames is not None:
-                write = _Writing(client, files, options.memory_bytes, record, shards)
+                write = _Writing(client, files, options.memory_bytes, record, shards, has_digests=resume)
                 scan = replace(scan, frames=replace(scan.frames, write_elsewhere=write))
             place = record.place(shards is not None)
             return export_product_from_scan(scan, out_path, meta, include_raw, place=place, **choices)
@@ -118,10 +118,11 @@ class _Writing:
     memory_bytes: int
     record: Unfinished
     shards: int | None
+    has_digests: bool
 
     def __call__(self, frames: FramesToWrite) -> tuple[h5py.Dataset, Array]:
         _require_any_range(frames.rows, self.files)
-        encoding = Encoding.of(frames, self.files, self.memory_bytes, worker.RANGE_BYTES)
+        encoding = Encoding.of(frames, self.files, self.memory_bytes, worker.RANGE_BYTES, self.has_digests)
         self.record.begin(encoding.stored_as)
         try:
             with _cluster_errors(self.files):
@@ -131,8 +132,7 @@ class _Writing:
                     return write_shards(self.client, encoding, parts, frames, self.record)
                 return frames.dataset, self._write_in_order(frames, encoding)
         finally:
-            with suppress(OSError, ValueError):
-                self.client.run(forget, encoding.token, on_error="ignore")
+            forget_everywhere(self.client, encoding.token)
 
     def _write_in_order(self, frames: FramesToWrite, encoding: Encoding) -> Array:
         dataset, row_bytes = frames.dataset, row_bytes_of(frames.rows)
@@ -149,7 +149,8 @@ class _Writing:
         running: deque[tuple[range, Any]] = deque()
         try:
             while waiting or running:
-                while waiting and len(running) < _AHEAD * max(1, sum(self.client.nthreads().values())):
+                most = _AHEAD * max(1, sum(self.client.nthreads().values())) if waiting else 0
+                while waiting and len(running) < most:
                     part = waiting.popleft()
                     key = f"frames-{encoding.token}-{part.start}"
                     running.append((part, self.client.submit(encode_range, encoding, part, key=key, pure=False)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -9,16 +11,19 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.batch.cluster import progress_of, require_running, wait_for_one
-from ptychoproduct.batch.encoding import Encoded, Encoding, write_shard
+from ptychoproduct.batch.encoding import Encoded, Encoding, forget_everywhere, write_shard
 from ptychoproduct.batch.unfinished import Unfinished
 from ptychoproduct.errors import OutputError
 from ptychoproduct.hdf5.shard_layout import create_sharded, shard_name
 from ptychoproduct.model.contract import SHARD_BYTES
 from ptychoproduct.scan.scan import FramesToWrite
 from ptychoproduct.streaming.sources import row_bytes_of
+from ptychoproduct.system.part_files import remove_leftovers
 
 if TYPE_CHECKING:
     from distributed import Client
+
+_SETTLE_S = 10.0
 
 
 def shard_ranges(rows: int, chunk_rows: int, shards: int) -> list[range]:
@@ -74,8 +79,7 @@ def write_shards(
                 running[future] = part
             while running:
                 wait_for_one(list(running))
-                report(taken())
-                require_running(client)
+                counted = taken()
                 for future in [future for future in running if future.done()]:
                     found: Encoded | None = future.result()
                     part = running.pop(future)
@@ -83,10 +87,13 @@ def write_shards(
                         raise found.error
                     if found is not None:
                         record.add(part, found)
+                report(counted)  # behind what is done: an error here must not lose that
+                require_running(client)
         finally:
             if running:
                 client.cancel(list(running))
     report(parts[-1].stop * row_bytes - reported)  # a worker that died has reported in vain
+    forget_everywhere(client, encoding.token)
     for part in parts:
         record.add_source_checksums(part, frames.rows)
     frames.rows.finish()
@@ -103,10 +110,23 @@ def _joined(frames: FramesToWrite, parts: list[range], record: Unfinished) -> h5
         path = record.shards / shard_name(number)
         if path.stat().st_size != nbytes:
             raise OutputError(path, "was changed while others were written")
-    for path in set(record.shards.iterdir()) - {record.shards / shard_name(number) for number in range(len(parts))}:
-        path.unlink(missing_ok=True)  # a worker that has lost its client is still writing it
+    _settle(record.shards, {shard_name(number) for number in range(len(parts))})
+    old.id.close()  # at once: what else may hold it is gone at any time, and so would be its place in the file
     del group[name]
     dataset = create_sharded(group, name, record.shards.name, parts, row_shape, dtype)
     for attribute, value in {**attributes, SHARD_BYTES: np.array(sizes, np.uint64)}.items():
         dataset.attrs[attribute] = value
     return dataset
+
+
+def _settle(shards: Path, names: set[str]) -> None:
+    """Remove what is no shard: of workers that have died, or write a shard once more, whose result was lost."""
+    end = time.monotonic() + _SETTLE_S
+    while others := [path for path in shards.iterdir() if path.name not in names]:
+        for name in names:
+            remove_leftovers(shards / name)
+        if time.monotonic() > end:
+            for path in others:
+                path.unlink(missing_ok=True)
+            return
+        time.sleep(0.02)

@@ -1,16 +1,19 @@
 """Batches on a cluster of two processes."""
 
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
 from ptychoproduct import ExportOptions, OptionError, ProductError, SourceError, export_product_from_npz
+from ptychoproduct.batch import cluster
 from ptychoproduct.batch.cluster import connected, one_scan_a_task
 from ptychoproduct.batch.jobs import Job
 from ptychoproduct.batch.run import run_batch
+from ptychoproduct.system.part_files import held_part, new_name
 from ptychoproduct.system.process import available_threads
 
 pytestmark = pytest.mark.slow
@@ -113,6 +116,16 @@ def test_what_kills_its_worker_three_times_is_given_up_and_others_go_on(client, 
     assert failed.job.source == Path("killer")
     assert "3 workers died" in failed.error
     assert counter.read_text() == "xxx"
+
+
+def test_what_a_lost_worker_still_does_is_waited_for(tmp_path):
+    (job,) = jobs_of(tmp_path, {"a": fine_work()})
+    part = new_name(job.output, ".part")
+    with ExitStack() as held:
+        held.enter_context(held_part(part))
+        Timer(0.3, held.pop_all().close).start()
+        cluster._settle([job])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_cluster_that_is_not_there(tmp_path):

@@ -77,6 +77,28 @@ def test_the_product_is_the_same(client, arrays, tmp_path, source):
 
 
 @pytest.mark.usefixtures("many_ranges")
+@pytest.mark.parametrize("source", [npz, hdf5])
+def test_the_product_is_the_same_from_threads_of_this_process(client_in_process, arrays, tmp_path, source):
+    same(client_in_process, source(arrays, tmp_path), tmp_path, chunk_frames=4)
+    assert not encoding._open
+
+
+@pytest.mark.usefixtures("many_ranges")
+def test_an_error_here_ends_the_threads_of_this_process(client_in_process, arrays, tmp_path):
+    files, options = npz(arrays, tmp_path), ExportOptions(object_center="auto", chunk_frames=1)
+
+    def progress(_):
+        raise InterruptedError
+
+    for shards in (None, 3):
+        with pytest.raises(OptionError):
+            export_on_cluster(
+                client_in_process, files, tmp_path / "out.h5", options=options, progress=progress, shards=shards
+            )
+        assert [path.name for path in tmp_path.iterdir()] == ["scan.npz"]
+
+
+@pytest.mark.usefixtures("many_ranges")
 @pytest.mark.parametrize(
     "options",
     [

@@ -1,6 +1,8 @@
 """Frames in shards: the same frames for every reader, an error where one is missing, and one file again by merging."""
 
 import shutil
+from contextlib import ExitStack
+from threading import Timer
 
 import h5py
 import hdf5plugin  # noqa: F401 - h5py reads with it
@@ -21,11 +23,12 @@ from ptychoproduct import (
     repack_product,
     validate_product,
 )
-from ptychoproduct.batch import encoding
+from ptychoproduct.batch import encoding, shards
 from ptychoproduct.batch.one_scan import export_on_cluster
 from ptychoproduct.batch.shards import shard_ranges
 from ptychoproduct.convert.merge import merge_product
 from ptychoproduct.hdf5 import sharded_chunks
+from ptychoproduct.system.part_files import held_part, new_name
 
 pytestmark = pytest.mark.slow
 FRAMES, SHARDS = 150, 16
@@ -235,3 +238,34 @@ def test_ranges_are_whole_chunks(rows, chunk, shards):
     assert [row for part in parts for row in part] == list(range(rows))
     assert all(part.start % chunk == 0 and len(part) >= min(chunk, rows) for part in parts)
     assert len(parts) == min(shards, max(1, rows // chunk))
+
+
+def test_the_product_is_the_same_whoever_holds_a_handle(client, made, tmp_path, monkeypatch):
+    held, join = [], shards._joined
+
+    def joined(frames, *others):
+        held.append(frames.dataset[:0])
+        held.append(h5py.Dataset(frames.dataset.id))
+        return join(frames, *others)
+
+    monkeypatch.setattr(shards, "_joined", joined)
+    (tmp_path / "scan.npz").symlink_to(made / "scan.npz")
+    products = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        export_on_cluster(
+            client, ScanFiles(tmp_path / "scan.npz"), tmp_path / name / "out.h5", shards=SHARDS, options=OPTIONS
+        )
+        products.append((tmp_path / name / "out.h5").read_bytes())
+        monkeypatch.setattr(shards, "_joined", join)
+    assert products[0] == products[1]
+
+
+def test_what_is_no_shard_is_removed_when_nobody_writes_it(tmp_path):
+    (tmp_path / "0001.h5").touch()
+    part = new_name(tmp_path / "0001.h5", ".part")
+    with ExitStack() as held:
+        held.enter_context(held_part(part))
+        Timer(0.3, held.pop_all().close).start()
+        shards._settle(tmp_path, {"0001.h5"})
+    assert [path.name for path in tmp_path.iterdir()] == ["0001.h5"]
