@@ -124,6 +124,7 @@ def damaged(path, change):
     with h5py.File(path, "r+") as file:
         change(file)
         file["object"].attrs.pop("content_sha256", None)
+        del file.attrs["metadata_sha256"]
     return {(problem.severity, problem.where) for problem in validate_product(path).problems}
 
 

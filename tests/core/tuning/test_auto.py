@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptychoproduct import ExportMeta, ExportOptions, ProductWriter, export_product_from_npz
-from ptychoproduct.product import frame_writer
+from ptychoproduct.tuning import auto
 from ptychoproduct.tuning.auto import OBJECTIVES, Sample, choose_storage
 
 MEASURED = list(OBJECTIVES)
@@ -98,7 +98,7 @@ def test_of_a_large_first_block_only_some_frames_are_measured(tmp_path, monkeypa
         measured.append(sample.frames.nbytes)
         return choose_storage(compression, sample, *rest)
 
-    monkeypatch.setattr(frame_writer, "choose_storage", choose)
+    monkeypatch.setattr(auto, "choose_storage", choose)
     block = np.ones((2000, 64, 64), np.float32)
     x = np.arange(2000.0)
     with ProductWriter(tmp_path / "p.h5", ExportMeta(), options=ExportOptions(compression="auto")) as writer:
