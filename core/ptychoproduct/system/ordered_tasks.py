@@ -168,6 +168,6 @@ class OrderedTasks(Generic[Result]):
         self._size_taken += size
         with self._lock:
             self._taken += 1
-            self._has_room.notify_all()
+            self._has_room.notify()
         if self._taken >= self._wake_at:
             self._awake.set()
