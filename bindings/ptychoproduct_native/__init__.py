@@ -4,7 +4,7 @@ Knows buffers, chunks and filters, and nothing of ptychography.
 """
 
 from ptychoproduct_native.buffers import ChunkBuffer, keep_freed_memory
-from ptychoproduct_native.compressors import ZSTD_SETTINGS
+from ptychoproduct_native.compressors import ZSTD_SETTINGS, nearest_level
 from ptychoproduct_native.counts import CountSteps
 from ptychoproduct_native.ending import claim_last_line, end_at_second_interrupt
 from ptychoproduct_native.filters import (
@@ -42,6 +42,7 @@ __all__ = [
     "gather",
     "has_szip",
     "keep_freed_memory",
+    "nearest_level",
     "read_segments",
     "start_watchdog",
 ]

@@ -1,1 +1,3 @@
 ZSTD_SETTINGS: dict[str, int]
+
+def nearest_level(level: int) -> int: ...

@@ -67,7 +67,8 @@ def settings_for(codec: Codec, dtype: np.dtype[Any], chunk_frames: int, threads:
         Of the frames.
     chunk_frames, threads : int
     """
-    return Settings(str(codec), codec.dataset_options(dtype), zarr_codecs(codec, dtype), chunk_frames, threads)
+    theirs = codec.for_other_programs()
+    return Settings(str(codec), theirs.dataset_options(dtype), zarr_codecs(theirs, dtype), chunk_frames, threads)
 
 
 def zarr_codecs(codec: Codec, dtype: np.dtype[Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import h5py
@@ -20,7 +20,7 @@ import numpy as np
 from ptychoproduct.compression.filters import can_write_szip, filter_name, filters_of
 from ptychoproduct.errors import OptionError
 from ptychoproduct.system.sizes import parse_size, size_name
-from ptychoproduct_native import DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID, SZIP_ID, ZSTD_SETTINGS
+from ptychoproduct_native import DEFLATE_ID, FLETCHER32_ID, SHUFFLE_ID, SZIP_ID, ZSTD_SETTINGS, nearest_level
 
 _BZIP2_ID = hdf5plugin.FILTERS["bzip2"]
 _LZ4_ID = hdf5plugin.FILTERS["lz4"]
@@ -184,6 +184,10 @@ class Codec:
             else:
                 options |= {"compression": _BITSHUFFLE_ID, "compression_opts": (elements, 3, self.level)}
         return options
+
+    def for_other_programs(self) -> Codec:
+        """Return the codec with the nearest level in place of one of zstd's settings, which they write as level 22."""
+        return replace(self, level=nearest_level(self.level)) if FAMILIES[self.name].settings else self
 
     def require(self) -> None:
         """Raise OptionError where the HDF5 that is here does not have the codec."""

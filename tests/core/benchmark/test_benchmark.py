@@ -398,3 +398,9 @@ def test_a_file_system_is_that_of_the_nearest_mount(tmp_path, monkeypatch):
 
 def test_every_peer_has_a_name_and_a_description():
     assert all(tool.name and tool.convert.__doc__ for tool in (OURS, *PEERS))
+
+
+def test_h5py_gets_the_nearest_level_in_place_of_a_setting_that_it_would_write_as_level_22():
+    found = settings(TOOLS["h5py"], "bitshuffle-zstd:fast7,block=256KiB")
+    assert found.codec == "bitshuffle-zstd:fast7,block=256KiB"
+    assert found.hdf5_filters == settings(TOOLS["h5py"], "bitshuffle-zstd:1,block=256KiB").hdf5_filters
