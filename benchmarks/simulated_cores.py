@@ -15,7 +15,7 @@ and all threads, use of the real cores, from the first chunk to the last. Frames
 As those of a scan do, chunks take different times: `--spread 0.2` is up to 20 % more or less.
 
 A folder in memory is needed, or the disk is measured; /dev/shm by default. For 64 threads it takes 7 GB there, and 3 GB
-of memory.
+of memory; all that is measured by default takes some 15 minutes.
 """
 
 import argparse
@@ -271,6 +271,7 @@ def measure(arguments, folder):
             cores.run(job, files, threads, 0.0)
         runs = {case: [] for case in cases}
         for number in range(arguments.rounds):
+            print(f"{threads} threads: round {number + 1} of {arguments.rounds}", file=sys.stderr)
             for case in cases[number % len(cases) :] + cases[: number % len(cases)]:
                 job, speed, count = case
                 runs[case].append(cores.run(job, files, count, speed))
