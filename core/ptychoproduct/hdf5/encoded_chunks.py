@@ -64,6 +64,7 @@ class EncodedChunks:
         self._file: str = dataset.file.filename
         self._name: str = dataset.name
         self._fill = np.broadcast_to(np.asarray(dataset.fillvalue, dataset.dtype), dataset.chunks)
+        self._is_being_written = dataset.file.mode != "r"
         self._descriptor = own_descriptor(self, dataset.file)
         self._index: ChunkIndex | None = None
         self._fetched = 0
@@ -75,7 +76,10 @@ class EncodedChunks:
             return piece, self._indexed().find(piece.offset)
         with reading(self._dataset):
             try:
-                return piece, self._dataset.id.read_direct_chunk(piece.offset)
+                filter_mask, data = self._dataset.id.read_direct_chunk(piece.offset)
+                if self._is_being_written:  # of the chunk written last, HDF5 gives 0 in any case
+                    filter_mask = self._dataset.id.get_chunk_info_by_coord(piece.offset).filter_mask
+                return piece, (filter_mask, data)
             except (OSError, RuntimeError, MemoryError):  # MemoryError where the dataset has no storage at all
                 if not self._accept_damage and self._indexed().find(piece.offset) is not None:
                     raise

@@ -1,6 +1,7 @@
 """Rows to chunks: every codec and type comes back bit for bit by h5py."""
 
 import threading
+from contextlib import closing
 
 import h5py
 import hdf5plugin
@@ -10,6 +11,7 @@ import pytest
 from ptychoproduct.compression.codecs import parse_codec
 from ptychoproduct.errors import OptionError
 from ptychoproduct.hdf5.chunks import create_chunked, default_chunk_rows
+from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.streaming.chunk_stream import ChunkStream, write_rows
 from ptychoproduct.streaming.chunk_target import RowOutput
 from ptychoproduct.streaming.sources import Access, ArrayRows
@@ -448,3 +450,13 @@ def test_a_shape_that_no_chunk_can_have_is_refused(chunk_shape):
 def test_rows_that_would_take_much_memory_to_be_cut_are_refused():
     with h5py.File.in_memory() as file, pytest.raises(OptionError, match="is too large"):
         create_chunked(file, "a", (4096, 4096), np.dtype("f4"), parse_codec("none"), 1000, (64, 32, 32))
+
+
+@pytest.mark.parametrize("codec", ["szip", "szip+fletcher32"])
+def test_chunks_that_do_not_become_smaller_are_read_from_the_file_that_is_open_for_writing(codec):
+    array = np.random.default_rng(1).standard_normal((12, 16, 16), np.float32)
+    with h5py.File.in_memory() as file:
+        dataset = write(file, array, codec, 12)
+        assert dataset.id.get_chunk_info(0).filter_mask == 1
+        with closing(DatasetReader(dataset)) as reader:
+            np.testing.assert_array_equal(reader.read(...), array, strict=True)
