@@ -1,4 +1,5 @@
 #include "bitshuffle.h"
+#include "inline.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -7,13 +8,6 @@
  * The loops below are written so that compilers make vectors of them; each kernel is the same code for another
  * processor. Measured in GB/s, uint32, one core: SSE2 4, AVX2 9, AVX-512 20, with GFNI 28.
  */
-#if defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline))
-#elif defined(_MSC_VER)
-#define INLINE static __forceinline
-#else
-#define INLINE static inline
-#endif
 
 /* Elements that are shuffled at once: they fit the first cache, and fill whole cache lines of each row of bits. */
 enum { TILE = 2048, MOST_BYTES = 16 };

@@ -53,3 +53,5 @@ cdef class Compressor:
                          const unsigned char *src, size_t nbytes) noexcept nogil
     cdef bint decompress_first(self, Context context, unsigned char *dst, size_t expected, size_t wanted,
                                const unsigned char *src, size_t nbytes) noexcept nogil
+
+cdef void *address(library, str name) except NULL

@@ -1,14 +1,7 @@
+#include "inline.h"
 #include "kernels.h"
 
 #include <string.h>
-
-#if defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline))
-#elif defined(_MSC_VER)
-#define INLINE static __forceinline
-#else
-#define INLINE static inline
-#endif
 
 /* 32 x 32 elements of 8 bytes, source and destination, fit a 32 KiB first-level cache. */
 enum { TILE = 32 };

@@ -10,11 +10,12 @@ of samples are filled up to whole blocks: https://github.com/MathisRosenhauer/li
 import ctypes
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport UINT32_MAX, uint64_t, uintptr_t
+from libc.stdint cimport UINT32_MAX, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
 
 from ptychoproduct_native.buffers cimport ChunkBuffer
+from ptychoproduct_native.compressors cimport address
 
 cdef extern from "kernels.h" nogil:
     void pp_shuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t itemsize)
@@ -205,8 +206,3 @@ cdef class Szip:
                 to[i] = to[i - self.sample_bytes] if self.predicts else 0
             to += self.padded_bytes
         return padded
-
-
-cdef void *address(library, str name) except NULL:
-    """Return where a function of a shared library is."""
-    return <void *> <uintptr_t> ctypes.cast(getattr(library, name), ctypes.c_void_p).value

@@ -33,6 +33,7 @@ from ptychoproduct.product.options import ExportOptions
 from ptychoproduct.product.summary import ExportSummary
 from ptychoproduct.scan.scan import FramesToWrite
 from ptychoproduct.scan.scan_files import ScanFiles, opened_scan
+from ptychoproduct.streaming.chunk_target import place_chunk
 from ptychoproduct.streaming.dataset_rows import DatasetRows
 from ptychoproduct.streaming.sources import Access, RowSource, WindowedSource, row_bytes_of
 from ptychoproduct.streaming.stored_rows import StoredRows
@@ -195,9 +196,7 @@ def _is_there(dataset: h5py.Dataset, file: OutputFile, part: Path, known: dict[s
     with part.open("rb") as written:
         for offset, nbytes, filter_mask in known["chunks"]:
             chunk = anything[:nbytes]
-            file.leave_out(chunk)
-            dataset.id.write_direct_chunk(tuple(offset), chunk, filter_mask)
-            place = file.place_left_out()
+            place = place_chunk(dataset, tuple(offset), chunk, filter_mask, file)
             if place < 0:
                 return False
             written.seek(place)

@@ -122,11 +122,22 @@ def write_chunk(
     if file is None or not hasattr(os, "pwrite"):  # on Windows HDF5 writes
         dataset.id.write_direct_chunk(offset, data, filter_mask)
         return
-    file.leave_out(data)
-    dataset.id.write_direct_chunk(offset, data, filter_mask)
-    place = file.place_left_out()
+    place = place_chunk(dataset, offset, data, filter_mask, file)
     if place >= 0:
         file.write_at(data, place)
+
+
+def place_chunk(
+    dataset: h5py.Dataset,
+    offset: tuple[int, ...],
+    data: ChunkBuffer | bytes | memoryview,
+    filter_mask: int,
+    file: OutputFile,
+) -> int:
+    """Have HDF5 give an encoded chunk its place in a file, and return it; -1 where HDF5 has written the chunk."""
+    file.leave_out(data)
+    dataset.id.write_direct_chunk(offset, data, filter_mask)
+    return file.place_left_out()
 
 
 def _copied(chunk: ChunkBuffer) -> ChunkBuffer:
