@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import h5py
 import numpy as np
-from isal import isal_zlib
 
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError
 from ptychoproduct.hdf5.local_links import reading
 from ptychoproduct.model.contract import ROW_CHECKSUMS
+from ptychoproduct.system.checksums import crc32_of_parts
 
 _MOST_RANGES = 100
 
@@ -24,8 +24,7 @@ def row_checksums(rows: Array) -> Array:
     if not plain.size:
         return np.zeros(len(plain), np.uint32)
     data = memoryview(plain.reshape(-1).view(np.uint8))
-    step = len(data) // len(plain)
-    return np.array([isal_zlib.crc32(data[first : first + step]) for first in range(0, len(data), step)], np.uint32)
+    return np.array(crc32_of_parts(data, len(data) // len(plain)), np.uint32)
 
 
 def stored_row_checksums(dataset: h5py.Dataset) -> Array | None:

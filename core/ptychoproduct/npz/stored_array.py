@@ -13,6 +13,7 @@ from isal import isal_zlib
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import SourceError
 from ptychoproduct.system.byteorder import native
+from ptychoproduct.system.checksums import crc32_of_parts, crc32_of_whole
 from ptychoproduct.system.file_kinds import require_file
 from ptychoproduct.system.files import PositionalFile
 from ptychoproduct_native import read_segments
@@ -163,8 +164,15 @@ class Reading:
         if array.header_bytes and array.crc32 is not None:
             self._fill(0, memoryview(bytearray(array.header_bytes)))
 
-    def read_into(self, offset: int, view: memoryview) -> None:
+    def read_into(self, offset: int, view: memoryview, part_checksums: Array | None = None) -> None:
         """Fill a view of bytes from `offset` of the array's data on.
+
+        Parameters
+        ----------
+        offset : int
+        view : memoryview
+        part_checksums : array, [n], uint32, optional
+            Filled with the CRC-32 of each of n equal parts of these bytes; the array has a checksum.
 
         Raises
         ------
@@ -176,7 +184,7 @@ class Reading:
         array = self._array
         if offset + len(view) > array.nbytes:
             raise SourceError(array.path, "the data ends early", key=array.member or None)
-        self._fill(array.header_bytes + offset, view)
+        self._fill(array.header_bytes + offset, view, part_checksums)
 
     def take_checksums(self) -> dict[int, tuple[int, int]]:
         """Return offset, and length and CRC-32, of what was read since the last call."""
@@ -215,14 +223,18 @@ class Reading:
             found, expected = f"CRC-32 {total:08x}", f"{array.crc32:08x} by the archive's directory"
             raise SourceError(array.path, key=array.member, found=found, expected=expected)
 
-    def _fill(self, offset: int, view: memoryview) -> None:
+    def _fill(self, offset: int, view: memoryview, part_checksums: Array | None = None) -> None:
         array = self._array
         if self._inflater is not None:
             self._inflater.read_into(offset, view)
         else:
             fill(array.file, array.start + offset, view, array.path, array.member or None)
         if array.crc32 is not None and len(view):
-            crc = isal_zlib.crc32(view)
+            part_bytes = len(view) if part_checksums is None else len(view) // len(part_checksums)
+            parts = crc32_of_parts(view, part_bytes)
+            if part_checksums is not None:
+                part_checksums[:] = parts
+            crc = crc32_of_whole(parts, part_bytes)
             with self._lock:
                 self._crcs[offset] = (len(view), crc)
 

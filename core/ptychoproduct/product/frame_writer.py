@@ -168,19 +168,24 @@ class FrameWriter:
         if frames.write_elsewhere is not None:
             self._write_elsewhere(frames.write_elsewhere, rows, canonical_axes(axis_order), recipe)
             return
-        if self.kept is not None:
-            judged = frames_to_judge(rows.shape[0], rows.shape[1:], dataset.chunks)
-            rows = self.kept.passing(rows, judged, recipe)
         if recipe is not None:
-            rows = self._digests.passing_frames(rows, dataset, recipe)
+            rows = self._passing(rows, dataset, recipe)
             output = self._counts_output(dataset, recipe, self._digests.converting(dataset, recipe))
             with self._counted() as progress:
                 write_rows([*beside, output], rows, replace(self._resources, progress=progress))
             return
         parts = frames.chunks if axis_order == "NHW" and not beside and not self._digests.has_frames else ()
         if not (parts and self._copy_chunks(parts, rows, dataset)):
-            rows = self._digests.passing_frames(rows, dataset)
+            rows = self._passing(rows, dataset)
             write_rows([*beside, RowOutput(dataset, file=self._output)], rows, self._resources)
+
+    def _passing(self, rows: RowSource, dataset: h5py.Dataset, recipe: CountsRecipe | None = None) -> RowSource:
+        """Return rows whose checksums are made on their way; physics keeps some of them."""
+        rows = self._digests.passing_frames(rows, dataset, recipe)
+        if self.kept is None:
+            return rows
+        judged = frames_to_judge(rows.shape[0], rows.shape[1:], dataset.chunks)
+        return self.kept.passing(rows, judged, recipe)
 
     def _copy_chunks(self, parts: Sequence[h5py.Dataset], rows: RowSource, dataset: h5py.Dataset) -> bool:
         """Copy the chunks of datasets as they are, where they are the same in the product; else return false."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ptychoproduct.aliases import Array
 from ptychoproduct.npz.stored_array import StoredArray
 from ptychoproduct.streaming.layout import Layout, layout_of
 from ptychoproduct.streaming.reordering import WindowedRows, window_rows
-from ptychoproduct.streaming.sources import Access, RowSource
+from ptychoproduct.streaming.sources import Access, RowSource, row_bytes_of
 from ptychoproduct.streaming.spilling import SpilledRows
 from ptychoproduct.system.byteorder import to_native
 from ptychoproduct.system.resources import Resources
@@ -25,6 +26,12 @@ class StoredRows:
     array : StoredArray
     layout : Layout
         Its rows are the slowest axis.
+
+    Attributes
+    ----------
+    has_plain_rows : bool
+        Whether the bytes of a row in the file are those of its elements in C order, little-endian, and the file has a
+        checksum: then one look at them gives those of the rows, too.
     """
 
     def __init__(self, array: StoredArray, layout: Layout) -> None:
@@ -35,11 +42,13 @@ class StoredRows:
         self._row_bytes = layout.row_bytes
         self._has_rows_in_order = layout.has_rows_in_order
         self._reading = array.reading()
+        is_little_endian = array.dtype == array.dtype.newbyteorder("<")
+        self.has_plain_rows = self._has_rows_in_order and is_little_endian and array.crc32 is not None
 
-    def read_into(self, first: int, view: memoryview) -> None:
-        """See `RowSource`."""
+    def read_into(self, first: int, view: memoryview, checksums: Array | None = None) -> None:
+        """See `RowSource`; plain rows fill an array with their checksums, [n], uint32, where one is given."""
         if self._has_rows_in_order:
-            self._reading.read_into(first * self._row_bytes, view)
+            self._reading.read_into(first * self._row_bytes, view, checksums)
         else:
             with memoryview(ChunkBuffer(len(view))) as in_file_order:
                 self._reading.read_into(first * self._row_bytes, in_file_order)
@@ -57,6 +66,37 @@ class StoredRows:
     def add_checksums(self, checksums: dict[int, tuple[int, int]]) -> None:
         """Take rows as read that another process has read."""
         self._reading.add_checksums(checksums)
+
+
+class ChecksummedRows:
+    """Plain rows that fill an array with their checksums as they are read; see `RowSource`.
+
+    Parameters
+    ----------
+    rows : StoredRows
+        With plain rows.
+    checksums : array, [N], uint32
+    start : int
+        The row of the first checksum.
+    """
+
+    def __init__(self, rows: StoredRows, checksums: Array, start: int = 0) -> None:
+        self.shape = rows.shape
+        self.dtype = rows.dtype
+        self.access = rows.access
+        self._rows = rows
+        self._checksums = checksums
+        self._start = start
+
+    def read_into(self, first: int, view: memoryview) -> None:
+        """See `RowSource`."""
+        index = first - self._start
+        count = len(view) // row_bytes_of(self)
+        self._rows.read_into(first, view, self._checksums[index : index + count])
+
+    def finish(self) -> None:
+        """See `RowSource`."""
+        self._rows.finish()
 
 
 def stored_rows(

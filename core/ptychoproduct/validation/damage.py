@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array
-from ptychoproduct.errors import ContractError, warn, warn_of_damage
+from ptychoproduct.errors import ContractError, warn_of_damage
 from ptychoproduct.hdf5.chunk_grid import datasets_of, not_stored
 from ptychoproduct.hdf5.contract_fields import names_of_ours, storage_problems
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
@@ -146,8 +146,10 @@ def require_undamaged(
         Something is damaged.
     """
     changed = metadata_damage(file)
-    if changed is not None:  # an error in `validate --deep`; here, people may have edited an attribute on purpose
-        warn(f"{file.filename}: {changed}")
+    if changed is not None and not accept:
+        raise ContractError(file.filename, f"{changed}; if that was on purpose, remove this attribute")
+    if changed is not None:
+        warn_of_damage(f"{file.filename}: {changed}")
     names = names_of_ours(file)
     for found in datasets_of(file):
         dataset = h5py.Dataset(found)

@@ -14,6 +14,7 @@ from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.streaming.chunk_target import Convert
 from ptychoproduct.streaming.passing_rows import PassingRows
 from ptychoproduct.streaming.sources import RowSource
+from ptychoproduct.streaming.stored_rows import ChecksummedRows, StoredRows
 
 
 def checksums_of_rows(dataset: h5py.Dataset, threads: int | None = None) -> Array:
@@ -46,6 +47,8 @@ def checked_counts(recipe: CountsRecipe, checksums: Array, start: int = 0) -> Co
 
 def checked_rows(source: RowSource, checksums: Array, recipe: CountsRecipe | None = None, start: int = 0) -> RowSource:
     """Return rows that fill an array, [N], with their checksums as they pass, from row `start` on."""
+    if recipe is None and isinstance(source, StoredRows) and source.has_plain_rows:
+        return ChecksummedRows(source, checksums, start)
 
     def note(first: int, rows: Array) -> None:
         checksums[first - start : first - start + len(rows)] = row_checksums(rows)

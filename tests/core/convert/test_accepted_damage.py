@@ -95,6 +95,44 @@ def test_repack_lists_the_rows_that_are_lost_and_everyone_tells(made, tmp_path, 
         open_product(out).close()
 
 
+COMMANDS = {
+    "import": lambda path, out, accept: import_product_to_npz(path, out.with_suffix(".npz"), accept_damage=accept),
+    "repack": lambda path, out, accept: repack_product(path, out, accept_damage=accept),
+    "convert": lambda path, out, accept: export_product_from_files(ScanFiles(path, accept_damage=accept), out),
+    "positions": lambda path, out, accept: export_product_from_files(
+        ScanFiles(path.with_name("scan.npz"), positions=path, accept_damage=accept), out
+    ),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_changed_attribute_is_an_error_unless_damage_is_accepted(made, tmp_path, command):
+    path, out = made(), tmp_path / "out.h5"
+    with h5py.File(path, "r+") as file:
+        file.attrs["probe_energy_eV"] = file.attrs["photon_energy_eV"] = 9000.0
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ProductError, match=r"attribute or text .* has changed .* on purpose, remove this attribute"):
+        COMMANDS[command](path, out, False)
+    assert sorted(tmp_path.iterdir()) == before
+    if command != "positions":  # damage of an NPZ file's companions cannot be accepted
+        with pytest.warns(DamageWarning, match="attribute or text in the file has changed"):
+            COMMANDS[command](path, out, True)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["metadata_sha256"]
+    COMMANDS[command](path, out, False)
+
+
+def test_a_repacked_product_keeps_the_digest_that_a_changed_attribute_does_not_fit(made, tmp_path):
+    path, out = made(), tmp_path / "out.h5"
+    with h5py.File(path, "r+") as file:
+        file.attrs["exposure_time_s"] = 0.5
+    repack_product(path, out, accept_damage=True)
+    with h5py.File(path) as old, h5py.File(out) as new:
+        assert new.attrs["exposure_time_s"] == 0.5
+        assert new.attrs["metadata_sha256"] == old.attrs["metadata_sha256"]
+    assert any("attribute or text" in problem.message for problem in validate_product(out).problems)
+
+
 def test_what_was_lost_before_is_left_out_of_a_conversion_without_being_asked(made, tmp_path):
     path = made()
     flip(path)

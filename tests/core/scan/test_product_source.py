@@ -103,7 +103,7 @@ def test_a_product_of_a_product_is_equal(tmp_path, include_raw):
 def test_positions_stay_those_in_metres_to_the_last_bit(tmp_path):
     source = product(tmp_path)
     with h5py.File(source, "r+") as file:
-        del file["raw_data"], file["entry"]
+        del file["raw_data"], file["entry"], file.attrs["metadata_sha256"]
     export_product_from_files(ScanFiles(source), tmp_path / "new.h5", include_raw=False)
     without = ("entry", "@default", "@metadata_sha256", "@physics")
     assert content(source, without) == content(tmp_path / "new.h5", without)
@@ -160,7 +160,7 @@ def test_patterns_and_a_product(tmp_path, with_raw):
     source = product(tmp_path, options=ExportOptions(position_index="sequence"), scan_index=np.arange(N) % 2)
     with h5py.File(source, "r+") as file:
         if not with_raw:
-            del file["raw_data"]
+            del file["raw_data"], file.attrs["metadata_sha256"]
     with h5py.File(tmp_path / "diffraction.h5", "w") as file:
         file["patterns"] = FRAMES[order]
         file["patterns"].attrs["detector_pixel_width_m"] = 7.5e-5
@@ -179,7 +179,7 @@ def test_patterns_and_a_product(tmp_path, with_raw):
         for target in ("object", "probe"):
             keys = set(old[target].attrs) - {"opr_weights", "content_sha256"}
             assert {key: new[target].attrs[key] for key in keys} == {key: old[target].attrs[key] for key in keys}
-        assert new.attrs["metadata_sha256"] != old.attrs["metadata_sha256"]
+        assert new.attrs["metadata_sha256"] != old.attrs.get("metadata_sha256")
         said, was = ({key: file.attrs[key] for key in file.attrs if key not in ORIGIN} for file in (new, old))
         assert said == was
         if with_raw:
