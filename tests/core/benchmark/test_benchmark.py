@@ -330,10 +330,19 @@ def test_sizes_end_when_the_time_is_used_up(work):
 
 
 @pytest.mark.slow
-def test_sizes_grow_as_long_as_there_is_time(work, monkeypatch):
+def test_sizes_grow_as_long_as_there_is_room(work, monkeypatch):
     monkeypatch.setattr("ptychoproduct.benchmark.benchmark.SMALLEST_MB", TINY_MB)
-    first, second, *_ = run_benchmark(options(work, megabytes=(), seconds=5)).results
+    ten_times = 10 * TINY_MB * 1e6 * GROWTH  # of memory, so not enough for a third size
+    monkeypatch.setattr("ptychoproduct.benchmark.benchmark.available_memory_bytes", lambda: ten_times)
+    first, second = run_benchmark(options(work, megabytes=(), seconds=600)).results
     assert second.megabytes == pytest.approx(first.megabytes * GROWTH, rel=0.02)
+
+
+@pytest.mark.slow
+def test_one_size_is_measured_where_there_is_no_time(work, monkeypatch):
+    monkeypatch.setattr("ptychoproduct.benchmark.benchmark.SMALLEST_MB", TINY_MB)
+    (only,) = run_benchmark(options(work, megabytes=(), seconds=0.001)).results
+    assert only.megabytes == pytest.approx(TINY_MB, rel=0.1)
 
 
 def test_the_slowest_peers_are_left_out_where_time_is_short():
