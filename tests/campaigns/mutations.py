@@ -4,9 +4,11 @@
     python tests/campaigns/mutations.py --count 40 --seed 7 --keep found/
 
 A command may succeed or fail, but only as it should: it ends within 20 s and 1 GiB, prints no traceback, fails in one
-line with exit code 1 or 2 and leaves nothing, and what it has written of frames, probe and object is what the undamaged
-file holds. Products have a digest of everything, so that changed values can be seen. Each command runs in a forked
-process, as a start would take longer than the work: not on Windows.
+line with exit code 1 or 2 and leaves nothing, and what it has written of frames, positions, probe and object is what
+the undamaged file holds. Products have a digest of everything, and archives checksums, so that changed values can be
+seen; `sources` are HDF5 files of other programs, which have none, so that values are not compared. `codecs` are
+products whose frames are encoded in other ways than an archive's. Each command runs in a forked process, as a start
+would take longer than the work: not on Windows.
 """
 
 from __future__ import annotations
@@ -24,12 +26,19 @@ import time
 import traceback
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from ptychoproduct import ExportMeta, ExportOptions, export_product_from_rawdata, import_product_to_npz
+from ptychoproduct import (
+    ExportMeta,
+    ExportOptions,
+    export_product_from_rawdata,
+    import_product_to_cxi,
+    import_product_to_npz,
+)
 from ptychoproduct.scan.rawdata import RawData
 
 SECONDS = 20
@@ -49,6 +58,38 @@ SCAN_COMMANDS = {
     "convert": ["convert", "{file}", "{folder}/out.h5"],
     "compare": ["validate", "{folder}/../product.h5", "--source", "{file}"],
 }
+CXI_COMMANDS = {"inspect": ["inspect", "{file}"], "convert": ["convert", "{file}", "{folder}/out.h5"]}
+PATTERNS_COMMANDS = {
+    "convert": [
+        *("convert", "{file}", "{folder}/out.h5", "--dataset", "/patterns"),
+        *("--positions", "{folder}/../product.h5"),
+    ]
+}
+KINDS = ("hdf5", "codecs", "sources", "npz", "deflated")
+CODECS = ("fast", "balanced", "portable", "none", "lz4", "szip:16", "bitshuffle-lz4", "blosc2-zstd:1", "blosc2-lz4")
+FRAMES = "raw_data/diffraction"
+COMPARED = (FRAMES, "raw_data/xcoords", "raw_data/ycoords", "probe", "object")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A file that is going to be damaged.
+
+    Parameters
+    ----------
+    path : Path
+    places : array, [n], int
+        Offsets where damage counts most.
+    commands : dict
+        Words of the commands that read it, by name.
+    is_protected : bool
+        Whether changed values can be seen in it.
+    """
+
+    path: Path
+    places: np.ndarray
+    commands: dict[str, list[str]]
+    is_protected: bool = True
 
 
 def scan() -> RawData:
@@ -153,7 +194,7 @@ def run(words: list[str], folder: Path) -> tuple[int, str, float, int]:
 
 
 def violations(
-    name: str, result: tuple[int, str, float, int], folder: Path, sound: dict[str, np.ndarray]
+    name: str, result: tuple[int, str, float, int], folder: Path, sound: dict[str, np.ndarray] | None
 ) -> Iterator[str]:
     """Tell of all that a command should not have done."""
     code, errors, seconds, memory = result
@@ -172,19 +213,64 @@ def violations(
         yield f"leaves {outputs}"
     if code and name not in ("validate", "compare") and len(errors.splitlines()) != 1 + errors.count("warning:"):
         yield f"{len(errors.splitlines())} lines"
-    if code == 0 and name in ("import", "repack"):
-        out = folder / "again.npz"
+    if code == 0 and outputs and sound is not None:
         try:
-            if name == "repack":
-                import_product_to_npz(folder / "out.h5", out)
-            with np.load(out if name == "repack" else folder / "out.npz", allow_pickle=False) as archive:
-                wrong = [
-                    key for key, array in sound.items() if key in archive and not np.array_equal(archive[key], array)
-                ]
+            wrong = list(_wrong_values(name, folder, sound))
         except Exception as error:
             wrong = [f"unreadable: {error}"]
         if wrong:
             yield f"wrong success: {', '.join(wrong)}"
+
+
+def _wrong_values(name: str, folder: Path, sound: dict[str, np.ndarray]) -> Iterator[str]:
+    """Give the names of what a command has written otherwise than it is."""
+    if name == "repack":
+        import_product_to_npz(folder / "out.h5", folder / "out.npz")
+    if name in ("import", "repack"):
+        with np.load(folder / "out.npz", allow_pickle=False) as archive:
+            yield from (key for key in sound if key in archive and not np.array_equal(archive[key], sound[key]))
+    if name in ("convert", "repack"):
+        with h5py.File(folder / "out.h5") as file:
+            for key in COMPARED:
+                if not np.array_equal(file[key], sound[key]) and not file[key].attrs.get("synthetic"):
+                    yield key
+
+
+def make_subjects(top: Path) -> tuple[dict[str, list[Subject]], dict[str, np.ndarray]]:
+    """Make the files of each kind, and read what sound outputs hold."""
+    raw, product = scan(), top / "product.h5"
+    for codec in ("archive", *CODECS):
+        path = product if codec == "archive" else top / f"{codec.replace(':', '_')}.h5"
+        options = ExportOptions(compression=codec, chunk_frames=4)
+        export_product_from_rawdata(raw, path, META, options=options)
+    import_product_to_npz(product, top / "scan.npz")
+    import_product_to_cxi(product, top / "scan.cxi")
+    with (
+        zipfile.ZipFile(top / "scan.npz") as archive,
+        zipfile.ZipFile(top / "packed.npz", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for member in archive.namelist():
+            packed.writestr(member, archive.read(member))
+    with h5py.File(top / "patterns.h5", "w") as patterns:
+        patterns.create_dataset("patterns", data=raw.diff3d, chunks=(4, 16, 16), compression="gzip")
+        patterns["indexes"], patterns["bad_pixels"] = np.arange(30), np.zeros((16, 16), bool)
+    with np.load(top / "scan.npz") as archive:
+        sound = {key: archive[key] for key in ("diffraction", "diff3d", "probeGuess", "objectGuess") if key in archive}
+    with h5py.File(product) as file:
+        sound |= {key: file[key][()] for key in COMPARED}
+    assert np.array_equal(sound[FRAMES], raw.diff3d)
+    products = [top / f"{codec.replace(':', '_')}.h5" for codec in CODECS]
+    everywhere = np.arange((top / "packed.npz").stat().st_size)
+    return {
+        "hdf5": [Subject(product, metadata_bytes(product), PRODUCT_COMMANDS)],
+        "codecs": [Subject(path, metadata_bytes(path), PRODUCT_COMMANDS) for path in products],
+        "sources": [
+            Subject(top / "scan.cxi", metadata_bytes(top / "scan.cxi"), CXI_COMMANDS, False),
+            Subject(top / "patterns.h5", metadata_bytes(top / "patterns.h5"), PATTERNS_COMMANDS, False),
+        ],
+        "npz": [Subject(top / "scan.npz", _zip_bytes(top / "scan.npz"), SCAN_COMMANDS)],
+        "deflated": [Subject(top / "packed.npz", everywhere, SCAN_COMMANDS)],
+    }, sound
 
 
 def campaign(count: int, seed: int, keep: Path | None, kinds: list[str]) -> int:
@@ -193,50 +279,33 @@ def campaign(count: int, seed: int, keep: Path | None, kinds: list[str]) -> int:
     ended: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
-        raw = scan()
-        export_product_from_rawdata(
-            raw, top / "product.h5", META, options=ExportOptions(compression="archive", chunk_frames=4)
-        )
-        import_product_to_npz(top / "product.h5", top / "scan.npz")
-        with (
-            zipfile.ZipFile(top / "scan.npz") as archive,
-            zipfile.ZipFile(top / "packed.npz", "w", zipfile.ZIP_DEFLATED) as packed,
-        ):
-            for member in archive.namelist():
-                packed.writestr(member, archive.read(member))
-        with np.load(top / "scan.npz") as archive:
-            sound = {
-                key: archive[key] for key in ("diffraction", "diff3d", "probeGuess", "objectGuess") if key in archive
-            }
-        subjects = {
-            "hdf5": (top / "product.h5", metadata_bytes(top / "product.h5"), PRODUCT_COMMANDS),
-            "npz": (top / "scan.npz", _zip_bytes(top / "scan.npz"), SCAN_COMMANDS),
-            "deflated": (top / "packed.npz", np.arange((top / "packed.npz").stat().st_size), SCAN_COMMANDS),
-        }
+        all_subjects, sound = make_subjects(top)
         for kind in kinds:
-            path, places, commands = subjects[kind]
-            data = path.read_bytes()
+            subjects = all_subjects[kind]
             rng = random.Random(f"{seed} {kind}")
-            for number in range(-1, count):
-                how, changed = ("sound", data) if number < 0 else mutated(data, places, rng)
-                file = top / f"damaged{path.suffix}"
+            for number in range(-len(subjects), count):
+                subject = subjects[number % len(subjects)]
+                data = subject.path.read_bytes()
+                how, changed = ("sound", data) if number < 0 else mutated(data, subject.places, rng)
+                file = top / f"damaged{subject.path.suffix}"
                 file.write_bytes(changed)
-                for command, words in commands.items():
+                for command, words in subject.commands.items():
                     folder = top / "run"
                     folder.mkdir()
                     result = run([word.format(file=file, folder=folder) for word in words], folder)
                     ended[f"{kind} {command}: exit code {result[0]}"] += 1
                     if number < 0 and result[0]:
-                        raise RuntimeError(f"{command} of what is not damaged: {result}")
-                    for problem in violations(command, result, folder, sound):
+                        raise RuntimeError(f"{command} of what is not damaged, {subject.path.name}: {result}")
+                    for problem in violations(command, result, folder, sound if subject.is_protected else None):
                         found[f"{kind} {command}: {problem}"] += 1
                         print(
-                            f"{kind} {seed} {number} ({how}): {command}: {problem}: {result[1].strip()[-300:]!r}",
+                            f"{kind} {seed} {number} ({subject.path.name}, {how}): {command}: {problem}: "
+                            f"{result[1].strip()[-300:]!r}",
                             flush=True,
                         )
                         if keep is not None:
                             keep.mkdir(parents=True, exist_ok=True)
-                            (keep / f"{kind}_{seed}_{number}{path.suffix}").write_bytes(changed)
+                            (keep / f"{kind}_{seed}_{number}{subject.path.suffix}").write_bytes(changed)
                     for left in folder.iterdir():
                         left.unlink()
                     folder.rmdir()
@@ -263,7 +332,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000, help="damaged files of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where files are kept that were not answered well")
-    parser.add_argument("--kinds", nargs="+", default=["hdf5", "npz", "deflated"], choices=["hdf5", "npz", "deflated"])
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     arguments = parser.parse_args()
     sys.exit(campaign(arguments.count, arguments.seed, arguments.keep, arguments.kinds) > 0)
 

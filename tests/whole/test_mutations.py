@@ -18,4 +18,4 @@ def test_damaged_files_are_answered_in_one_line():
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("\n0 violations\n")
-    assert int(re.search(r"(\d+) runs", done.stdout)[1]) >= 40 * 9
+    assert int(re.search(r"(\d+) runs", done.stdout)[1]) >= 40 * 15
