@@ -69,11 +69,13 @@ def new_console() -> Console:
 
 def print_rows(rows: Mapping[str, str]) -> None:
     """Print names and values in two columns; in a file or a pipe each in one line."""
+    from ptychoproduct.errors import one_line
+
     console = new_console() if _may_be_terminal() else None
     if console is None or not console.is_terminal:
         width = max(map(len, rows), default=0)
         for name, value in rows.items():
-            print(f"{name:{width}}  {'; '.join(value.splitlines())}".rstrip())
+            print(f"{name:{width}}  {'; '.join(map(one_line, value.splitlines()))}".rstrip())
         return
     from rich.table import Table
     from rich.text import Text
@@ -82,7 +84,7 @@ def print_rows(rows: Mapping[str, str]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name, Text(value))
+        table.add_row(name, Text("\n".join(map(one_line, value.splitlines()))))
     console.print(table)
 
 
@@ -96,6 +98,7 @@ def collected_warnings(arguments: argparse.Namespace) -> Iterator[None]:
     """Print each warning on standard error as it comes, but not with ``--quiet``, and keep all for ``--json``."""
     arguments.warnings, arguments.damage = [], []
     from ptychoproduct import DamageWarning, ProductWarning
+    from ptychoproduct.errors import one_line
 
     def show(message: Warning | str, category: type[Warning], *place: object, **kwargs: object) -> None:  # noqa: ARG001
         text = message.with_flags if isinstance(message, ProductWarning) else str(message)
@@ -104,7 +107,7 @@ def collected_warnings(arguments: argparse.Namespace) -> Iterator[None]:
             if issubclass(category, DamageWarning):
                 arguments.damage.append(text)
             if not arguments.quiet:
-                print(f"warning: {text}", file=sys.stderr)
+                print(f"warning: {one_line(text)}", file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", ProductWarning)

@@ -82,7 +82,7 @@ class ProductError(Exception):
         return ", ".join(details)
 
     def _message(self, sentence: str) -> str:
-        return _one_line(": ".join(part for part in (self.file, self.key, sentence) if part))
+        return one_line(": ".join(part for part in (self.file, self.key, sentence) if part))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _unpickled, (type(self), self.args, self.__dict__)
@@ -187,6 +187,6 @@ def _unpickled(kind: type[ProductError], arguments: tuple[str, ...], state: dict
     return error
 
 
-def _one_line(text: str) -> str:
-    """Keys and messages from files must not break the line, or steer the terminal it is printed on."""
+def one_line(text: str) -> str:
+    """Return text from a file so that it cannot break the line, or steer the terminal that it is printed on."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

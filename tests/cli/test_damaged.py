@@ -148,3 +148,63 @@ def test_nothing_outside_the_file_is_opened_not_even_to_be_refused(product, tmp_
         (["convert", "product.h5", "new.h5"], 2),
     ):
         assert run_command("ptychoproduct", *words, timeout=30).returncode == code, words
+
+
+def test_names_in_a_file_do_not_steer_the_terminal(product, run_command):
+    with h5py.File(product, "r+") as file:
+        file["raw_data/a\x1b[31m\nb"] = 1.0
+        del file.attrs["metadata_sha256"]
+    for words in (
+        ["validate", "product.h5", "--deep"],
+        ["validate", "product.h5"],
+        ["import", "product.h5", "out.npz"],
+    ):
+        done = run_command("ptychoproduct", *words)
+        assert done.returncode == 0
+        assert "\x1b" not in done.stdout + done.stderr
+    assert r"a\x1b[31m" in done.stdout
+
+
+def _never_written(file, name, shape, **layout):
+    """Put a dataset of this shape, of which nothing is stored, in the place of another."""
+    dtype = file[name].dtype if name in file else "f4"
+    if name in file:
+        del file[name]
+    file.create_dataset(name, shape, dtype, **layout)
+
+
+@pytest.mark.parametrize("layout", [{}, {"chunks": (1024, 1024)}], ids=["contiguous", "chunked"])
+def test_an_array_that_is_huge_and_empty_is_one_line(product, run_command, tmp_path, layout):
+    with h5py.File(product, "r+") as file:
+        _never_written(file, "raw_data/more", (2**20, 2**20), **layout)
+        del file.attrs["metadata_sha256"]
+    for words in (
+        ["import", "product.h5", "out.npz"],
+        ["convert", "product.h5", "out.h5"],
+        ["repack", "product.h5", "out.h5", "--compression", "none"],
+    ):
+        done = run_command("ptychoproduct", *words, timeout=60)
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert "/raw_data/more: damaged: " in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["product.h5", "scan.npz"]
+
+
+@pytest.mark.parametrize("allowed", [[], ["--allow-gaps"]])
+@pytest.mark.parametrize(
+    ("name", "shape", "chunks"),
+    [
+        ("entry_1/instrument_1/detector_1/data", (2**30, 16, 16), None),
+        ("entry_1/instrument_1/detector_1/data", (2**30, 16, 16), (64, 16, 16)),
+        ("entry_1/instrument_1/detector_1/mask", (2**14, 2**15), None),
+        ("entry_1/sample_1/geometry_1/translation", (2**28, 3), (1024, 3)),
+    ],
+)
+@pytest.mark.usefixtures("product")
+def test_a_scan_that_is_huge_and_empty_is_one_line(run_command, tmp_path, name, shape, chunks, allowed):
+    assert run_command("ptychoproduct", "import", "product.h5", "scan.cxi").returncode == 0
+    with h5py.File(tmp_path / "scan.cxi", "r+") as file:
+        _never_written(file, name, shape, chunks=chunks)
+    done = run_command("ptychoproduct", "convert", "scan.cxi", "out.h5", *allowed, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"/{name}: damaged: hardly anything of its shape {shape} is stored\n")

@@ -66,7 +66,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def validate(arguments: argparse.Namespace) -> int:
     """Check, and print all problems."""
-    from ptychoproduct.errors import counted
+    from ptychoproduct.errors import counted, one_line
 
     with progress_bar("validate", partial(_bytes_to_read, arguments), arguments) as progress:
         report = _work(arguments)(progress=progress)
@@ -75,11 +75,11 @@ def validate(arguments: argparse.Namespace) -> int:
 
     def show() -> None:
         for problem in report.problems:
-            print(f"{problem.severity}: {problem.where}: {problem.message}")
+            print(one_line(f"{problem.severity}: {problem.where}: {problem.message}"))
         for where in report.not_given:
             print(f"{where}: not given (the product has 0)")
         if report.unread:
-            print(f"{', '.join(report.unread)}: not looked at for damage; --deep does so")
+            print(one_line(f"{', '.join(report.unread)}: not looked at for damage; --deep does so"))
         if report.physics is not None and report.physics.better is None:
             print(f"physics: {report.physics.sentence}")
         verdict = "valid" if report.is_valid else "not valid"

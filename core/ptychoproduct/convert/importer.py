@@ -24,6 +24,7 @@ from ptychoproduct.convert.kept_arrays import (
 from ptychoproduct.convert.undamaged import undamaged_product
 from ptychoproduct.errors import ContractError, OptionError, OutputError
 from ptychoproduct.hdf5 import arrays
+from ptychoproduct.hdf5.contract_fields import tell_of_others
 from ptychoproduct.hdf5.local_links import naming_damage
 from ptychoproduct.model import contract
 from ptychoproduct.model.axes import canonical_axes
@@ -194,6 +195,7 @@ def import_product_to_npz(
             accept=accept_damage,
             verified_later=lambda dataset, name: dataset in streamed or are_verified_frames(dataset, name),
         )
+        tell_of_others(product.file, path)
         frames = _frames(product, include_diffraction, counts)
         order = frames.original_axis_order if frames is not None and original_axis_order else "NHW"
         if order not in contract.AXIS_ORDERS:

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.aliases import Array, Progress
-from ptychoproduct.errors import ContractError, warn, warn_of_damage
+from ptychoproduct.errors import ContractError, warn_of_damage
 from ptychoproduct.hdf5 import arrays
 from ptychoproduct.hdf5.chunk_grid import not_stored
 from ptychoproduct.hdf5.contract_fields import read_attribute
@@ -43,7 +43,6 @@ def kept_datasets(product: Product, accept_damage: bool) -> dict[str, h5py.Datas
         dataset = None
         with left_out(accept_damage):
             if isinstance(local_object(group, name), h5py.Group):
-                warn(f"{product.path}: {group.name}/{name}: a group is not imported")
                 continue
             found = local_dataset(group, name)
             problem = not_stored(found.id) if accept_damage and found is not None else ""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
+from ptychoproduct.hdf5.contract_fields import tell_of_others
 from ptychoproduct.hdf5.local_links import naming_damage
 from ptychoproduct.product.reader import Product, open_product
 from ptychoproduct.validation.damage import are_verified_frames, require_undamaged
@@ -25,4 +26,5 @@ def undamaged_product(path: str | PathLike[str], accept_damage: bool) -> Iterato
     """
     with naming_damage(Path(path)), open_product(path, accept_damage=accept_damage) as product:
         require_undamaged(product.file, accept=accept_damage, verified_later=are_verified_frames)
+        tell_of_others(product.file, Path(path))
         yield product

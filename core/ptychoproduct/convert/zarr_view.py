@@ -26,6 +26,7 @@ from ptychoproduct.hdf5.local_links import naming_damage, reading
 from ptychoproduct.model import contract
 from ptychoproduct.product.reader import open_product
 from ptychoproduct.system.atomic import atomic_output, writing_errors
+from ptychoproduct.validation.damage import require_same_metadata
 from ptychoproduct_native import FilterError
 
 JSON_SUFFIX = ".json"
@@ -90,6 +91,7 @@ def reference_product(
     if json_path.suffix.lower() != JSON_SUFFIX:
         raise OutputError(json_path, found=f"suffix {json_path.suffix!r}", expected=JSON_SUFFIX)
     with naming_damage(path), open_product(path) as product, reading(product.file):
+        require_same_metadata(product.file)
         if product.file.userblock_size:
             raise ContractError(path, "begins with a user block; write it without one: h5repack -u 0")
         references: dict[str, Any] = {".zgroup": '{"zarr_format": 2}', ".zattrs": json.dumps(_attributes(product.file))}

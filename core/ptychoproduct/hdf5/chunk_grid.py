@@ -13,6 +13,9 @@ import numpy as np
 
 from ptychoproduct.aliases import Array
 
+# A scan that ended early may have room for ten thousand times its frames, but for no more than that.
+_LEAST_HOLLOW_BYTES = 2**30
+_MOST_TIMES_THE_FILE = 10_000
 _UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError)
 
 
@@ -107,12 +110,14 @@ def not_stored(
     most_chunks : int, optional
         Where there are more, they are counted only; `ChunkIndex` looks at each.
     allow_gaps : bool
-        Whether elements may never have been written.
+        Whether elements may never have been written; within reason, see `is_hollow`.
     """
     properties, shape = dataset.get_create_plist(), shape_of(dataset)
     layout = properties.get_layout()
     if shape is None:
         return ""
+    if allow_gaps and is_hollow(dataset, max(_LEAST_HOLLOW_BYTES, _MOST_TIMES_THE_FILE * _file_bytes(dataset))):
+        return f"damaged: hardly anything of its shape {shape} is stored"
     if layout == h5py.h5d.CONTIGUOUS and math.prod(shape) and not properties.get_external_count():
         offset = dataset.get_offset()
         if offset is None:
@@ -147,10 +152,20 @@ def not_stored(
 def is_almost_empty(dataset: h5py.h5d.DatasetID) -> bool:
     """Whether fewer than one in a hundred chunks are stored: no damage of data, but of what says how many there are."""
     properties = dataset.get_create_plist()
-    if properties.get_layout() != h5py.h5d.CHUNKED or not dataset.shape:
+    if properties.get_layout() != h5py.h5d.CHUNKED or not dataset.shape or 0 in dataset.shape:
         return False
     grid = [-(-length // n) for length, n in zip(dataset.shape, properties.get_chunk(), strict=True)]
     return bool(dataset.get_num_chunks() * 100 < math.prod(grid))
+
+
+def is_hollow(dataset: h5py.h5d.DatasetID, most_bytes: int) -> bool:
+    """Whether a dataset has more bytes than these by its shape, but hardly any of them, or none, by what is stored."""
+    properties = dataset.get_create_plist()
+    if math.prod(shape_of(dataset) or (0,)) * dataset.get_type().get_size() <= most_bytes:
+        return False
+    if properties.get_layout() == h5py.h5d.CONTIGUOUS and not properties.get_external_count():
+        return dataset.get_offset() is None
+    return is_almost_empty(dataset)
 
 
 def misplaced(chunks: StoredChunks, dataset: h5py.h5d.DatasetID) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, OptionError, warn
 from ptychoproduct.hdf5.chunk_grid import datasets_of, not_stored
-from ptychoproduct.hdf5.local_links import local_dataset, local_group, reading
+from ptychoproduct.hdf5.local_links import local_dataset, local_group, local_object, reading
 from ptychoproduct.hdf5.shard_layout import is_sharded
 from ptychoproduct.hdf5.sharded_chunks import shard_problems
 from ptychoproduct.model import contract
@@ -22,6 +22,14 @@ from ptychoproduct.model.counts import CountsRecipe
 from ptychoproduct.model.metadata import ExportMeta
 
 _LONGEST_VALUE = 60
+_MOST_NAMED = 8
+# Of any object in a product, ptychodus's and PtychoPINN's included.
+_ATTRIBUTES = {
+    *(name for known in contract.ROOT_ATTRIBUTES for name in (known.name, *known.aliases)),
+    *(known.name for dataset in contract.DATASETS for known in dataset.attributes),
+    *(contract.UNITS.name, contract.CONTENT_DIGEST.name, contract.ROW_CHECKSUMS, contract.LOST_ROWS),
+    contract.OPR_WEIGHTS,
+}
 _PIXEL_SIZES = (contract.OBJECT_PIXEL_WIDTH.name, contract.OBJECT_PIXEL_HEIGHT.name)
 
 
@@ -81,6 +89,36 @@ def names_of_ours(file: h5py.File) -> dict[h5py.h5d.DatasetID, str]:
             if dataset is not None:
                 ours.setdefault(dataset.id, f"/{name}")
     return ours
+
+
+def tell_of_others(file: h5py.File, path: Path) -> None:
+    """Warn of what somebody has added to a product, and what is made of the product does not get.
+
+    Groups and datasets that the contract does not know, and attributes of the root and of datasets there.
+
+    Parameters
+    ----------
+    file : h5py.File
+    path : Path
+        What the warning calls it.
+    """
+    datasets = [name for expected in contract.ROOT_DATASETS for name in (expected.name, *expected.aliases)]
+    ours = {*datasets, contract.OLD_LAYER_DISTANCE.name, contract.RAW_DATA, contract.ENTRY}
+    found = [f"/{name}" for name in file if name not in ours]
+    found += [f"/@{name}" for name in file.attrs if name not in _ATTRIBUTES]
+    for name in datasets:
+        with suppress(ContractError):
+            dataset = local_dataset(file, name)
+            found += [f"/{name}@{key}" for key in (() if dataset is None else dataset.attrs) if key not in _ATTRIBUTES]
+    with suppress(ContractError):
+        raw = local_group(file, contract.RAW_DATA)
+        if raw is not None:
+            own = [name for name in raw if isinstance(raw.get(name, getlink=True), h5py.HardLink)]
+            found += [f"{raw.name}/{name}" for name in own if isinstance(local_object(raw, name), h5py.Group)]
+    if found:
+        others = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+        named = ", ".join(sorted(found)[:_MOST_NAMED])
+        warn(f"{path}: not taken over, as products have no such parts: {named}{others}")
 
 
 def _checked(dataset: h5py.Dataset, expected: contract.Dataset) -> h5py.Dataset:

@@ -22,12 +22,13 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, ProductError, SourceError, warn
 from ptychoproduct.hdf5.arrays import could_be_frames
-from ptychoproduct.hdf5.chunk_grid import not_stored
+from ptychoproduct.hdf5.chunk_grid import is_hollow, not_stored
 from ptychoproduct.hdf5.gaps import gaps_of
 from ptychoproduct.hdf5.joined import join
 from ptychoproduct.hdf5.local_links import DAMAGE, last_words, open_hdf5, open_member
 from ptychoproduct.hdf5.matlab import complex_of_pairs, is_matlab, turned
 
+_MOST_HOLLOW_BYTES = 256 * 1024**2  # of an array that is read whole, and never was written
 _MOST_LINKS = 64
 _MOST_OBJECTS = 10_000
 # With these HDF5 looks for files elsewhere than beside the one that names them.
@@ -92,8 +93,7 @@ class Hdf5Source:
     @property
     def files(self) -> tuple[Path, ...]:
         """The file, and all others that it was found to lead to."""
-        others = {*self._files, *self._data_files} - {Path(self._root.filename)}
-        return (self.path, *sorted(others))
+        return (self.path, *sorted({*self._files, *self._data_files} - {Path(self._root.filename)}))
 
     def find(self, name: str) -> h5py.Dataset | None:
         """Return a dataset; None where there is none of that name.
@@ -187,6 +187,10 @@ class Hdf5Source:
             if dataset.shape is None or dataset.dtype.hasobject:
                 problem = f"must be an array of numbers, but has type {dataset.dtype}"
                 raise SourceError(self.path, problem, key=dataset.name)
+            if is_hollow(dataset.id, _MOST_HOLLOW_BYTES):
+                raise SourceError(
+                    self.path, f"hardly anything of its shape {dataset.shape} is stored", key=dataset.name
+                )
             if dataset.is_virtual or dataset.external:  # parts of others that were never written may mean zeros
                 self.require_rows(dataset, what="rows")
             array = np.empty(dataset.shape, dataset.dtype.newbyteorder("="))
@@ -323,9 +327,8 @@ class Hdf5Source:
         except (OSError, RuntimeError, ValueError) as error:
             raise SourceError(self.path, f"links to {name!r}, which is not a file", key=key) from error
         if not path.is_relative_to(self._folder):
-            raise SourceError(
-                self.path, f"links to {name}, outside its folder; move the data into {self._folder}", key=key
-            )
+            problem = f"links to {name}, outside its folder; move the data into {self._folder}"
+            raise SourceError(self.path, problem, key=key)
         return path
 
     def _check_place(self, dataset: h5py.Dataset, *, nested: bool) -> None:
@@ -336,17 +339,16 @@ class Hdf5Source:
         """
         if not dataset.is_virtual and not dataset.external:
             return
+        key = dataset.name
         for variable in _PREFIX_VARIABLES:
             if os.environ.get(variable):
-                raise SourceError(
-                    self.path, f"has its data in other files; unset the variable {variable}", key=dataset.name
-                )
+                raise SourceError(self.path, f"has its data in other files; unset the variable {variable}", key=key)
         for name, _, _ in dataset.external or ():
             if nested and not Path(name).is_absolute():  # HDF5 looks in the working directory then
                 raise SourceError(
-                    self.path, f"its virtual data is raw data in {name}; store it in an HDF5 file", key=dataset.name
+                    self.path, f"its virtual data is raw data in {name}; store it in an HDF5 file", key=key
                 )
-            self._data_files.add(self._beside(dataset.file, name, dataset.name))
+            self._data_files.add(self._beside(dataset.file, name, key))
         if dataset.is_virtual:
             for file_name, dataset_name in {(map_.file_name, map_.dset_name) for map_ in dataset.virtual_sources()}:
                 self._check_virtual(dataset, file_name, dataset_name)

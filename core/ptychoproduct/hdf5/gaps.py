@@ -86,10 +86,9 @@ def gaps_of(dataset: h5py.Dataset, axis: int = 0, open_source: OpenSource | None
 
 def numbers_of(rows: Array) -> str:
     """Return the numbers of some rows as a message has them: "frames 3, 40 to 99"."""
-    numbers = np.flatnonzero(rows)
-    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    texts = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:_MOST_RUNS]]
-    others = sum(map(len, runs[_MOST_RUNS:]))
+    edges = np.flatnonzero(np.diff(rows, prepend=False, append=False)).reshape(-1, 2)  # there may be a billion rows
+    texts = [str(first) if stop == first + 1 else f"{first} to {stop - 1}" for first, stop in edges[:_MOST_RUNS]]
+    others = int(np.diff(edges[_MOST_RUNS:]).sum())
     return ", ".join(texts) + (f" and {others} more" if others else "")
 
 

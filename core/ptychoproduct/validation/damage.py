@@ -15,7 +15,7 @@ import numpy as np
 from ptychoproduct.aliases import Array
 from ptychoproduct.errors import ContractError, warn_of_damage
 from ptychoproduct.hdf5.chunk_grid import datasets_of, not_stored
-from ptychoproduct.hdf5.contract_fields import names_of_ours, storage_problems
+from ptychoproduct.hdf5.contract_fields import names_of_ours, storage_problems, tell_of_others
 from ptychoproduct.hdf5.dataset_reader import DatasetReader
 from ptychoproduct.hdf5.local_links import naming_damage, open_hdf5, reading
 from ptychoproduct.hdf5.row_checksums import changed_rows, have_changed, stored_row_checksums
@@ -145,11 +145,7 @@ def require_undamaged(
     ContractError
         Something is damaged.
     """
-    changed = metadata_damage(file)
-    if changed is not None and not accept:
-        raise ContractError(file.filename, f"{changed}; if that was on purpose, remove this attribute")
-    if changed is not None:
-        warn_of_damage(f"{file.filename}: {changed}")
+    require_same_metadata(file, accept)
     names = names_of_ours(file)
     for found in datasets_of(file):
         dataset = h5py.Dataset(found)
@@ -162,6 +158,21 @@ def require_undamaged(
             if not accept:
                 raise ContractError(file.filename, words, key=name)
             warn_of_damage(f"{file.filename}: {name}: {words}")
+
+
+def require_same_metadata(file: h5py.File, accept: bool = False) -> None:
+    """See that names, types, attributes and links are those that were written; what is accepted is warned of.
+
+    Raises
+    ------
+    ContractError
+        They have changed.
+    """
+    changed = metadata_damage(file)
+    if changed is not None and not accept:
+        raise ContractError(file.filename, f"{changed}; if that was on purpose, remove this attribute")
+    if changed is not None:
+        warn_of_damage(f"{file.filename}: {changed}")
 
 
 def is_frames(_: h5py.Dataset, name: str) -> bool:
@@ -188,10 +199,12 @@ def require_undamaged_products(files: ScanFiles) -> None:
         if isinstance(path, (str, PathLike)) and file_kind(Path(path)) == HDF5:
             with naming_damage(Path(path)), open_hdf5(Path(path).resolve(), "an HDF5 file") as file:
                 if file.get(POSITION_X.name, getlink=True) is not None:
-                    for name, problem in storage_problems(file) if files.accept_damage else ():
-                        if name.removeprefix("/") in _NEEDED:
+                    for name, problem in storage_problems(file):
+                        if not files.accept_damage or name.removeprefix("/") in _NEEDED:
                             raise ContractError(path, problem, key=name)
                     require_undamaged(file, accept=files.accept_damage, verified_later=are_verified_frames)
+                    if path == files.path:
+                        tell_of_others(file, Path(path))
 
 
 def _damage_of_element(dataset: h5py.Dataset, expected: str | None) -> Iterator[str]:

@@ -24,6 +24,7 @@ from ptychoproduct import (
     export_product_from_files,
     export_product_from_npz,
     export_product_from_rawdata,
+    import_product_to_cxi,
     import_product_to_npz,
     import_product_to_rawdata,
     repack_product,
@@ -260,11 +261,24 @@ def test_an_archive_of_another_suffix_is_refused(product, tmp_path, name):
         import_product_to_npz(product, tmp_path / name)
 
 
-def test_a_group_in_raw_data_is_left_out_with_a_warning(product):
-    edit(product, lambda file: file["raw_data"].create_group("more"))
-    with pytest.warns(ProductWarning, match="/raw_data/more: a group is not imported"):
+def test_what_somebody_has_added_is_left_out_with_a_warning(product, tmp_path):
+    def add(file):
+        file["raw_data"].create_group("more")
+        file["mine/values"] = np.arange(3)
+        file.attrs["beamline"] = file["object"].attrs["who"] = "me"
+
+    edit(product, add)
+    named = "no such parts: /@beamline, /mine, /object@who, /raw_data/more$"
+    with pytest.warns(ProductWarning, match=named):
         back, _ = to_npz(product)
     assert "more" not in keys_of(back)
+    with pytest.warns(ProductWarning) as told:  # it also tells what CXI has no place for
+        import_product_to_cxi(product, tmp_path / "back.cxi")
+    assert any(re.search(named, str(warning.message)) for warning in told)
+    with pytest.warns(ProductWarning, match=named):
+        export_product_from_files(ScanFiles(product), tmp_path / "new.h5")
+    with h5py.File(tmp_path / "new.h5") as file:
+        assert "mine" not in file
 
 
 def test_a_dangling_soft_link_in_raw_data_is_left_out(product):
