@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 # Ctrl-C, and what a job's manager, a terminal that is closed and a limit of CPU time send; not all systems have all.
@@ -48,10 +49,24 @@ def answer_while_starting() -> None:
 
 
 def answer_of_our_programs() -> None:
-    """Do so before everything else is imported, if this process is one of our programs."""
+    """Do so before everything else is imported, if this process is one of our programs; and where memory is short."""
     if Path(sys.argv[0] if sys.argv else "").stem in _PROGRAMS:
         answer_while_starting()
+        sys.excepthook = tell_of_error
         atexit.register(_leave)  # as the first, so it is called as the last
+
+
+def tell_of_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an error that ends the process: in one line where an import finds no memory, which it says in many ways."""
+    is_short = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    if isinstance(error, ImportError):  # of the system's loader
+        is_short = "memory" in str(error)
+    if is_short:
+        os.write(2, _line("out of memory; nothing was left behind"))
+    elif isinstance(error, SystemError):  # the compiler's, which forgets to say that there is no memory
+        os.write(2, _line(f"out of memory, or an error of Python's: {error}"))
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def answer_signals() -> None:

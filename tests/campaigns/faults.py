@@ -118,16 +118,15 @@ class Campaign:
 
 def _end_as_a_program():
     from ptychoproduct_cli.main import main
+    from ptychoproduct_cli.signals import tell_of_error
 
     code = 1
     try:
         main()
     except SystemExit as error:
         code = error.code or 0
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
+    except BaseException as error:
+        tell_of_error(type(error), error, error.__traceback__)
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.flush()
     os._exit(code)

@@ -22,7 +22,8 @@ from ptychoproduct.hdf5.sharded_chunks import shard_problems, stored_as
 from ptychoproduct.model.contract import DIFFRACTION, METADATA_DIGEST, SHARD_BYTES
 from ptychoproduct.streaming.recoding import has_same_filters
 from ptychoproduct.system.atomic import atomic_output
-from ptychoproduct.validation.metadata_digest import metadata_damage, metadata_digest
+from ptychoproduct.validation.damage import require_same_metadata
+from ptychoproduct.validation.metadata_digest import metadata_digest
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,7 @@ def merge_product(
             raise ContractError(path, "its frames are not in shards; it is one file already")
         for problem in shard_problems(frames):
             raise ContractError(path, problem, key=frames.name)
-        changed = metadata_damage(source)
-        if changed is not None:
-            raise ContractError(path, changed)
+        require_same_metadata(source)
         shards = shards_of(frames)
         inputs = (path, *(shard.path for shard in shards))
         with (
