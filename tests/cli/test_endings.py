@@ -132,3 +132,40 @@ def test_a_signal_that_is_ignored_stays_ignored(scan):
     done = shell("trap '' HUP; $P convert scan.npz scan.h5 & sleep 0.05; kill -HUP $!; wait $!", scan.parent)
     assert done.returncode == 0
     assert scan.with_name("scan.h5").exists()
+
+
+NO_MEMORY = """
+import sys
+class NoMemory:
+    def find_spec(self, name, *_):
+        if name == "ptychoproduct_cli.commands.convert":
+            raise {error}
+sys.argv = ["ptychoproduct", "convert", "scan.npz", "out.h5"]
+from ptychoproduct_cli.main import main
+sys.meta_path.insert(0, NoMemory())
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "MemoryError",
+        "OSError(12, 'Cannot allocate memory')",
+        "ImportError('lib.so: cannot allocate memory in static TLS block')",
+        "SystemError('<built-in function compile> returned NULL without setting an exception')",
+    ],
+)
+def test_an_import_that_finds_no_memory_is_one_line(error):
+    words = [sys.executable, "-c", NO_MEMORY.format(error=error)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ptychoproduct: error: out of memory")
+
+
+def test_an_error_of_our_own_is_not_called_a_lack_of_memory():
+    words = [sys.executable, "-c", NO_MEMORY.format(error="KeyError('x')")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr.startswith("Traceback")
+    assert "memory" not in done.stderr.splitlines()[-1]
