@@ -26,6 +26,7 @@ extensions = [
     Extension("ptychoproduct_native.ending", [f"{NATIVE}/ending.pyx"], depends=[f"{NATIVE}/ending.h", THREADS]),
     Extension("ptychoproduct_native.watchdog", [f"{NATIVE}/watchdog.pyx"], depends=[f"{NATIVE}/watchdog.h", THREADS]),
     Extension("ptychoproduct_native.segments", [f"{NATIVE}/segments.pyx"]),
+    Extension("ptychoproduct_native.checksums", [f"{NATIVE}/checksums.pyx", f"{NATIVE}/kernels.c"]),
     Extension("ptychoproduct_native.compressors", [f"{NATIVE}/compressors.pyx"]),
     Extension("ptychoproduct_native.zstandard", [f"{NATIVE}/zstandard.pyx"]),
     Extension("ptychoproduct_native.bitshuffled", [f"{NATIVE}/bitshuffled.pyx", f"{NATIVE}/bitshuffle.c"]),

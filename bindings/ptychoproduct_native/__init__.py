@@ -4,6 +4,7 @@ Knows buffers, chunks and filters, and nothing of ptychography.
 """
 
 from ptychoproduct_native.buffers import ChunkBuffer, keep_freed_memory
+from ptychoproduct_native.checksums import metadata_checksum
 from ptychoproduct_native.compressors import ZSTD_SETTINGS, nearest_level
 from ptychoproduct_native.counts import CountSteps
 from ptychoproduct_native.ending import claim_last_line, end_at_second_interrupt
@@ -42,6 +43,7 @@ __all__ = [
     "gather",
     "has_szip",
     "keep_freed_memory",
+    "metadata_checksum",
     "nearest_level",
     "read_segments",
     "start_watchdog",

@@ -142,6 +142,41 @@ uint32_t pp_fletcher32(const unsigned char *data, size_t nbytes)
     return fletcher32(data, nbytes, PLAIN_LANES);
 }
 
+static uint32_t rotated(uint32_t word, int bits) { return word << bits | word >> (32 - bits); }
+
+uint32_t pp_lookup3(const unsigned char *data, size_t nbytes)
+{
+    /* Rotations of the steps that mix three words, for all blocks of 12 bytes but the last, and for that one. */
+    static const int between[] = {4, 6, 8, 16, 19, 4}, last[] = {14, 11, 25, 16, 4, 14, 24};
+    uint32_t word[3];
+    word[0] = word[1] = word[2] = 0xDEADBEEF + (uint32_t)nbytes;
+    if (nbytes == 0) {
+        return word[2];
+    }
+    for (;;) {
+        const size_t count = smaller(nbytes, 12);
+        for (size_t i = 0; i < count; i++) {
+            word[i / 4] += (uint32_t)data[i] << (8 * (i % 4));
+        }
+        if (nbytes <= 12) {
+            break;
+        }
+        for (int step = 0; step < 6; step++) {
+            uint32_t *a = &word[step % 3], *b = &word[(step + 1) % 3], *c = &word[(step + 2) % 3];
+            *a = (*a - *c) ^ rotated(*c, between[step]);
+            *c += *b;
+        }
+        data += 12;
+        nbytes -= 12;
+    }
+    for (int step = 0; step < 7; step++) {
+        uint32_t *to = &word[(step + 2) % 3];
+        const uint32_t from = word[(step + 1) % 3];
+        *to = (*to ^ from) - rotated(from, last[step]);
+    }
+    return word[2];
+}
+
 void pp_byteswap(unsigned char *data, size_t n, size_t itemsize)
 {
     for (size_t i = 0; i < n; i++) {

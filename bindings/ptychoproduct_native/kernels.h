@@ -21,6 +21,12 @@ void pp_unshuffle(unsigned char *dst, const unsigned char *src, size_t n, size_t
  */
 uint32_t pp_fletcher32(const unsigned char *data, size_t nbytes);
 
+/*
+ * HDF5's checksum of its own structures: Bob Jenkins's lookup3 ("hashlittle"), begun with 0.
+ * https://www.burtleburtle.net/bob/hash/doobs.html
+ */
+uint32_t pp_lookup3(const unsigned char *data, size_t nbytes);
+
 /* Reverse the bytes of each of the n elements of `itemsize` bytes in place. */
 void pp_byteswap(unsigned char *data, size_t n, size_t itemsize);
 

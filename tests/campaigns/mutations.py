@@ -7,8 +7,8 @@ A command may succeed or fail, but only as it should: it ends within 20 s and 1 
 line with exit code 1 or 2 and leaves nothing, and what it has written of frames, positions, probe and object is what
 the undamaged file holds. Products have a digest of everything, and archives checksums, so that changed values can be
 seen; `sources` are HDF5 files of other programs, which have none, so that values are not compared. `codecs` are
-products whose frames are encoded in other ways than an archive's. Each command runs in a forked process, as a start
-would take longer than the work: not on Windows.
+products whose frames are encoded in other ways than an archive's, `shards` one in three files. Each command runs in a
+forked process, as a start would take longer than the work: not on Windows.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import collections
 import os
 import random
 import resource
+import shutil
 import signal
 import struct
 import sys
@@ -27,6 +28,7 @@ import traceback
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import h5py
@@ -65,7 +67,16 @@ PATTERNS_COMMANDS = {
         *("--positions", "{folder}/../product.h5"),
     ]
 }
-KINDS = ("hdf5", "codecs", "sources", "npz", "deflated")
+KINDS = ("hdf5", "codecs", "shards", "sources", "npz", "deflated")
+SHARDED = "{folder}/../shards.h5"
+SHARDS_COMMANDS = {
+    **{
+        name: [word.replace("{file}", SHARDED) for word in words]
+        for name, words in PRODUCT_COMMANDS.items()
+        if name != "repack"  # which asks for one file
+    },
+    "merge": ["merge", SHARDED, "{folder}/out.h5"],
+}
 CODECS = ("fast", "balanced", "portable", "none", "lz4", "szip:16", "bitshuffle-lz4", "blosc2-zstd:1", "blosc2-lz4")
 FRAMES = "raw_data/diffraction"
 COMPARED = (FRAMES, "raw_data/xcoords", "raw_data/ycoords", "probe", "object")
@@ -84,12 +95,15 @@ class Subject:
         Words of the commands that read it, by name.
     is_protected : bool
         Whether changed values can be seen in it.
+    is_in_place : bool
+        Whether it is damaged where it is, as another file leads to it.
     """
 
     path: Path
     places: np.ndarray
     commands: dict[str, list[str]]
     is_protected: bool = True
+    is_in_place: bool = False
 
 
 def scan() -> RawData:
@@ -229,14 +243,26 @@ def _wrong_values(name: str, folder: Path, sound: dict[str, np.ndarray]) -> Iter
     if name in ("import", "repack"):
         with np.load(folder / "out.npz", allow_pickle=False) as archive:
             yield from (key for key in sound if key in archive and not np.array_equal(archive[key], sound[key]))
-    if name in ("convert", "repack"):
+    if name in ("convert", "repack", "merge"):
         with h5py.File(folder / "out.h5") as file:
             for key in COMPARED:
                 if not np.array_equal(file[key], sound[key]) and not file[key].attrs.get("synthetic"):
                     yield key
 
 
-def make_subjects(top: Path) -> tuple[dict[str, list[Subject]], dict[str, np.ndarray]]:
+def _shards(top: Path) -> list[Subject]:
+    """Convert to a product in three files."""
+    words = ["convert", str(top / "scan.npz"), str(top / "shards.h5"), "--shards", "2", "--cluster", "local:1"]
+    (top / "run").mkdir()
+    code, errors, *_ = run([*words, "--chunk-frames", "4", "--detector-pixel-size-m", "75e-6"], top / "run")
+    if code:
+        raise RuntimeError(errors)
+    shutil.rmtree(top / "run")
+    paths = (top / "shards.h5", *sorted((top / "shards.frames").iterdir()))
+    return [Subject(path, metadata_bytes(path), SHARDS_COMMANDS, is_in_place=True) for path in paths]
+
+
+def make_subjects(top: Path, kinds: list[str]) -> tuple[dict[str, list[Subject]], dict[str, np.ndarray]]:
     """Make the files of each kind, and read what sound outputs hold."""
     raw, product = scan(), top / "product.h5"
     for codec in ("archive", *CODECS):
@@ -264,6 +290,7 @@ def make_subjects(top: Path) -> tuple[dict[str, list[Subject]], dict[str, np.nda
     return {
         "hdf5": [Subject(product, metadata_bytes(product), PRODUCT_COMMANDS)],
         "codecs": [Subject(path, metadata_bytes(path), PRODUCT_COMMANDS) for path in products],
+        "shards": _shards(top) if "shards" in kinds else [],
         "sources": [
             Subject(top / "scan.cxi", metadata_bytes(top / "scan.cxi"), CXI_COMMANDS, False),
             Subject(top / "patterns.h5", metadata_bytes(top / "patterns.h5"), PATTERNS_COMMANDS, False),
@@ -279,7 +306,7 @@ def campaign(count: int, seed: int, keep: Path | None, kinds: list[str]) -> int:
     ended: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
-        all_subjects, sound = make_subjects(top)
+        all_subjects, sound = make_subjects(top, kinds)
         for kind in kinds:
             subjects = all_subjects[kind]
             rng = random.Random(f"{seed} {kind}")
@@ -287,7 +314,7 @@ def campaign(count: int, seed: int, keep: Path | None, kinds: list[str]) -> int:
                 subject = subjects[number % len(subjects)]
                 data = subject.path.read_bytes()
                 how, changed = ("sound", data) if number < 0 else mutated(data, subject.places, rng)
-                file = top / f"damaged{subject.path.suffix}"
+                file = subject.path if subject.is_in_place else top / f"damaged{subject.path.suffix}"
                 file.write_bytes(changed)
                 for command, words in subject.commands.items():
                     folder = top / "run"
@@ -309,6 +336,8 @@ def campaign(count: int, seed: int, keep: Path | None, kinds: list[str]) -> int:
                     for left in folder.iterdir():
                         left.unlink()
                     folder.rmdir()
+                if subject.is_in_place:
+                    file.write_bytes(data)
     for key in sorted(ended):
         print(f"{key}: {ended[key]} times")
     print(f"{count * len(kinds)} files, {sum(ended.values())} runs")
@@ -332,7 +361,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000, help="damaged files of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where files are kept that were not answered well")
-    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    possible = [kind for kind in KINDS if kind != "shards" or find_spec("distributed")]
+    parser.add_argument("--kinds", nargs="+", default=possible, choices=KINDS)
     arguments = parser.parse_args()
     sys.exit(campaign(arguments.count, arguments.seed, arguments.keep, arguments.kinds) > 0)
 

@@ -1,4 +1,4 @@
-"""A product whose frames are in shards as one file: the encoded chunks are copied, and nothing is decoded."""
+"""A product whose frames are in shards as one file: the encoded chunks are copied, and decoded only to verify them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ import h5py
 from ptychoproduct.aliases import Progress
 from ptychoproduct.compression.codecs import Codec, codec_of
 from ptychoproduct.errors import ContractError
-from ptychoproduct.hdf5.chunks import ChunkIndex, create_chunked
+from ptychoproduct.hdf5.chunks import create_chunked
 from ptychoproduct.hdf5.local_links import local_dataset, naming_damage, open_hdf5, reading
 from ptychoproduct.hdf5.object_copy import copy_objects
 from ptychoproduct.hdf5.output import hdf5_errors, new_hdf5_file
+from ptychoproduct.hdf5.row_checksums import stored_row_checksums
 from ptychoproduct.hdf5.shard_layout import SHARD_DATASET, is_sharded, shards_of
 from ptychoproduct.hdf5.sharded_chunks import shard_problems, stored_as
 from ptychoproduct.model.contract import DIFFRACTION, METADATA_DIGEST, SHARD_BYTES
-from ptychoproduct.streaming.recoding import has_same_filters
+from ptychoproduct.streaming.recoding import append_chunks, has_same_filters
 from ptychoproduct.system.atomic import atomic_output
-from ptychoproduct.validation.damage import require_same_metadata
+from ptychoproduct.system.process import available_threads
+from ptychoproduct.system.resources import Resources
+from ptychoproduct.validation.damage import is_frames, require_undamaged
 from ptychoproduct.validation.metadata_digest import metadata_digest
+from ptychoproduct_native import OutputFile
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def merge_product(
     """Write a product whose frames are in shards as one file.
 
     The result has the datasets, values and attributes that `convert` writes without shards. Chunks are copied as they
-    are, at the speed of the disk; checksums tell of damage when frames are read.
+    are; each is decoded on the way, on all cores, to see that it is sound.
 
     Parameters
     ----------
@@ -91,7 +95,7 @@ def merge_product(
             raise ContractError(path, "its frames are not in shards; it is one file already")
         for problem in shard_problems(frames):
             raise ContractError(path, problem, key=frames.name)
-        require_same_metadata(source)
+        require_undamaged(source, verified_later=is_frames)
         shards = shards_of(frames)
         inputs = (path, *(shard.path for shard in shards))
         with (
@@ -105,8 +109,10 @@ def merge_product(
                 if progress is not None:
                     progress(nbytes)
 
+            resources = Resources(available_threads(), progress=on_progress)
+
             def rewrite(dataset: h5py.Dataset, group: h5py.Group, name: bytes) -> h5py.Dataset | None:
-                return _merged(dataset, group, name.decode(), on_progress) if dataset == frames else None
+                return _merged(dataset, group, name.decode(), resources, output) if dataset == frames else None
 
             copy_objects(source, target, rewrite)
             del target[DIFFRACTION.name].attrs[SHARD_BYTES]
@@ -126,10 +132,12 @@ def bytes_to_merge(path: str | PathLike[str]) -> int:
     path = Path(path)
     with naming_damage(path), closing(open_hdf5(path)) as source:
         frames = local_dataset(source, DIFFRACTION.name)
-        return 0 if frames is None or not is_sharded(frames) else sum(shard.nbytes for shard in shards_of(frames))
+        return 0 if frames is None or not is_sharded(frames) else int(frames.size * frames.dtype.itemsize)
 
 
-def _merged(frames: h5py.Dataset, group: h5py.Group, name: str, progress: Progress) -> h5py.Dataset:
+def _merged(
+    frames: h5py.Dataset, group: h5py.Group, name: str, resources: Resources, output: OutputFile
+) -> h5py.Dataset:
     """Create a dataset of all frames, and copy the chunks of the shards into it."""
     with stored_as(frames) as first:
         codec = codec_of(first)
@@ -138,13 +146,12 @@ def _merged(frames: h5py.Dataset, group: h5py.Group, name: str, progress: Progre
         if not isinstance(codec, Codec) or not has_same_filters(first, merged):
             advice = "is a codec that cannot be written; read the shards as they are"
             raise ContractError(frames.file.filename, f"{codec} {advice}", key=frames.name)
+    checksums = stored_row_checksums(frames) if merged.chunks[1:] == merged.shape[1:] else None
     for shard in shards_of(frames):
         with closing(open_hdf5(shard.path, "a shard")) as file, reading(file):
             dataset = file[SHARD_DATASET]
             if not has_same_filters(dataset, merged):
                 raise ContractError(shard.path, "is encoded in another way than others", key=SHARD_DATASET)
-            for offset in ChunkIndex(dataset).origins():
-                filter_mask, chunk = dataset.id.read_direct_chunk(offset)
-                merged.id.write_direct_chunk((offset[0] + shard.rows.start, *offset[1:]), chunk, filter_mask)
-                progress(len(chunk))
+            its_checksums = None if checksums is None else checksums[shard.rows.start : shard.rows.stop]
+            append_chunks(dataset, merged, shard.rows.start, its_checksums, resources, output)
     return merged

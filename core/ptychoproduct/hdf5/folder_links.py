@@ -339,15 +339,13 @@ class Hdf5Source:
         """
         if not dataset.is_virtual and not dataset.external:
             return
-        key = dataset.name
-        for variable in _PREFIX_VARIABLES:
-            if os.environ.get(variable):
-                raise SourceError(self.path, f"has its data in other files; unset the variable {variable}", key=key)
+        key, problem = dataset.name, "has its data in other files; unset the variable"
+        for variable in filter(os.environ.get, _PREFIX_VARIABLES):
+            raise SourceError(self.path, f"{problem} {variable}", key=key)
         for name, _, _ in dataset.external or ():
             if nested and not Path(name).is_absolute():  # HDF5 looks in the working directory then
-                raise SourceError(
-                    self.path, f"its virtual data is raw data in {name}; store it in an HDF5 file", key=key
-                )
+                problem = f"its virtual data is raw data in {name}; store it in an HDF5 file"
+                raise SourceError(self.path, problem, key=key)
             self._data_files.add(self._beside(dataset.file, name, key))
         if dataset.is_virtual:
             for file_name, dataset_name in {(map_.file_name, map_.dset_name) for map_ in dataset.virtual_sources()}:

@@ -1,8 +1,14 @@
-"""Heaps of strings and lists, looked at before HDF5 reads them: one wrong size in them, and HDF5 loops for ever."""
+"""Heaps of strings and lists, looked at before HDF5 reads them: one wrong size in them, and HDF5 loops for ever.
+
+What virtual datasets take from where is in such heaps, too. HDF5 decodes that before it looks at its checksum, and
+crashes on some of what it then meets.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,12 +17,18 @@ import numpy as np
 
 from ptychoproduct.errors import ContractError
 from ptychoproduct.hdf5.chunk_grid import datasets_of, stored_chunks
+from ptychoproduct_native import metadata_checksum
 
 _SIGNATURE = b"GCOL\x01\0\0\0"
 _HEADER_BYTES = 16  # of a heap, and of each object in it
 _BLOCK_BYTES = 1024**2
 # Smaller files are searched whole, which is as quick as to find out where their chunks are.
 _SMALL_BYTES = 4 * 1024**2
+# Of an object's header, in which the message about the layout is among the first.
+_SEARCHED_BYTES = 4096
+# That message for a virtual dataset: version, class, where its heap is, which object of it.
+_VIRTUAL = re.compile(rb"(?=[\x04\x05]\x03(.{8})(.{4}))", re.DOTALL)
+_UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError)
 
 
 def require_sound_heaps(file: h5py.File) -> None:
@@ -30,6 +42,10 @@ def require_sound_heaps(file: h5py.File) -> None:
     _, size_bytes = file.id.get_create_plist().get_sizes()
     with Path(file.filename).open("rb") as stream:
         file_bytes = stream.seek(0, 2)
+        for offset, index in _mappings(stream, file):  # before the datasets are opened
+            problem = _damage(stream, offset, size_bytes, file_bytes, index)
+            if problem:
+                raise ContractError(file.filename, f"damaged: the heap of strings at byte {offset} {problem}")
         for start, block in _blocks(stream, _gaps(file, file_bytes)):
             place = block.find(_SIGNATURE)
             while place >= 0:
@@ -71,8 +87,57 @@ def _blocks(stream: BinaryIO, gaps: Iterator[tuple[int, int]]) -> Iterator[tuple
             yield start, stream.read(min(_BLOCK_BYTES + _HEADER_BYTES, stop - start))
 
 
-def _damage(stream: BinaryIO, offset: int, size_bytes: int, file_bytes: int) -> str:
-    """Say what is wrong with a heap, nothing where it is sound."""
+def _mappings(stream: BinaryIO, file: h5py.File) -> Iterator[tuple[int, int]]:
+    """Give where the heaps are in which virtual datasets have their mappings, and which objects in them."""
+    for address in _dataset_addresses(file):
+        header = _read(stream, file.userblock_size + address, _SEARCHED_BYTES)
+        for found in _VIRTUAL.finditer(header):
+            offset = file.userblock_size + int.from_bytes(found[1], "little")
+            if _read(stream, offset, len(_SIGNATURE)) == _SIGNATURE:
+                yield offset, int.from_bytes(found[2], "little")
+
+
+def _read(stream: BinaryIO, offset: int, nbytes: int) -> bytes:
+    """Return bytes of a file; none where no file can have them."""
+    with suppress(OverflowError, OSError):
+        stream.seek(offset)
+        return stream.read(nbytes)
+    return b""
+
+
+def _dataset_addresses(file: h5py.File) -> Iterator[int]:
+    """Give the places of the headers of all datasets, none of which is opened, as HDF5 decodes their layout then."""
+    met: set[int] = set()
+    unvisited = [h5py.h5g.open(file.id, b"/")]
+    while unvisited:
+        group = unvisited.pop()
+        names: list[bytes] = []
+        with suppress(*_UNREADABLE):
+            group.links.iterate(names.append)
+        for name in names:
+            with suppress(*_UNREADABLE):
+                link = group.links.get_info(name)
+                if link.type != h5py.h5l.TYPE_HARD or link.u in met:
+                    continue
+                met.add(link.u)
+                kind = h5py.h5o.get_info(group, name).type
+                if kind == h5py.h5o.TYPE_GROUP:
+                    unvisited.append(h5py.h5g.open(group, name))
+                elif kind == h5py.h5o.TYPE_DATASET:
+                    yield link.u
+
+
+def _damage(stream: BinaryIO, offset: int, size_bytes: int, file_bytes: int, mappings: int | None = None) -> str:
+    """Say what is wrong with a heap, nothing where it is sound.
+
+    Parameters
+    ----------
+    stream : file
+    offset, size_bytes, file_bytes : int
+        Where it begins; the length of a size in this file; the size of the file.
+    mappings : int, optional
+        The number of the object that holds the mappings of a virtual dataset, with a checksum behind them.
+    """
     stream.seek(offset + 8)
     heap_bytes = int.from_bytes(stream.read(size_bytes), "little")
     if not _HEADER_BYTES <= heap_bytes <= file_bytes - offset:
@@ -87,5 +152,9 @@ def _damage(stream: BinaryIO, offset: int, size_bytes: int, file_bytes: int) -> 
         length = _HEADER_BYTES + (size + 7) // 8 * 8 if index else size
         if not 0 < length <= heap_bytes - place:
             return f"has an object of {size} bytes in {heap_bytes - place} bytes"
+        if index and index == mappings:
+            stored = heap[place + _HEADER_BYTES : place + _HEADER_BYTES + size]
+            if metadata_checksum(stored[:-4]) != int.from_bytes(stored[-4:], "little"):
+                return "has mappings of a virtual dataset that do not fit their checksum"
         place += length
     return ""

@@ -61,7 +61,9 @@ def recode(
     """
     decode = _pipeline_here(source) if source.chunks == target.chunks and not accept_damage else None
     if decode is not None:
-        _recode_chunks(source, target, decode, resources, file)
+        with reading(source):
+            checksums = stored_row_checksums(source) if source.chunks[1:] == source.shape[1:] else None
+        _recode_chunks(source, target, decode, resources, file, checksums)
         return None
     if not source.id.get_storage_size():  # it holds fill values only
         resources.progress(source.size * source.dtype.itemsize)
@@ -74,16 +76,55 @@ def recode(
     return rows.reader
 
 
+def append_chunks(
+    source: h5py.Dataset,
+    target: h5py.Dataset,
+    start: int,
+    checksums: Array | None,
+    resources: Resources,
+    file: OutputFile,
+) -> None:
+    """Copy the encoded chunks of a dataset to a place in another one, and decode each to see that it is sound.
+
+    Parameters
+    ----------
+    source : h5py.Dataset
+    target : h5py.Dataset
+        With the same filters and chunks.
+    start : int
+        The row of the target that is the source's first one.
+    checksums : array, [n], uint32, optional
+        Of the source's rows.
+    resources : Resources
+        Threads and progress.
+    file : OutputFile
+        See `RowOutput`.
+
+    Raises
+    ------
+    ContractError
+        A chunk cannot be decoded, or has changed.
+    """
+    decode = _pipeline_here(source)
+    if decode is None:
+        raise ContractError(source.file.filename, "has a filter that is not installed", key=source.name)
+    _recode_chunks(source, target, decode, resources, file, checksums, start)
+
+
 def _recode_chunks(
-    source: h5py.Dataset, target: h5py.Dataset, decode: FilterPipeline, resources: Resources, file: OutputFile | None
+    source: h5py.Dataset,
+    target: h5py.Dataset,
+    decode: FilterPipeline,
+    resources: Resources,
+    file: OutputFile | None,
+    checksums: Array | None,
+    start: int = 0,
 ) -> None:
     """Decode and encode chunk by chunk; what is encoded as it should be already stays as it is."""
     chunk_bytes = math.prod(source.chunks) * source.dtype.itemsize
     encode = filter_pipeline(target)
     keep = has_same_filters(source, target)
     where = (source.file.filename, source.name)
-    with reading(source):
-        checksums = stored_row_checksums(source) if source.chunks[1:] == source.shape[1:] else None
     dtype, chunk_shape = source.dtype, source.chunks
 
     def decoded(offset: tuple[int, ...], filter_mask: int, data: ChunkBuffer | bytes, keep: bool) -> ChunkBuffer:
@@ -105,7 +146,8 @@ def _recode_chunks(
             raise ContractError(where[0], "does not fit in memory", key=where[1]) from error
 
     def write(encoded: _Encoded) -> None:
-        write_chunk(target, *encoded, file)
+        (first, *others), data, filter_mask = encoded
+        write_chunk(target, (start + first, *others), data, filter_mask, file)
 
     stored = _StoredChunks(source)
     most_waiting = most_ahead(resources.threads, chunk_bytes)

@@ -112,3 +112,38 @@ def test_leftovers_of_texts_raise_no_alarm(tmp_path):
             del file["text"]
             file["text"] = value
         _check(path)
+
+
+def _virtual(path, *, userblock_size=0, data_bytes=0):
+    """A virtual dataset of two others, among attributes and other data."""
+    layout = h5py.VirtualLayout((8, 3), "f4")
+    for part in range(2):
+        layout[4 * part : 4 * part + 4] = h5py.VirtualSource(f"part{part}.h5", "frames", (4, 3))
+    with h5py.File(path, "w", userblock_size=userblock_size) as file:
+        file["group/plain"] = np.arange(data_bytes, dtype=np.uint8)
+        file.create_virtual_dataset("group/frames", layout).attrs["text"] = "word"
+    return path
+
+
+@pytest.mark.parametrize(("userblock_size", "data_bytes"), [(0, 10), (512, 10), (0, 6 * 1024**2)])
+def test_every_flipped_bit_in_the_mappings_of_a_virtual_dataset_is_found(tmp_path, userblock_size, data_bytes):
+    """HDF5 itself crashes on some, so that it may not open the dataset."""
+    path = _virtual(tmp_path / "virtual.h5", userblock_size=userblock_size, data_bytes=data_bytes)
+    _check(path)
+    sound = path.read_bytes()
+    first = sound.index(b"part0.h5\0") - 9  # a version and the number of mappings
+    stop = sound.index(b"part1.h5\0") + 60
+    for place in range(first, stop):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(ContractError, match="virtual dataset"):
+            _check(path)
+
+
+def test_virtual_datasets_of_the_newest_kind_raise_no_alarm(tmp_path):
+    layout = h5py.VirtualLayout((8, 3), "f4", maxshape=(None, 3))
+    layout[:] = h5py.VirtualSource("part.h5", "frames", (8, 3), maxshape=(None, 3))
+    with h5py.File(tmp_path / "virtual.h5", "w", libver="latest") as file:
+        file.create_virtual_dataset("frames", layout)
+    _check(tmp_path / "virtual.h5")

@@ -1,0 +1,3 @@
+from collections.abc import Buffer
+
+def metadata_checksum(data: Buffer) -> int: ...
