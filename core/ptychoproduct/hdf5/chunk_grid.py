@@ -152,7 +152,7 @@ def not_stored(
 def is_almost_empty(dataset: h5py.h5d.DatasetID) -> bool:
     """Whether fewer than one in a hundred chunks are stored: no damage of data, but of what says how many there are."""
     properties = dataset.get_create_plist()
-    if properties.get_layout() != h5py.h5d.CHUNKED or not dataset.shape or 0 in dataset.shape:
+    if properties.get_layout() != h5py.h5d.CHUNKED or not dataset.shape:
         return False
     grid = [-(-length // n) for length, n in zip(dataset.shape, properties.get_chunk(), strict=True)]
     return bool(dataset.get_num_chunks() * 100 < math.prod(grid))

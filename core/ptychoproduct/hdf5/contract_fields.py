@@ -28,7 +28,7 @@ _ATTRIBUTES = {
     *(name for known in contract.ROOT_ATTRIBUTES for name in (known.name, *known.aliases)),
     *(known.name for dataset in contract.DATASETS for known in dataset.attributes),
     *(contract.UNITS.name, contract.CONTENT_DIGEST.name, contract.ROW_CHECKSUMS, contract.LOST_ROWS),
-    contract.OPR_WEIGHTS,
+    *(contract.OPR_WEIGHTS, "bundle_version", "contains_raw_data"),
 }
 _PIXEL_SIZES = (contract.OBJECT_PIXEL_WIDTH.name, contract.OBJECT_PIXEL_HEIGHT.name)
 

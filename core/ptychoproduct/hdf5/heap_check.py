@@ -99,7 +99,7 @@ def _mappings(stream: BinaryIO, file: h5py.File) -> Iterator[tuple[int, int]]:
 
 def _read(stream: BinaryIO, offset: int, nbytes: int) -> bytes:
     """Return bytes of a file; none where no file can have them."""
-    with suppress(OverflowError, OSError):
+    with suppress(OverflowError, OSError, ValueError):
         stream.seek(offset)
         return stream.read(nbytes)
     return b""
@@ -108,7 +108,9 @@ def _read(stream: BinaryIO, offset: int, nbytes: int) -> bytes:
 def _dataset_addresses(file: h5py.File) -> Iterator[int]:
     """Give the places of the headers of all datasets, none of which is opened, as HDF5 decodes their layout then."""
     met: set[int] = set()
-    unvisited = [h5py.h5g.open(file.id, b"/")]
+    unvisited: list[h5py.h5g.GroupID] = []
+    with suppress(*_UNREADABLE):
+        unvisited.append(h5py.h5g.open(file.id, b"/"))
     while unvisited:
         group = unvisited.pop()
         names: list[bytes] = []

@@ -147,3 +147,10 @@ def test_virtual_datasets_of_the_newest_kind_raise_no_alarm(tmp_path):
     with h5py.File(tmp_path / "virtual.h5", "w", libver="latest") as file:
         file.create_virtual_dataset("frames", layout)
     _check(tmp_path / "virtual.h5")
+
+
+def test_what_looks_like_mappings_behind_the_end_of_all_files_raises_no_alarm(tmp_path):
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        file["data"] = 1
+        file["data"].attrs["bytes"] = np.frombuffer(b"\x04\x03" + b"\xff" * 8 + bytes(4), np.uint8)
+    _check(tmp_path / "file.h5")

@@ -542,6 +542,7 @@ WAYS_OUT = (
 )
 
 
+@pytest.mark.filterwarnings("ignore:.*not taken over")  # where the links lead
 @pytest.mark.parametrize("way", WAYS_OUT)
 @pytest.mark.parametrize("name", EVERYWHERE)
 def test_a_dataset_that_lies_in_another_file_is_refused(product, outside, name, way):
@@ -592,6 +593,7 @@ def test_losses_whose_old_name_leads_out_are_refused_where_they_are_read(product
 
 
 @READERS
+@pytest.mark.filterwarnings("ignore:.*not taken over")  # where the links lead
 def test_a_soft_link_within_the_file_is_followed(product, read):
     def change(file):
         file["kept/probe"] = file["probe"]
@@ -603,6 +605,7 @@ def test_a_soft_link_within_the_file_is_followed(product, read):
 
 
 @READERS
+@pytest.mark.filterwarnings("ignore:.*not taken over")  # where the links lead
 @pytest.mark.parametrize("name", ["probe", FRAMES, "raw_data/Y", "raw_data"])
 def test_soft_links_that_go_round_are_missing_or_refused(product, read, name):
     def change(file):
