@@ -33,18 +33,24 @@ def patterns_beside(product: Path) -> Path | None:
 
 
 def mixed_pair(product: Path, patterns: Path) -> Problem | None:
-    """Tell whether two files come from different conversions; only a warning where one of them does not say."""
+    """Tell whether two files come from different conversions; only a warning where one of them does not say.
+
+    A patterns file that cannot be read is an error; of the product, other checks tell.
+    """
+    where = f"/@{contract.CONVERSION_ID.name}"
     ids = []
     for path in (product, patterns):
         try:
             with open_hdf5(path) as file:
                 ids.append(read_attribute(file, contract.CONVERSION_ID))
-        except (ProductError, OSError, RuntimeError, LookupError, ValueError, TypeError):  # damage; other checks tell
+        except (ProductError, OSError, RuntimeError, LookupError, ValueError, TypeError):
+            if path == patterns:
+                return Problem("error", where, f"{patterns.name} is damaged or not readable; convert the scan again")
             ids.append(None)
     if ids[0] == ids[1]:
         return None
     message = f"{product.name} and {patterns.name} are not from one conversion; convert the scan again to replace both"
-    return Problem("warning" if None in ids else "error", f"/@{contract.CONVERSION_ID.name}", message)
+    return Problem("warning" if None in ids else "error", where, message)
 
 
 def warn_of_mixed_pair(product: Path, patterns: Path) -> None:

@@ -108,6 +108,14 @@ def test_patterns_that_do_not_say_it_are_a_warning(convert):
     assert PROBLEM in message
 
 
+def test_patterns_that_cannot_be_read_are_an_error(convert):
+    product, patterns = convert()
+    patterns.write_bytes(patterns.read_bytes()[:3000])
+    ((severity, _, message),) = problems(product)
+    assert (severity, "diffraction.h5 is damaged" in message) == ("error", True)
+    assert "diffraction.h5 is damaged" in inspect_product(product).mixed_pair
+
+
 def test_files_that_both_do_not_say_it_may_belong_together(convert):
     for path in (paths := convert()):
         with h5py.File(path, "r+") as file:
