@@ -51,7 +51,10 @@ def answer_while_starting() -> None:
 def answer_of_our_programs() -> None:
     """Do so before everything else is imported, if this process is one of our programs; and where memory is short."""
     if Path(sys.argv[0] if sys.argv else "").stem in _PROGRAMS:
-        answer_while_starting()
+        try:
+            answer_while_starting()
+        except KeyboardInterrupt:  # it came meanwhile
+            _end(_meaning(signal.SIGINT), 128 + signal.SIGINT)
         sys.excepthook = tell_of_error
         atexit.register(_leave)  # as the first, so it is called as the last
 
