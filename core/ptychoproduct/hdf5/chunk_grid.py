@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -63,8 +63,23 @@ def object_addresses(file: h5py.File) -> Iterator[int]:
         yield address
 
 
-def _walk(file: h5py.File) -> Iterator[tuple[int, Any]]:
-    """Give address and identifier of each object below the root.
+def dataset_addresses(file: h5py.File) -> Iterator[int]:
+    """Give the places of the headers of all datasets in the same way; none is opened, so that no layout is decoded."""
+    for address, found in _walk(file, _group_or_type):
+        if found is h5py.Dataset:
+            yield address
+
+
+def _group_or_type(group: h5py.h5g.GroupID, name: bytes) -> Any:
+    """Return a group opened, and of any other object only what it is."""
+    kind = h5py.h5o.get_info(group, name).type
+    if kind == h5py.h5o.TYPE_GROUP:
+        return h5py.h5g.open(group, name)
+    return h5py.Dataset if kind == h5py.h5o.TYPE_DATASET else None
+
+
+def _walk(file: h5py.File, look: Callable[..., Any] = h5py.h5o.open) -> Iterator[tuple[int, Any]]:
+    """Give address and identifier of each object below the root; or what `look` makes of its group and name.
 
     HDF5's own walk gives up at the first object whose notes are damaged, also where its data can be read.
     """
@@ -83,7 +98,7 @@ def _walk(file: h5py.File) -> Iterator[tuple[int, Any]]:
                 if link.type != h5py.h5l.TYPE_HARD or link.u in met:
                     continue
                 met.add(link.u)
-                found = h5py.h5o.open(group, name)
+                found = look(group, name)
                 yield link.u, found
                 if isinstance(found, h5py.h5g.GroupID):
                     unvisited.append(found)

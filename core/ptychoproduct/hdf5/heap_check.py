@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from ptychoproduct.errors import ContractError
-from ptychoproduct.hdf5.chunk_grid import datasets_of, stored_chunks
+from ptychoproduct.hdf5.chunk_grid import dataset_addresses, datasets_of, stored_chunks
 from ptychoproduct_native import metadata_checksum
 
 _SIGNATURE = b"GCOL\x01\0\0\0"
@@ -28,7 +28,6 @@ _SMALL_BYTES = 4 * 1024**2
 _SEARCHED_BYTES = 4096
 # That message for a virtual dataset: version, class, where its heap is, which object of it.
 _VIRTUAL = re.compile(rb"(?=[\x04\x05]\x03(.{8})(.{4}))", re.DOTALL)
-_UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError)
 
 
 def require_sound_heaps(file: h5py.File) -> None:
@@ -89,7 +88,7 @@ def _blocks(stream: BinaryIO, gaps: Iterator[tuple[int, int]]) -> Iterator[tuple
 
 def _mappings(stream: BinaryIO, file: h5py.File) -> Iterator[tuple[int, int]]:
     """Give where the heaps are in which virtual datasets have their mappings, and which objects in them."""
-    for address in _dataset_addresses(file):
+    for address in dataset_addresses(file):
         header = _read(stream, file.userblock_size + address, _SEARCHED_BYTES)
         for found in _VIRTUAL.finditer(header):
             offset = file.userblock_size + int.from_bytes(found[1], "little")
@@ -103,30 +102,6 @@ def _read(stream: BinaryIO, offset: int, nbytes: int) -> bytes:
         stream.seek(offset)
         return stream.read(nbytes)
     return b""
-
-
-def _dataset_addresses(file: h5py.File) -> Iterator[int]:
-    """Give the places of the headers of all datasets, none of which is opened, as HDF5 decodes their layout then."""
-    met: set[int] = set()
-    unvisited: list[h5py.h5g.GroupID] = []
-    with suppress(*_UNREADABLE):
-        unvisited.append(h5py.h5g.open(file.id, b"/"))
-    while unvisited:
-        group = unvisited.pop()
-        names: list[bytes] = []
-        with suppress(*_UNREADABLE):
-            group.links.iterate(names.append)
-        for name in names:
-            with suppress(*_UNREADABLE):
-                link = group.links.get_info(name)
-                if link.type != h5py.h5l.TYPE_HARD or link.u in met:
-                    continue
-                met.add(link.u)
-                kind = h5py.h5o.get_info(group, name).type
-                if kind == h5py.h5o.TYPE_GROUP:
-                    unvisited.append(h5py.h5g.open(group, name))
-                elif kind == h5py.h5o.TYPE_DATASET:
-                    yield link.u
 
 
 def _damage(stream: BinaryIO, offset: int, size_bytes: int, file_bytes: int, mappings: int | None = None) -> str:
